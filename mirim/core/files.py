@@ -1,0 +1,128 @@
+"""Files written whole or not at all: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from mirim.core.errors import MirimError, UsageError
+
+
+@contextlib.contextmanager
+def writing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary sibling of `path`; on a clean exit sync it and rename it into place.
+
+    On any error the temporary file is removed and `path` keeps what it held.
+    """
+    binary = "b" in mode
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        with os.fdopen(handle, mode, encoding=None if binary else "utf-8", newline=None if binary else "") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        if isinstance(error, OSError):
+            raise explain(error, path) from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, newlines untouched."""
+    with writing(path) as stream:
+        stream.write(text)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with writing(path, "wb") as stream:
+        stream.write(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write readable JSON with sorted keys, so that equal values are equal bytes."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object a line; return how many."""
+    count = 0
+    with writing(path) as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+            count += 1
+    return count
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise explain(error, path) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON Lines file; UsageError names the file and the line that is broken."""
+    try:
+        stream = path.open(encoding="utf-8-sig")
+    except OSError as error:
+        raise explain(error, path) from error
+    with stream:
+        number = 0
+        try:
+            for line in stream:
+                number += 1
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"expected an object, found {type(row).__name__}")
+                yield row
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{path} line {number}: not a JSON object: {error}") from error
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: object) -> str:
+    """Hex digest of a value's canonical JSON: the fingerprint of settings and of lists of hashes."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def explain(error: OSError, path: Path) -> MirimError:
+    """Turn an operating system error about `path` into one that says what to do."""
+    if error.errno == errno.ENOSPC:
+        return MirimError(
+            f"no space left on the disk that holds {path}; nothing was half-written: free some and run again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UsageError(f"no permission for {path}; change its owner or choose another folder")
+    if error.errno == errno.ENOENT:
+        return UsageError(f"{path} does not exist")
+    if error.errno == errno.ENOTDIR:
+        return UsageError(f"{path} lies under something that is a file, not a folder")
+    if error.errno == errno.EISDIR:
+        return UsageError(f"{path} is a folder, a file was expected")
+    if error.errno == errno.ENAMETOOLONG:
+        return UsageError(f"the name {path.name[:60]}… is too long for this disk")
+    return MirimError(f"{path}: {error.strerror or error}")

@@ -1,0 +1,122 @@
+"""A project folder: mirim.toml, written by people, and the places where everything else lies."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import UsageError, suggest
+from mirim.core.files import explain
+
+FILE = "mirim.toml"
+
+#: Keys of the [project] table and what each means; every other table is named after a verb.
+PROJECT_KEYS = {
+    "name": "the project's name, used for its model and in the API",
+    "language": "main language of the documents: en or pt",
+    "contact": "whom to ask when the assistant does not know",
+    "licence": "licence of the documents, recorded in the model card",
+    "seed": "seed of everything random",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """`root` is absolute. `tables` holds mirim.toml as read."""
+
+    root: Path
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Project:
+        """Read `folder`/mirim.toml; UsageError when it is missing, broken or has unknown keys."""
+        root = Path(folder).expanduser().resolve()
+        path = root / FILE
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError as error:
+            raise UsageError(f"{root} is not a mirim project (no {FILE}); type: mirim new {folder}") from error
+        except OSError as error:
+            raise explain(error, path) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as TOML: {error}") from error
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                raise UsageError(
+                    f'{path}: "{name}" stands outside any table; write it under [project] or a verb\'s table'
+                )
+        for key in tables.get("project", {}):
+            if key not in PROJECT_KEYS:
+                raise UsageError(f'{path} [project]: unknown key "{key}"{suggest(key, PROJECT_KEYS)}')
+        return cls(root, tables)
+
+    @classmethod
+    def find(cls, start: Path | str | None = None) -> Project:
+        """The project at `start`, or the nearest parent of the current folder that holds mirim.toml."""
+        if start is not None:
+            return cls.open(start)
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / FILE).is_file():
+                return cls.open(folder)
+        raise UsageError(f"no {FILE} in {here} or above; type: mirim new DIR, or pass --project DIR")
+
+    def get(self, key: str, default: Any = "") -> Any:
+        """A key of the [project] table."""
+        return self.tables.get("project", {}).get(key, default)
+
+    @property
+    def name(self) -> str:
+        return str(self.get("name") or self.root.name)
+
+    @property
+    def seed(self) -> int:
+        return int(self.get("seed", 0))
+
+    @property
+    def sources(self) -> Path:
+        return self.root / "sources"
+
+    @property
+    def evals(self) -> Path:
+        return self.root / "evals"
+
+    @property
+    def documents(self) -> Path:
+        return self.root / "data" / "documents"
+
+    @property
+    def examples(self) -> Path:
+        return self.root / "data" / "examples"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "data" / "index.db"
+
+    @property
+    def stamps(self) -> Path:
+        return self.root / "data" / "stamps"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def model(self) -> Path:
+        """The bundle that `build` makes and `ask`, `chat` and `serve` use."""
+        return self.models / self.name
+
+    def eval_files(self) -> list[Path]:
+        return sorted(self.evals.glob("*.jsonl")) if self.evals.is_dir() else []
+
+
+def environment(verb: str, key: str) -> str | None:
+    """The environment's word on an option: MIRIM_TRAIN_STEPS for `steps` of `train`."""
+    return os.environ.get(f"MIRIM_{verb}_{key}".upper())

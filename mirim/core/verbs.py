@@ -1,0 +1,149 @@
+"""What makes a function a verb: options left out are filled from the environment, then from mirim.toml.
+
+    @verb
+    def train(project: Project, *, method: Literal["lora", "full"] = "lora", steps: int = 0) -> Report: ...
+
+The function's signature is the only place where an option is declared. The command line reads the flags
+from it, this wrapper checks and fills them: flag (or argument), environment, mirim.toml, default.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+from mirim.core.errors import UsageError, suggest
+from mirim.core.project import FILE, Project, environment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(function: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a verb. A `project` parameter accepts a Project, a path or None (search from here)."""
+    signature = inspect.signature(function)
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind_partial(*args, **kwargs).arguments
+        # A flag left out arrives as absent from Python and as its None default from nowhere else.
+        project = None
+        if "project" in signature.parameters:
+            project = given.get("project")
+            if not isinstance(project, Project) and (project is not None or _required(signature)):
+                project = Project.find(project)
+            given["project"] = project
+        for key, value in _configured(name, function, project).items():
+            given.setdefault(key, value)
+        return _call(function, signature, given)
+
+    return call
+
+
+def _required(signature: inspect.Signature) -> bool:
+    """A project is searched for unless the verb declares that it works outside one (default None)."""
+    return signature.parameters["project"].default is inspect.Parameter.empty
+
+
+def _call(function: Callable[..., R], signature: inspect.Signature, given: dict[str, Any]) -> R:
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for key, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional.extend(given.get(key, ()))
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if key in given:
+                named[key] = given[key]
+        elif key in given:
+            positional.append(given[key])
+        elif parameter.default is not parameter.empty:
+            positional.append(parameter.default)
+    return function(*positional, **named)
+
+
+def options(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only options of a verb and their types: the keys its table in mirim.toml may hold."""
+    hints = typing.get_type_hints(inspect.unwrap(function))
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: hints.get(p.name, str) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _configured(name: str, function: Callable[..., Any], project: Project | None) -> dict[str, Any]:
+    known = options(function)
+    table = project.tables.get(name, {}) if project else {}
+    where = f"{project.root / FILE} [{name}]" if project else ""
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f'{where}: unknown key "{key}"{suggest(key, known)}')
+        values[key] = coerce(value, known[key], f"{where} {key}")
+    for key, kind in known.items():
+        word = environment(name, key)
+        if word is not None:
+            values[key] = coerce(
+                word,
+                kind,
+                f"environment variable MIRIM_{name}_{key}".upper().replace(
+                    "ENVIRONMENT VARIABLE", "environment variable"
+                ),
+            )
+    return values
+
+
+def coerce(value: Any, kind: Any, where: str) -> Any:
+    """`value` as `kind`; strings from the environment are parsed. UsageError says what was expected."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        for one in inner:
+            if one is type(None):
+                continue
+            try:
+                return coerce(value, one, where)
+            except UsageError:
+                continue
+        raise UsageError(f"{where}: {value!r} is not {_name(kind)}")
+    if origin is Literal:
+        if value in inner:
+            return value
+        raise UsageError(f'{where}: "{value}" is not one of {", ".join(map(str, inner))}')
+    if origin in (list, tuple):
+        items = value.split(os.pathsep if inner and inner[0] is Path else ",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise UsageError(f"{where}: {value!r} is not a list")
+        done = [coerce(item, inner[0] if inner else str, where) for item in items]
+        return tuple(done) if origin is tuple else done
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+            return value.lower() in ("1", "true", "yes", "on")
+    elif kind in (int, float):
+        if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+            try:
+                number = kind(value)
+                if isinstance(value, str) or number == value:
+                    return number
+            except (ValueError, OverflowError):
+                pass
+    elif kind is str and isinstance(value, str):
+        return value
+    elif kind is Path and isinstance(value, str):
+        return Path(value)
+    elif kind is Any:
+        return value
+    raise UsageError(f"{where}: {value!r} is not {_name(kind)}")
+
+
+def _name(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}.get(
+        kind, str(kind).replace("typing.", "")
+    )
