@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 DONE, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -16,6 +17,11 @@ class MirimError(Exception):
     """The work failed for a reason a person can act on."""
 
     exit_code = FAILED
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        """`report` is what was done before the failure: shown like a result, then the message."""
+        super().__init__(message)
+        self.report = report
 
 
 class UsageError(MirimError):

@@ -24,7 +24,9 @@ class Sink(Protocol):
     def note(self, text: str) -> None: ...
 
 
-class _SilentTask:
+class SilentTask:
+    """A bar that nobody sees."""
+
     def advance(self, amount: float = 1, note: str = "") -> None:
         pass
 
@@ -32,7 +34,7 @@ class _SilentTask:
 class _Silent:
     @contextmanager
     def bar(self, label: str, total: float | None) -> Iterator[Task]:
-        yield _SilentTask()
+        yield SilentTask()
 
     def note(self, text: str) -> None:
         pass

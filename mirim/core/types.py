@@ -241,3 +241,17 @@ class Answer:
             "seconds": round(self.seconds, 4),
             **({"removed": list(self.removed)} if self.removed else {}),
         }
+
+    def to_text(self) -> str:
+        """The answer with numbered sources, for a terminal."""
+        lines = [self.answer]
+        for number, c in enumerate(self.citations, 1):
+            page = f", page {c.page}" if c.page else ""
+            quote = " ".join(c.text.split())
+            lines.append(
+                f"  [{number}] {c.source}{page}, characters {c.start}-{c.end}: {quote[:160]}{'…' * (len(quote) > 160)}"
+            )
+        if self.removed:
+            lines.append(f"  removed, no source supports it: {' '.join(self.removed)}")
+        lines.append(f"  ({self.policy}, confidence {self.confidence:.0%}, {self.seconds:.2f} s)")
+        return "\n".join(lines)

@@ -44,6 +44,10 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             given.setdefault(key, value)
         return _call(function, signature, given)
 
+    if "project" in signature.parameters and _required(signature):
+        # Left out, the project is searched for: the signature people and the command line read says so.
+        shown = [p.replace(default=None) if p.name == "project" else p for p in signature.parameters.values()]
+        call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
     return call
 
 

@@ -1,0 +1,3 @@
+from mirim.cli import main
+
+main()

@@ -1,0 +1,209 @@
+"""The command line: verbs to functions, their results to text or JSON, errors to exit codes. Nothing else.
+
+Exit codes: 0 done, 1 the work failed, 2 bad usage or input, 3 a gate refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
+
+from mirim import __version__
+from mirim.core import progress
+from mirim.core.errors import DONE, FAILED, INTERRUPTED, USAGE, MirimError, UsageError, suggest
+from mirim.core.files import explain
+
+#: name on the command line, where the function lives, group of the help page, one line of help
+VERBS = (
+    ("new", "mirim.new:new", "Project", "Make a project folder: mirim.toml and sources/."),
+    (
+        "ingest",
+        "mirim.documents.ingest:ingest",
+        "Project",
+        "Turn files of any format into documents and a search index.",
+    ),
+    ("audit", "mirim.audit.audit:audit", "Project", "Check whether the documents are fit to train on."),
+    (
+        "synth",
+        "mirim.examples.synth:synth",
+        "Project",
+        "Make training examples and held-out questions from the documents.",
+    ),
+    ("train", "mirim.training.train:train", "Project", "Train a model, from scratch or from a base."),
+    ("evaluate", "mirim.evals.evaluate:evaluate", "Project", "Measure whether it helped, with confidence intervals."),
+    (
+        "export",
+        "mirim.models.export:export",
+        "Project",
+        "Quantise to GGUF, with the proof that it still answers the same.",
+    ),
+    (
+        "build",
+        "mirim.build:build",
+        "Project",
+        "All of the above; skips what is up to date, resumes what was interrupted.",
+    ),
+    ("ask", "mirim.assist.ask:ask", "Use", "Ask one question and get an answer with its sources."),
+    ("chat", "mirim.assist.chat:chat", "Use", "Talk with the assistant of a project."),
+    ("generate", "mirim.models.generate:generate", "Use", "Continue a text with any model."),
+    ("serve", "mirim.server.serve:serve", "Use", "OpenAI-compatible server with a web page."),
+    ("doctor", "mirim.plan.doctor:doctor", "Machine", "What can this machine do, and what is missing."),
+)
+
+
+def build_app() -> App:
+    """The tree of commands; no verb's module is imported until it runs."""
+    app = App(
+        name="mirim",
+        help="Small language models from your own documents: audited, proven, quantised, yours.",
+        version=__version__,
+        default_parameter=Parameter(parse="^(?!project$)"),
+        # Help is plain text: a Markdown renderer would double the time to show it.
+        help_format="plaintext",
+        # Our own exit codes and messages: nothing inside the library may end the process.
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for name, path, group, text in VERBS:
+        app.command(path, name=name, group=group, help=text)
+    with contextlib.suppress(ImportError):
+        import importlib.util
+
+        if importlib.util.find_spec("mirim.server.keys"):
+            app.command(
+                "mirim.server.keys:app", name="keys", group="Machine", help="Keys of the server: new, list, revoke."
+            )
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the `mirim` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    code = run(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    # Engines keep native threads; leaving through exit handlers could wait for them.
+    sys.exit(code)
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    app = build_app()
+    code = DONE
+
+    @app.meta.default
+    def _meta(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        project: Annotated[
+            Path | None, Parameter(help="Project folder; default: this one or its nearest parent with mirim.toml.")
+        ] = None,
+        json: Annotated[bool, Parameter(negative="", help="Print JSON on stdout, and nothing else there.")] = False,
+    ) -> None:
+        nonlocal code
+        code = _dispatch(app, list(tokens), project, json)
+
+    quiet = "--json" in argv
+    restore = _install_progress(quiet)
+    try:
+        app.meta(argv, exit_on_error=False, print_error=False)
+        return code
+    except KeyboardInterrupt:
+        _say("interrupted; what was finished is kept, run the same line again to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader left (`| head`): not our failure, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MirimError as error:
+        if error.report is not None:
+            _show(error.report, quiet)
+        _say(f"mirim: {error}")
+        return error.exit_code
+    except UnknownCommandError as error:
+        word = (error.unused_tokens or argv or [""])[0]
+        _say(f'mirim: no command "{word}"{suggest(word, [name for name, *_ in VERBS])} (mirim --help lists them)')
+        return USAGE
+    except CycloptsError as error:
+        _say(f"mirim: {error}")
+        return USAGE
+    except OSError as error:
+        known = explain(error, Path(error.filename or "the disk"))
+        _say(f"mirim: {known}")
+        return known.exit_code
+    except Exception as error:
+        if os.environ.get("MIRIM_TRACE"):
+            raise
+        _say(
+            f"mirim: {type(error).__name__}: {error}\nThis is a defect of mirim. MIRIM_TRACE=1 shows where it happened."
+        )
+        return FAILED
+    finally:
+        restore()
+
+
+def _dispatch(app: App, tokens: list[str], folder: Path | None, as_json: bool) -> int:
+    command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    if "project" in ignored:
+        bound.arguments["project"] = folder
+        bound.arguments = {k: bound.arguments[k] for k in bound.signature.parameters if k in bound.arguments}
+    elif folder is not None:
+        raise UsageError(f"{' '.join(tokens[:1])} takes no --project")
+    # An interactive or streaming verb must know how it will be shown.
+    os.environ["MIRIM_JSON"] = "1" if as_json else ""
+    result = command(*bound.args, **bound.kwargs)
+    if result is not None:
+        _show(result, as_json)
+    return DONE
+
+
+def _show(result: Any, as_json: bool) -> None:
+    if hasattr(result, "to_lines"):
+        for item in result.to_lines():
+            _show(item, as_json)
+        return
+    if as_json:
+        print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
+    else:
+        text = result.to_text()
+        print(text, end="" if text.endswith("\n") or getattr(result, "verbatim", False) else "\n", flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _install_progress(quiet: bool) -> Any:
+    """Bars on stderr for people; bare notes where stderr is a file or a pipe."""
+    if quiet and not sys.stderr.isatty():
+        return progress.install(_Notes())
+    from mirim._bars import Bars
+
+    return progress.install(Bars())
+
+
+class _Notes:
+    @contextlib.contextmanager
+    def bar(self, label: str, total: float | None) -> Iterator[progress.Task]:
+        yield progress.SilentTask()
+
+    def note(self, text: str) -> None:
+        _say(text)
+
+
+def _terminate(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if hasattr(signal, "SIGTERM") and __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)

@@ -1,0 +1,94 @@
+"""`mirim new`: a project folder that people can read and change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from mirim.core.errors import UsageError, suggest
+from mirim.core.files import explain, write_text
+from mirim.core.project import FILE
+from mirim.core.report import Report
+from mirim.core.verbs import verb
+
+_TOML = """# {name}: what mirim makes of the documents in sources/.
+# Each table is named after a verb and holds that verb's options; `mirim VERB --help` lists them.
+
+[project]
+name = {quoted}
+language = "{language}"       # main language of the documents: en or pt
+contact = ""          # whom to ask when the assistant does not know
+licence = ""          # licence of the documents, recorded in the model card
+seed = 0
+
+[train]
+# base = "ibm-granite/granite-4.0-350m"   # adapt a public model; without a base one is trained from scratch
+# method = "lora"
+
+[export]
+quant = ["q8_0", "q4_0"]
+
+[ask]
+policy = "quote"      # quote: sentences of the documents, word for word; grounded: free text, checked; free
+"""
+
+
+@verb
+def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
+    """Make a project folder with mirim.toml, sources/ and evals/.
+
+    Args:
+        directory: Folder to make; it may exist if it holds no mirim.toml.
+        from_: Start from a sample organisation, such as clinic.
+        language: Main language of the documents, en or pt.
+    """
+    root = directory.expanduser().resolve()
+    if (root / FILE).exists():
+        raise UsageError(
+            f"{root} is already a mirim project; choose another folder or type: mirim build --project {directory}"
+        )
+    if root.is_file():
+        raise UsageError(f"{root} is a file; a project is a folder: choose another name")
+    if language not in ("en", "pt"):
+        raise UsageError(f'language "{language}" is not one of en, pt')
+    try:
+        if from_:
+            _copy(_sample(from_), root)
+        else:
+            for folder in ("sources", "evals"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            name = root.name
+            write_text(
+                root / FILE, _TOML.format(name=name, quoted=json.dumps(name, ensure_ascii=False), language=language)
+            )
+    except OSError as error:
+        raise explain(error, root) from error
+    files = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+    steps = f"Put documents into {root / 'sources'}, then type: mirim build --project {directory}"
+    if from_:
+        steps = f"Type: mirim build --project {directory}"
+    return Report("New project", f"{root} is ready. {steps}", data={"project": str(root), "files": files})
+
+
+def samples() -> dict[str, Path]:
+    """Sample organisations by name: folders with a mirim.toml, in a checkout or inside the installed package."""
+    here = Path(__file__).resolve().parent
+    for base in (here / "samples", here.parent / "examples"):
+        if base.is_dir():
+            return {p.parent.name: p.parent for p in sorted(base.glob(f"*/{FILE}"))}
+    return {}
+
+
+def _sample(name: str) -> Path:
+    known = samples()
+    if name not in known:
+        raise UsageError(f'no sample organisation named "{name}"{suggest(name, known)}')
+    return known[name]
+
+
+def _copy(source: Path, target: Path) -> None:
+    ignore = shutil.ignore_patterns("data", "models", "reports", ".tmp-*", "__pycache__")
+    # mirim.toml goes last: a folder that has one is complete.
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=lambda d, n: {*ignore(d, n), FILE})
+    write_text(target / FILE, (source / FILE).read_text("utf-8"))

@@ -1,0 +1,1 @@
+"""Cost, memory, time: measured on this machine."""
