@@ -1,0 +1,1 @@
+"""Examples: imported, synthesised, filtered, split, rendered to tokens."""

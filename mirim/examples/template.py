@@ -1,0 +1,113 @@
+"""Chat templates: messages to the text that a model was trained to read.
+
+The template is Jinja written by whoever published the model, so it runs in a sandbox and sees plain JSON
+values only. The environment (trimmed blocks, `tojson`, `raise_exception`, `strftime_now`, `generation`
+blocks) is the one that Hugging Face models are written for, so rendering equals `apply_chat_template`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.extras import need
+from mirim.core.types import Message
+
+
+def render_chat(
+    template: str,
+    messages: Sequence[Message | Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool,
+    bos_token: str,
+    eos_token: str,
+    tools: Sequence[dict[str, Any]] = (),
+) -> str:
+    """The conversation as text, special tokens written out (tokenise it without adding a BOS again).
+
+    add_generation_prompt   end with the header of the assistant's turn, so that the model answers next
+    tools                   functions the model may call, in OpenAI's shape
+
+    UsageError when the template is not valid Jinja or refuses the conversation.
+    """
+    jinja2 = need("jinja2", "serve")
+    rows = [_row(m.to_json() if isinstance(m, Message) else dict(m)) for m in messages]
+    try:
+        text = _compile(template).render(
+            messages=rows,
+            tools=list(tools) or None,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            bos_token=bos_token,
+            eos_token=eos_token,
+        )
+    except jinja2.exceptions.TemplateSyntaxError as error:
+        raise UsageError(f"the model's chat template is not valid Jinja: {error}; put right chat_template.jinja") from (
+            error
+        )
+    except (jinja2.exceptions.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        roles = ", ".join(str(r.get("role")) for r in rows)
+        raise UsageError(
+            f"the model's chat template refuses this conversation (roles: {roles}): {error}; "
+            "send other messages, or use raw text"
+        ) from error
+    return str(text)
+
+
+def _row(message: dict[str, Any]) -> dict[str, Any]:
+    """Templates write tool arguments with `tojson`: hand them the object, not OpenAI's JSON string."""
+    calls = []
+    for call in message.get("tool_calls") or ():
+        function = dict(call.get("function") or {})
+        if isinstance(function.get("arguments"), str):
+            # What is not JSON stays as the model wrote it.
+            with contextlib.suppress(ValueError):
+                function["arguments"] = json.loads(function["arguments"])
+        calls.append({**call, "function": function})
+    if calls:
+        message = {**message, "tool_calls": calls}
+    return message
+
+
+@lru_cache(maxsize=32)
+def _compile(template: str) -> Any:
+    import jinja2
+    import jinja2.ext
+    import jinja2.sandbox
+    from jinja2.nodes import CallBlock
+
+    class Generation(jinja2.ext.Extension):
+        """`{% generation %}` marks what the assistant wrote; here it only passes its body through."""
+
+        tags = {"generation"}  # noqa: RUF012 - jinja's own attribute
+
+        def parse(self, parser: Any) -> Any:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return CallBlock(self.call_method("_pass"), [], [], body).set_lineno(line)
+
+        def _pass(self, caller: Any) -> str:
+            return str(caller())
+
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
+
+    def refuse(message: str) -> None:
+        raise jinja2.exceptions.TemplateError(message)
+
+    def to_json(
+        value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+    ) -> str:
+        # Jinja's own filter escapes HTML characters, which no model was trained on.
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    environment.filters["tojson"] = to_json
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment.from_string(template)
