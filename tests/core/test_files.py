@@ -1,0 +1,53 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.core.files import explain, read_jsonl, write_json, write_jsonl, write_text, writing
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old\r\n")
+    with pytest.raises(RuntimeError), writing(path) as stream:
+        stream.write("new")
+        raise RuntimeError("stop")
+    assert path.read_bytes() == b"old\r\n"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_one_clear_message(tmp_path: Path) -> None:
+    with pytest.raises(MirimError, match="no space left") as caught, writing(tmp_path / "a") as stream:
+        stream.write("x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.exit_code == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_permission_and_absence_are_usage_errors(tmp_path: Path) -> None:
+    assert explain(OSError(errno.EACCES, "x"), tmp_path).exit_code == 2
+    assert "does not exist" in str(explain(OSError(errno.ENOENT, "x"), tmp_path))
+
+
+def test_jsonl_goes_round_and_names_the_broken_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"b": 1, "a": "é\u2028x"}, {"a": None}]
+    assert write_jsonl(path, rows) == 2
+    assert list(read_jsonl(path)) == rows
+    path.write_text('{"a": 1}\n\n{"a": \n', "utf-8")
+    with pytest.raises(UsageError, match="line 3"):
+        list(read_jsonl(path))
+    path.write_text("[1]\n", "utf-8")
+    with pytest.raises(UsageError, match="expected an object, found list"):
+        list(read_jsonl(path))
+    path.write_bytes(b'{"a": "\xff"}\n')
+    with pytest.raises(UsageError, match="not a JSON object"):
+        list(read_jsonl(path))
+
+
+def test_equal_values_are_equal_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": [1, "ç"]})
+    write_json(tmp_path / "b", {"a": [1, "ç"], "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

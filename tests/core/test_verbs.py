@@ -1,0 +1,90 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.verbs import coerce, options, verb
+
+
+@verb
+def cook(
+    project: Project,
+    dish: str = "",
+    *,
+    minutes: int = 10,
+    heat: Literal["low", "high"] = "low",
+    salt: float | None = None,
+    herbs: tuple[str, ...] = (),
+    lid: bool = False,
+) -> dict[str, object]:
+    return {
+        "root": project.root,
+        "dish": dish,
+        "minutes": minutes,
+        "heat": heat,
+        "salt": salt,
+        "herbs": herbs,
+        "lid": lid,
+    }
+
+
+def folder(tmp_path: Path, toml: str) -> Path:
+    (tmp_path / "mirim.toml").write_text(toml, "utf-8")
+    return tmp_path
+
+
+def test_flag_beats_environment_beats_toml_beats_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path, "[cook]\nminutes = 20\n")
+    assert cook(root)["minutes"] == 20
+    monkeypatch.setenv("MIRIM_COOK_MINUTES", "30")
+    assert cook(root)["minutes"] == 30
+    assert cook(root, minutes=40)["minutes"] == 40
+    assert cook(root)["heat"] == "low"
+
+
+def test_the_project_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path, "")
+    (root / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(root / "a" / "b")
+    assert cook()["root"] == root.resolve()
+    assert cook(None, "soup")["dish"] == "soup"
+
+
+def test_an_unknown_key_is_named_with_a_suggestion(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match='unknown key "minuts"; did you mean "minutes"'):
+        cook(folder(tmp_path, "[cook]\nminuts = 1\n"))
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        ("[cook]\nminutes = 'x'\n", "'x' is not a whole number"),
+        ("[cook]\nminutes = 1.5\n", "not a whole number"),
+        ("[cook]\nminutes = true\n", "not a whole number"),
+        ("[cook]\nheat = 'mid'\n", "not one of low, high"),
+        ("[cook]\nlid = 'maybe'\n", "not true or false"),
+        ("[cook]\nherbs = 3\n", "not a list"),
+        ("[project]\nnmae = 'x'\n", 'did you mean "name"'),
+        ("minutes = 3\n", "outside any table"),
+        ("[cook\n", "cannot be read as TOML"),
+    ],
+)
+def test_bad_settings_say_what_was_expected(tmp_path: Path, toml: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        cook(folder(tmp_path, toml))
+
+
+def test_words_from_the_environment_become_values() -> None:
+    assert coerce("1e-3", float | None, "x") == 0.001
+    assert coerce("a,b", tuple[str, ...], "x") == ("a", "b")
+    assert coerce("yes", bool, "x") is True
+    assert coerce(3, float, "x") == 3.0
+    assert set(options(cook)) == {"minutes", "heat", "salt", "herbs", "lid"}
+
+
+def test_no_project_anywhere_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="mirim new"):
+        cook()

@@ -1,0 +1,116 @@
+"""The command line in processes of its own, as people and scripts meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mirim.cli import VERBS
+
+
+def mirim(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mirim", *words],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, mirim.cli as c\n"
+        "try: c.main(['--help'])\n"
+        "except SystemExit as e: assert e.code == 0, e.code\n"
+        "heavy = {'torch','transformers','numpy','fastapi','xllamacpp','lxml','sklearn','scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for name, *_ in VERBS:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in VERBS])
+def test_every_verb_explains_itself_without_torch(name: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        f"import mirim.cli as c; c.main([{name!r}, '--help'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"mirim {name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["buidl"], 'did you mean "build"'),
+        (["doctor", "--nope"], "--nope"),
+        (["ask", "x"], "mirim new"),
+        (["new"], "DIRECTORY"),
+        (["ask", "--project", "/no/such/folder", "x"], "not a mirim project"),
+        (["new", "x", "--from", "clnic"], 'did you mean "clinic"'),
+    ],
+)
+def test_bad_usage_is_one_message_and_exit_code_2(tmp_path: Path, words: list[str], says: str) -> None:
+    done = mirim(*words, cwd=tmp_path)
+    assert done.returncode == 2, done
+    assert says.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_new_makes_a_project_once(tmp_path: Path) -> None:
+    done = mirim("new", "shop", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["project"] == str(tmp_path / "shop")
+    assert (tmp_path / "shop" / "sources").is_dir()
+    again = mirim("new", "shop", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "already a mirim project" in again.stderr
+
+
+def test_a_folder_without_write_permission(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        # Root may write anywhere; a file where the folder should be is refused for everybody.
+        (tmp_path / "locked").write_text("")
+        done = mirim("new", "locked/shop", cwd=tmp_path)
+    else:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        done = mirim("new", "locked/shop", cwd=tmp_path)
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_measures_this_machine() -> None:
+    done = mirim("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert row["cpu"]["cores"] >= 1
+    assert row["measured"]["matmul_gflops"] > 0
+
+
+def test_ctrl_c_is_130(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, mirim.cli as c, mirim.plan.doctor as d\n"
+        "d._measure = lambda: print('ready', flush=True) or time.sleep(60)\n"
+        "c.main(['doctor'])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
