@@ -1,0 +1,152 @@
+"""LoRA adapters merged into their base without torch: W + scale * B A, in float32.
+
+LoRA: Hu et al. 2021 (arXiv 2106.09685), scale = alpha / r; rank-stabilised: Kalajdzievski 2023
+(arXiv 2312.03732), scale = alpha / sqrt(r). Layout of the files: PEFT.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirim.core.errors import UsageError
+from mirim.core.files import read_json
+from mirim.models.weights import Safetensors, Weights, open_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.float32]]
+
+CONFIG = "adapter_config.json"
+_PREFIX = "base_model.model."
+_LORA = re.compile(r"(?P<module>.+)\.lora_(?P<kind>A|B|embedding_A|embedding_B)(\.weight)?")
+
+
+class Merged:
+    """The base's tensors with the adapter's changes; a `Weights` like any other."""
+
+    def __init__(self, base: Weights, folder: Path) -> None:
+        """UsageError for adapters that are not plain LoRA, or that do not fit the base."""
+        self._base, self._folder = base, folder
+        self._adapter: Safetensors = open_weights(folder, "adapter_model")
+        self._config = read_config(folder)
+        self._pairs: dict[str, dict[str, str]] = {}
+        self._whole: dict[str, str] = {}
+        known = set(base.names())
+        for name in self._adapter.names():
+            plain = name.removeprefix(_PREFIX)
+            found = _LORA.fullmatch(plain)
+            if found:
+                target = _target(found["module"] + ".weight", known)
+                if target:
+                    self._pairs.setdefault(target, {})[found["kind"].removeprefix("embedding_")] = name
+                    continue
+            elif "lora" not in plain and (target := _target(plain.replace(".modules_to_save", ""), known)):
+                # modules_to_save: trained whole (embeddings, heads), they replace the base's tensor.
+                self._whole[target] = name
+                continue
+            raise UsageError(f"{folder}: tensor {name} has no place in the base; is {self._config['base']} its base?")
+        for target, pair in self._pairs.items():
+            if set(pair) != {"A", "B"}:
+                raise UsageError(f"{folder}: only half of the LoRA pair of {target} is there; save the adapter again")
+            self._check(target, pair)
+        for target, name in self._whole.items():
+            if self._adapter.shape(name) != base.shape(target):
+                raise UsageError(
+                    f"{folder}: {name} has shape {list(self._adapter.shape(name))}, "
+                    f"the base's {target} has {list(base.shape(target))}"
+                )
+
+    def names(self) -> list[str]:
+        return self._base.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._base.shape(name)
+
+    def dtype(self, name: str) -> str:
+        # A merged tensor is computed in float32: rounding it back would lose part of the change.
+        return "F32" if name in self._pairs or name in self._whole else self._base.dtype(name)
+
+    def read(self, name: str) -> Array:
+        if name in self._whole:
+            return self._adapter.read(self._whole[name])
+        weight = self._base.read(name)
+        pair = self._pairs.get(name)
+        if pair is None:
+            return weight
+        # A (r, in), B (out, r); an embedding's A is (r, rows) and its product is transposed.
+        a, b = self._adapter.read(pair["A"]), self._adapter.read(pair["B"])
+        change = b @ a
+        if "embedding" in pair["A"]:
+            change = change.T
+        elif self._config["fan_in_fan_out"]:
+            change = change.T
+        return weight + change * self._scale(name, a.shape[0])
+
+    def _check(self, target: str, pair: dict[str, str]) -> None:
+        a, b = self._adapter.shape(pair["A"]), self._adapter.shape(pair["B"])
+        shape = self._base.shape(target)
+        product = (b[0], a[1]) if len(a) == len(b) == 2 and b[1] == a[0] else ()
+        if "embedding" in pair["A"] or self._config["fan_in_fan_out"]:
+            product = product[::-1]
+        if product != shape:
+            raise UsageError(
+                f"{self._folder}: LoRA of {target} is {list(b)} x {list(a)}, the base's weight is {list(shape)}; "
+                f"is {self._config['base']} its base?"
+            )
+
+    def _scale(self, target: str, rank: int) -> float:
+        """alpha / r, or alpha / sqrt(r); alpha may be set for single modules by PEFT's patterns."""
+        module = target.removesuffix(".weight")
+        alpha = float(_pattern(self._config["alpha_pattern"], module, self._config["alpha"]))
+        configured = int(_pattern(self._config["rank_pattern"], module, self._config["r"]))
+        if configured != rank:
+            raise UsageError(f"{self._folder}: rank of {target} is {rank}, {CONFIG} says {configured}")
+        return alpha / (math.sqrt(rank) if self._config["rslora"] else rank)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The fields of adapter_config.json that merging needs; UsageError for what is not plain LoRA."""
+    row = read_json(folder / CONFIG)
+    if not isinstance(row, dict):
+        raise UsageError(f"{folder / CONFIG} is not a JSON object")
+    kind = row.get("peft_type")
+    if kind != "LORA":
+        raise UsageError(f"{folder} is a {kind or 'unknown'} adapter; only LoRA can be merged without its trainer")
+    for key, name in (("use_dora", "DoRA"), ("use_bdlora", "BD-LoRA"), ("alora_invocation_tokens", "aLoRA")):
+        if row.get(key):
+            raise UsageError(
+                f"{folder} uses {name}, which cannot be merged here; merge it with PEFT's merge_and_unload"
+            )
+    if row.get("lora_bias") or row.get("bias") not in (None, "none"):
+        raise UsageError(f"{folder} trained biases too; merge it with PEFT's merge_and_unload")
+    try:
+        rank, alpha = int(row["r"]), float(row["lora_alpha"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{folder / CONFIG} has no usable r and lora_alpha") from error
+    return {
+        "base": str(row.get("base_model_name_or_path") or ""),
+        "r": rank,
+        "alpha": alpha,
+        "rslora": bool(row.get("use_rslora")),
+        "fan_in_fan_out": bool(row.get("fan_in_fan_out")),
+        "rank_pattern": dict(row.get("rank_pattern") or {}),
+        "alpha_pattern": dict(row.get("alpha_pattern") or {}),
+    }
+
+
+def _target(name: str, known: set[str]) -> str:
+    """The base's name of an adapter's tensor: models saved with and without the `model.` prefix meet here."""
+    options = (name, f"model.{name}", name.removeprefix("model."))
+    return next((o for o in options if o in known), "")
+
+
+def _pattern(patterns: dict[str, Any], module: str, default: Any) -> Any:
+    """PEFT's rule: a key is a regular expression that must match the module's name or its dotted tail."""
+    for key, value in patterns.items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return value
+    return default

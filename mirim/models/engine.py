@@ -1,0 +1,110 @@
+"""From a model's reference to a running engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mirim.core import plugins
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.types import Engine
+from mirim.models import convert
+from mirim.models.resolve import Model, base_of, local, resolve
+
+ENGINES = "models.engines"
+_BEST = ("q4_0", "q8_0", "bf16", "f16", "f32")
+
+
+def open_engine(
+    ref: str | Path,
+    *,
+    engine: str = "",
+    context: int = 0,
+    threads: int = 0,
+    project: Project | None = None,
+    exact: bool = False,
+    **options: Any,
+) -> Engine:
+    """Load a model and the engine that runs it.
+
+    engine     'llama_cpp', 'hf', 'remote', 'echo' or an installed one; '' chooses by the kind of model:
+               GGUF and every folder whose family is known run on llama.cpp, other folders on transformers
+    context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
+    threads    0 is one per physical core
+    exact      a folder's own weights rather than the quantised file that `export` put beside them
+    options    handed to the engine's `open`
+
+    UsageError for a model that does not exist, is broken or cannot run on the engine asked for.
+    """
+    model = resolve(ref, project)
+    if engine and engine not in plugins.names(ENGINES):
+        plugins.load(ENGINES, engine)  # raises, listing the known ones
+    name = engine or _choose(model)
+    if name == "llama_cpp":
+        target = str(_gguf(model, project, exact))
+        options.setdefault("name", model.name)
+    elif name == "hf":
+        if model.kind == "gguf":
+            raise UsageError(f"{model.ref} is a GGUF file; the hf engine needs a folder in Hugging Face layout")
+        if model.kind in ("echo", "remote"):
+            raise UsageError(f"{model.ref} has no weights here for the hf engine")
+        target = str(local(model))
+        options.setdefault("name", model.name)
+        if model.kind == "adapter":
+            options["base"] = str(local(base_of(model, project)))
+    else:
+        target = model.ref
+    return plugins.load(ENGINES, name).open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]
+
+
+def _choose(model: Model) -> str:
+    if model.kind in ("echo", "remote"):
+        return model.kind
+    if model.kind in ("gguf", "adapter"):
+        return "llama_cpp"
+    folder = local(model)
+    if best_gguf(folder) is not None:
+        return "llama_cpp"
+    kind = convert.read_config(folder)["model_type"]
+    if kind in plugins.names(convert.FAMILIES):
+        return "llama_cpp"
+    convert_only = f"{folder}: its architecture {kind} is not one that mirim converts"
+    try:
+        import importlib.util
+
+        if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
+            from mirim.core.progress import note
+
+            note(f"{convert_only}; running it on transformers")
+            return "hf"
+    except ValueError:
+        pass
+    convert.find_family({"model_type": kind}, folder)
+    raise UsageError(convert_only)
+
+
+def best_gguf(folder: Path) -> Path | None:
+    """The smallest GGUF file in `folder`/gguf: each one there passed its gate."""
+    for name in _BEST:
+        if (folder / "gguf" / f"{name}.gguf").is_file():
+            return folder / "gguf" / f"{name}.gguf"
+    return None
+
+
+def _gguf(model: Model, project: Project | None, exact: bool) -> Path:
+    """The file that llama.cpp opens; a folder's or adapter's is converted without loss and cached."""
+    if model.kind in ("echo", "remote"):
+        raise UsageError(f"{model.ref} has no weights here for llama.cpp")
+    if model.kind == "gguf":
+        assert model.path is not None
+        return model.path
+    folder = local(model)
+    ready = best_gguf(folder)
+    if ready is not None and not exact:
+        return ready
+    if model.kind == "adapter":
+        return convert.cached(folder, local(base_of(model, project)))
+    if exact and ready is not None and not list(folder.glob("*.safetensors*")):
+        return ready
+    return convert.cached(folder)

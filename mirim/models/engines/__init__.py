@@ -1,0 +1,1 @@
+"""Engines, one file each: `open(model, *, context, threads, **options) -> Engine`."""

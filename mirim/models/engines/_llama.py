@@ -1,0 +1,218 @@
+"""llama.cpp's C interface, as far as scoring needs it: tokens, logits of every position, a reused prefix.
+
+xllamacpp binds llama.cpp's server only, which neither tokenises nor gives the probability of a chosen
+token. The library inside its wheel exports llama.h, so ctypes calls it. Parameter structs are read from
+llama.cpp's own defaults and their layout is checked against known values: another layout is refused.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import struct
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.core.extras import need
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[np.float32]]
+
+_BATCH = 512
+#: Offsets of 32-bit fields in llama_context_params, and the defaults that prove the layout.
+_DEFAULTS = {0: 512, 4: 2048, 8: 512, 12: 1, 104: 1, 108: 1}
+_TYPE_F32 = 0
+
+
+class _Params(c.Structure):
+    """A parameter struct passed through by value; larger than any version's, so that it always fits."""
+
+    _fields_ = (("raw", c.c_ubyte * 512),)
+
+
+class _Batch(c.Structure):
+    _fields_ = (
+        ("n_tokens", c.c_int32),
+        ("token", c.POINTER(c.c_int32)),
+        ("embd", c.POINTER(c.c_float)),
+        ("pos", c.POINTER(c.c_int32)),
+        ("n_seq_id", c.POINTER(c.c_int32)),
+        ("seq_id", c.POINTER(c.POINTER(c.c_int32))),
+        ("logits", c.POINTER(c.c_int8)),
+    )
+
+
+_LOG = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
+_silent = _LOG(lambda *_: None)
+
+
+@cache
+def library() -> Any:
+    """The shared library with its signatures declared and its log silenced."""
+    path = need("xllamacpp.xllamacpp", "serve").__file__
+    lib = c.CDLL(path)
+    p, i = c.c_void_p, c.c_int32
+    signatures: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "llama_backend_init": (None, ()),
+        "llama_log_set": (None, (_LOG, p)),
+        "llama_model_default_params": (_Params, ()),
+        "llama_context_default_params": (_Params, ()),
+        "llama_model_load_from_file": (p, (c.c_char_p, _Params)),
+        "llama_init_from_model": (p, (p, _Params)),
+        "llama_free": (None, (p,)),
+        "llama_model_free": (None, (p,)),
+        "llama_model_get_vocab": (p, (p,)),
+        "llama_model_n_ctx_train": (i, (p,)),
+        "llama_vocab_n_tokens": (i, (p,)),
+        "llama_vocab_get_add_bos": (c.c_bool, (p,)),
+        "llama_vocab_is_eog": (c.c_bool, (p, i)),
+        "llama_vocab_bos": (i, (p,)),
+        "llama_vocab_eos": (i, (p,)),
+        "llama_vocab_get_text": (c.c_char_p, (p, i)),
+        "llama_tokenize": (i, (p, c.c_char_p, i, c.POINTER(i), i, c.c_bool, c.c_bool)),
+        "llama_token_to_piece": (i, (p, i, c.c_char_p, i, i, c.c_bool)),
+        "llama_set_n_threads": (None, (p, i, i)),
+        "llama_get_memory": (p, (p,)),
+        "llama_memory_seq_rm": (c.c_bool, (p, i, i, i)),
+        "llama_decode": (i, (p, _Batch)),
+        "llama_get_logits_ith": (c.POINTER(c.c_float), (p, i)),
+    }
+    try:
+        for name, (result, arguments) in signatures.items():
+            function = getattr(lib, name)
+            function.restype, function.argtypes = result, arguments
+    except AttributeError as error:
+        raise MirimError(
+            f"this build of xllamacpp does not export {error}; type: pip install 'mirim[serve]'"
+        ) from error
+    raw = bytes(lib.llama_context_default_params().raw)
+    if any(struct.unpack_from("<i", raw, at)[0] != value for at, value in _DEFAULTS.items()):
+        raise MirimError("this version of xllamacpp has another layout than ours; type: pip install 'mirim[serve]'")
+    lib.llama_log_set(_silent, None)
+    lib.llama_backend_init()
+    return lib
+
+
+class Scorer:
+    """One model, one sequence. Positions already computed for a common prefix are kept between calls."""
+
+    def __init__(self, path: Path, context: int, threads: int) -> None:
+        """`context` 0 takes the model's own. The file must have passed `gguf_check.check`."""
+        self._lib = library()
+        self._lock = threading.Lock()
+        self._model = self._lib.llama_model_load_from_file(str(path).encode(), self._lib.llama_model_default_params())
+        self._context: int | None = None
+        if not self._model:
+            raise UsageError(f"{path} cannot be loaded by llama.cpp; make it again with: mirim export")
+        self._vocab = self._lib.llama_model_get_vocab(self._model)
+        self.vocabulary: int = self._lib.llama_vocab_n_tokens(self._vocab)
+        self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
+        self.context = context or self.trained
+        self._threads = threads
+        self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(self._vocab)
+        self.bos: int = self._lib.llama_vocab_bos(self._vocab)
+        self._kept: list[int] = []
+
+    def close(self) -> None:
+        with self._lock:
+            if self._context:
+                self._lib.llama_free(self._context)
+            if self._model:
+                self._lib.llama_model_free(self._model)
+            self._context = self._model = None
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; special tokens written in the text are recognised, BOS is added when `special` and due."""
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        while True:
+            ids = (c.c_int32 * size)()
+            count = self._lib.llama_tokenize(self._vocab, data, len(data), ids, size, special, True)
+            if count >= 0:
+                return list(ids[:count])
+            size = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; nothing for a control token."""
+        size = 64
+        while True:
+            buffer = c.create_string_buffer(size)
+            count = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def text(self, token: int) -> bytes:
+        """A token as the vocabulary writes it, control tokens too."""
+        value = self._lib.llama_vocab_get_text(self._vocab, token)
+        return bytes(value or b"")
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends a generation."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def logits(self, ids: Sequence[int], start: int = 0) -> Array:
+        """Logits (len(ids) - start, vocabulary) after each token from position `start` on.
+
+        UsageError when the tokens do not fit the context. What precedes `start` and equals the last
+        call's tokens is not computed again.
+        """
+        import numpy as np
+
+        if len(ids) > self.context:
+            raise UsageError(f"{len(ids)} tokens do not fit the model's context of {self.context}")
+        with self._lock:
+            if not self._context:
+                self._context = self._open()
+            same = 0
+            while same < min(start, len(self._kept)) and self._kept[same] == ids[same]:
+                same += 1
+            memory = self._lib.llama_get_memory(self._context)
+            if not self._lib.llama_memory_seq_rm(memory, 0, same, -1):
+                raise MirimError("llama.cpp could not drop positions from its cache")
+            self._kept = list(ids[:same])
+            out = np.empty((len(ids) - start, self.vocabulary), np.float32)
+            for at in range(same, len(ids), _BATCH):
+                part = ids[at : at + _BATCH]
+                self._decode(part, at, start)
+                for n in range(max(at, start), at + len(part)):
+                    row = self._lib.llama_get_logits_ith(self._context, n - at)
+                    out[n - start] = np.ctypeslib.as_array(row, (self.vocabulary,))
+                self._kept += part
+            return out
+
+    def _decode(self, part: Sequence[int], at: int, start: int) -> None:
+        count = len(part)
+        zero = (c.c_int32 * 1)(0)
+        batch = _Batch(
+            count,
+            (c.c_int32 * count)(*part),
+            None,
+            (c.c_int32 * count)(*range(at, at + count)),
+            (c.c_int32 * count)(*[1] * count),
+            (c.POINTER(c.c_int32) * count)(*[zero] * count),
+            (c.c_int8 * count)(*[at + n >= start for n in range(count)]),
+        )
+        code = self._lib.llama_decode(self._context, batch)
+        if code:
+            self._kept = []
+            raise MirimError(f"llama.cpp failed to compute {count} tokens (code {code}); is there enough memory?")
+
+    def _open(self) -> int:
+        params = self._lib.llama_context_default_params()
+        values = {0: self.context, 4: _BATCH, 8: _BATCH, 12: 1}
+        for at, value in values.items():
+            struct.pack_into("<i", params.raw, at, value)
+        # A cache in float32: rounding it to float16 would be the largest error of an F32 model.
+        for at in (104, 108):
+            struct.pack_into("<i", params.raw, at, _TYPE_F32)
+        context = self._lib.llama_init_from_model(self._model, params)
+        if not context:
+            raise MirimError(f"llama.cpp could not make a context of {self.context} tokens; is there enough memory?")
+        self._lib.llama_set_n_threads(context, self._threads, self._threads)
+        return int(context)

@@ -1,0 +1,133 @@
+"""Which model does a person mean? A path, a bundle's name, a Hugging Face id, a remote endpoint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mirim.core.bundle import FILE as BUNDLE
+from mirim.core.bundle import Bundle
+from mirim.core.errors import UsageError, suggest
+from mirim.core.files import read_json
+from mirim.core.project import Project
+
+Kind = Literal["gguf", "folder", "adapter", "hub", "echo", "remote"]
+
+BUNDLED = "mirim-base"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a reference means.
+
+    path    the GGUF file or the folder; None for a hub id, an endpoint and echo
+    base    what an adapter changes: a path or a hub id, '' otherwise
+    name    short name for people and for the API
+    """
+
+    ref: str
+    kind: Kind
+    path: Path | None = None
+    base: str = ""
+    name: str = ""
+
+
+def resolve(ref: str | Path, project: Project | None = None) -> Model:
+    """Find what `ref` names, without loading it. UsageError says where it was looked for.
+
+    Tried in this order: `echo`, an endpoint (`http://host/v1#model`, `remote:model`), the bundled base,
+    an existing path, a bundle of the project, a Hugging Face id.
+    """
+    text = str(ref).strip()
+    if not text:
+        raise UsageError("no model was named; pass a folder, a GGUF file or a Hugging Face id")
+    if text == "echo" or text.startswith("echo:"):
+        return Model(text, "echo", name="echo")
+    if text.startswith(("http://", "https://", "remote:")):
+        name = text.partition("#")[2] or text.rpartition("/" if "//" in text else ":")[2]
+        return Model(text, "remote", name=name)
+    if text == BUNDLED:
+        folder = Path(__file__).resolve().parent / "base"
+        if not folder.is_dir():
+            raise UsageError(
+                f'this build of mirim brings no "{BUNDLED}"; name a base such as HuggingFaceTB/SmolLM2-135M-Instruct, '
+                "or train one with: mirim train --method pretrain"
+            )
+        return _local(folder, text)
+    path = Path(text).expanduser()
+    if path.exists():
+        return _local(path.resolve(), text)
+    if project is not None and (project.models / text).is_dir():
+        return _local((project.models / text).resolve(), text)
+    if _HUB_ID.fullmatch(text) and not text.endswith((".gguf", ".safetensors")):
+        return Model(text, "hub", name=text.rpartition("/")[2])
+    known = (
+        [p.name for p in sorted(project.models.glob("*")) if p.is_dir()] if project and project.models.is_dir() else []
+    )
+    raise UsageError(
+        f'no model "{text}": there is no such file or folder{suggest(text, known) if known else ""}. '
+        "Name a folder in Hugging Face layout, a GGUF file, or a hub id such as org/name"
+    )
+
+
+def local(model: Model) -> Path:
+    """The folder or file of a model, downloaded first when it is a hub id.
+
+    UsageError when the hub does not have it, or cannot be reached and no copy is kept here.
+    """
+    if model.path is not None:
+        return model.path
+    if model.kind != "hub":
+        raise UsageError(f"{model.ref} has no files here; name a folder or a hub id")
+    from mirim.core.extras import need
+
+    hub = need("huggingface_hub", "train")
+    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+    try:
+        return Path(hub.snapshot_download(model.ref, allow_patterns=wanted))
+    except Exception as error:
+        # Every version of the hub client raises other kinds here; each means that the files are not to be had.
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UsageError(
+            f'no model "{model.ref}": it is not a folder here, and the Hugging Face hub did not give it ({first}). '
+            "Check the name, or download it elsewhere and pass its folder"
+        ) from error
+
+
+def base_of(model: Model, project: Project | None = None) -> Model:
+    """The base of an adapter, resolved: a hub id, a path, or a path beside the adapter."""
+    if not model.base:
+        raise UsageError(f"{model.ref} is an adapter that names no base; put base_model_name_or_path into its config")
+    beside = model.path.parent / model.base if model.path else None
+    if beside is not None and not Path(model.base).expanduser().exists() and beside.exists():
+        return resolve(beside, project)
+    found = resolve(model.base, project)
+    if found.kind not in ("folder", "hub"):
+        raise UsageError(f"{model.ref} is an adapter of {model.base}, which is no checkpoint in Hugging Face layout")
+    return found
+
+
+def _local(path: Path, ref: str) -> Model:
+    if path.is_file():
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+        if magic != b"GGUF" and path.suffix != ".gguf":
+            raise UsageError(f"{path} is neither a GGUF file nor a folder in Hugging Face layout")
+        return Model(ref, "gguf", path, name=path.stem)
+    if (path / "adapter_config.json").is_file():
+        row = read_json(path / "adapter_config.json")
+        base = str(row.get("base_model_name_or_path") or "") if isinstance(row, dict) else ""
+        if (path / BUNDLE).is_file():
+            base = Bundle.open(path).base or base
+        return Model(ref, "adapter", path, base, path.name)
+    if (path / "config.json").is_file():
+        return Model(ref, "folder", path, name=path.name)
+    files = sorted(path.glob("*.gguf")) + sorted((path / "gguf").glob("*.gguf"))
+    if len(files) == 1 or (files and (path / BUNDLE).is_file()):
+        return Model(ref, "gguf", files[0], name=path.name)
+    if files:
+        raise UsageError(f"{path} holds {len(files)} GGUF files; name one, such as {files[0]}")
+    raise UsageError(f"{path} is no model: it has no config.json, adapter_config.json or GGUF file")

@@ -1,0 +1,378 @@
+"""A Hugging Face tokenizer as GGUF metadata, and what llama.cpp cannot reproduce refused.
+
+Two kinds are known: byte-level BPE (GPT-2 and after; llama.cpp's `gpt2`) and SentencePiece-style BPE with
+byte fallback (Llama 2; llama.cpp's `llama`). llama.cpp has no general pre-tokenizer: it knows some by name.
+The name is found by comparing the patterns in tokenizer.json with the ones behind those names.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.files import explain, read_json
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+_QWEN35 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+_TEKKEN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_GPT4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+#: (patterns in order, whether whole words in the vocabulary skip the merges) → llama.cpp's name.
+#: 'digits' stands for the Digits pre-tokenizer, one digit at a time.
+_PRE = {
+    ((_GPT2,), False): "gpt-2",
+    (("digits", _GPT2), False): "smollm",
+    ((_LLAMA3,), True): "llama-bpe",
+    ((_LLAMA3,), False): "smaug-bpe",
+    ((_QWEN2,), False): "qwen2",
+    ((_QWEN35,), False): "qwen35",
+    ((_TEKKEN,), True): "tekken",
+    ((_GPT4O,), False): "gpt-4o",
+}
+
+
+def metadata(folder: Path, config: dict[str, Any], rows: int) -> dict[str, Any]:
+    """GGUF keys of the tokenizer in `folder`, for an embedding of `rows` rows.
+
+    UsageError when there is no tokenizer, or one that llama.cpp would read differently.
+    """
+    settings = _settings(folder)
+    if (folder / "tokenizer.json").is_file():
+        keys, tokens, types = _from_json(folder / "tokenizer.json", settings)
+    elif (folder / "tokenizer.model").is_file():
+        keys, tokens, types = _from_sentencepiece(folder / "tokenizer.model", settings)
+    else:
+        raise UsageError(f"{folder} has no tokenizer.json or tokenizer.model; copy the tokenizer of its base there")
+    if len(tokens) > rows:
+        raise UsageError(
+            f"{folder}: the tokenizer has {len(tokens)} tokens, the embedding only {rows} rows; "
+            "they do not belong together"
+        )
+    known = set(tokens)
+    for number in range(len(tokens), rows):
+        name = f"[PAD{number}]"
+        tokens.append(name if name not in known else f"[PAD{number}:{number}]")
+        types.append(UNUSED)
+    ids = {t: i for i, t in enumerate(tokens)}
+    keys |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+    if "tokenizer.ggml.scores" in keys:
+        scores = keys["tokenizer.ggml.scores"]
+        keys["tokenizer.ggml.scores"] = scores + [-1e9] * (rows - len(scores))
+    keys |= _special(folder, config, settings, ids)
+    template = chat_template(folder)
+    if template:
+        keys["tokenizer.chat_template"] = template
+    return keys
+
+
+def chat_template(folder: Path) -> str:
+    """The folder's chat template: chat_template.jinja, or tokenizer_config.json's; '' when it has none."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        try:
+            return file.read_text("utf-8")
+        except OSError as error:
+            raise explain(error, file) from error
+    template = _settings(folder).get("chat_template")
+    if isinstance(template, list):
+        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+        template = named.get("default") or next(iter(named.values()), "")
+    return template if isinstance(template, str) else ""
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    file = folder / "tokenizer_config.json"
+    row = read_json(file) if file.is_file() else {}
+    return row if isinstance(row, dict) else {}
+
+
+def _text(token: Any) -> str:
+    """A special token of tokenizer_config.json: a string, or an object with its content."""
+    return str(token.get("content") or "") if isinstance(token, dict) else str(token or "")
+
+
+def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[int]]:
+    row = read_json(path)
+    try:
+        model, added = row["model"], row.get("added_tokens") or []
+        kind = model.get("type") or ("BPE" if "merges" in model else "")
+        if kind != "BPE":
+            raise UsageError(f"{path} holds a {kind or 'nameless'} tokenizer; only BPE can be written to GGUF")
+        vocabulary = {str(t): int(i) for t, i in model["vocab"].items()}
+        merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ", 1)) for m in model["merges"]]
+        extra = {int(a["id"]): (str(a["content"]), bool(a.get("special"))) for a in added}
+        byte_level, patterns = _pre_tokenizer(path, row)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(f"{path} is not a tokenizer.json that can be read: {error!r}") from error
+    tokens, types = _tokens(path, vocabulary, extra)
+    if byte_level:
+        name = _PRE.get((tuple(patterns), bool(model.get("ignore_merges"))))
+        if name is None:
+            raise UsageError(
+                f"{path}: llama.cpp has no pre-tokenizer for the patterns {patterns!r}"
+                f"{' with ignore_merges' if model.get('ignore_merges') else ''}; it knows those of "
+                f"{', '.join(sorted(_PRE.values()))}. Run this model with --engine hf"
+            )
+        keys: dict[str, Any] = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": name}
+        keys["tokenizer.ggml.merges"] = [f"{a} {b}" for a, b in merges]
+    else:
+        keys = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default"}
+        types = [_byte_type(token, kind) for token, kind in zip(tokens, types, strict=True)]
+        _need_bytes(path, tokens)
+        # llama.cpp merges the pair whose token scores best, transformers the pair of the lowest rank.
+        rank = {}
+        for number, (a, b) in enumerate(merges):
+            rank.setdefault(a + b, number)
+        keys["tokenizer.ggml.scores"] = [-float(rank[t]) if t in rank else -1e6 for t in tokens]
+        keys["tokenizer.ggml.add_space_prefix"] = _space_prefix(row)
+        unknown = model.get("unk_token")
+        if unknown in tokens:
+            types[tokens.index(unknown)] = UNKNOWN
+    starts, ends = _template_tokens(row)
+    by_id = dict(enumerate(tokens))
+    keys["tokenizer.ggml.add_bos_token"] = bool(starts)
+    keys["tokenizer.ggml.add_eos_token"] = bool(ends)
+    if starts:
+        keys["_bos"] = by_id.get(starts[0], "")
+    if ends:
+        keys["_eos"] = by_id.get(ends[0], "")
+    return keys, tokens, types
+
+
+def _tokens(path: Path, vocabulary: dict[str, int], extra: dict[int, tuple[str, bool]]) -> tuple[list[str], list[int]]:
+    """Tokens by id and their types; holes in the numbering become unused tokens."""
+    by_id = {i: t for t, i in vocabulary.items()}
+    for number, (text, _) in extra.items():
+        by_id[number] = text
+    count = max(by_id) + 1
+    if count > 2_000_000 or min(by_id) < 0:
+        raise UsageError(f"{path} numbers its tokens from {min(by_id)} to {count - 1}; that cannot be a vocabulary")
+    tokens, types, seen = [], [], set()
+    for number in range(count):
+        text = by_id.get(number)
+        if text is None or text in seen:
+            text, kind = f"[PAD{number}]", UNUSED
+        elif number in extra:
+            kind = CONTROL if extra[number][1] else USER_DEFINED
+        else:
+            kind = NORMAL
+        seen.add(text)
+        tokens.append(text)
+        types.append(kind)
+    return tokens, types
+
+
+def _pre_tokenizer(path: Path, row: dict[str, Any]) -> tuple[bool, list[str]]:
+    """Whether the tokenizer works on bytes, and the patterns that split its text first."""
+    parts = list(_steps(row.get("pre_tokenizer"), "pretokenizers"))
+    normal = list(_steps(row.get("normalizer"), "normalizers"))
+    if not any(p["type"] == "ByteLevel" for p in parts):
+        allowed = {"Prepend", "Replace", "Metaspace"}
+        strange = [p["type"] for p in (*parts, *normal) if p["type"] not in allowed]
+        if strange or not row["model"].get("byte_fallback"):
+            raise UsageError(
+                f"{path}: neither a byte-level tokenizer nor one with byte fallback "
+                f"({', '.join(strange) or 'no byte_fallback'}); llama.cpp cannot reproduce it: use --engine hf"
+            )
+        return False, []
+    if strange := [p["type"] for p in normal if p["type"] != "NFC"]:
+        raise UsageError(f"{path}: llama.cpp does not apply the normalizer {strange[0]}; use --engine hf")
+    patterns: list[str] = []
+    for part in parts:
+        if part["type"] == "ByteLevel":
+            if part.get("add_prefix_space"):
+                raise UsageError(
+                    f"{path}: llama.cpp does not add the prefix space this tokenizer wants; use --engine hf"
+                )
+            if part.get("use_regex", True):
+                patterns.append(_GPT2)
+        elif part["type"] == "Digits" and part.get("individual_digits"):
+            patterns.append("digits")
+        elif part["type"] == "Split" and part.get("behavior") == "Isolated" and not part.get("invert"):
+            pattern = part["pattern"]
+            text = str(pattern.get("Regex") or pattern.get("String"))
+            patterns.append("digits" if text in (r"\p{N}", r"\d") else text)
+        else:
+            patterns.append(str(part["type"]))
+    return True, patterns
+
+
+def _steps(node: Any, key: str) -> Iterator[dict[str, Any]]:
+    if not node:
+        return
+    if node["type"] == "Sequence":
+        for child in node[key]:
+            yield from _steps(child, key)
+    else:
+        yield node
+
+
+def _space_prefix(row: dict[str, Any]) -> bool:
+    for part in (*_steps(row.get("normalizer"), "normalizers"), *_steps(row.get("pre_tokenizer"), "pretokenizers")):
+        if part["type"] == "Prepend":
+            return True
+        if part["type"] == "Metaspace":
+            return bool(part.get("prepend_scheme", "always") != "never" and part.get("add_prefix_space", True))
+    return False
+
+
+def _template_tokens(row: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """Ids that the post-processor puts before and after one text."""
+    starts: list[int] = []
+    ends: list[int] = []
+    node = row.get("post_processor") or {}
+    for part in node.get("processors", []) if node.get("type") == "Sequence" else [node]:
+        if part.get("type") != "TemplateProcessing":
+            continue
+        target = starts
+        for piece in part.get("single", []):
+            if "Sequence" in piece:
+                target = ends
+            elif "SpecialToken" in piece:
+                target += part["special_tokens"][piece["SpecialToken"]["id"]]["ids"]
+    return starts, ends
+
+
+def _byte_type(token: str, kind: int) -> int:
+    return BYTE if len(token) == 6 and token.startswith("<0x") and token.endswith(">") else kind
+
+
+def _need_bytes(path: Path, tokens: list[str]) -> None:
+    missing = {f"<0x{n:02X}>" for n in range(256)} - set(tokens)
+    if missing:
+        raise UsageError(f"{path} lacks the byte token {min(missing)}; llama.cpp needs all 256")
+
+
+def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
+    """Ids of bos, eos, unk and pad. What ends a text is what transformers' generate would stop at."""
+    generation = folder / "generation_config.json"
+    options = read_json(generation) if generation.is_file() else {}
+    keys: dict[str, Any] = {}
+    found: dict[str, int] = {}
+    for role in ("bos", "eos", "unk", "pad"):
+        text = _text(settings.get(f"{role}_token"))
+        value = next(
+            (s.get(f"{role}_token_id") for s in (options, config) if s.get(f"{role}_token_id") is not None), None
+        )
+        if isinstance(value, list):
+            value = value[0] if value else None
+        # The tokenizer's word counts for bos, unk and pad; for eos generation's own does.
+        number = ids.get(text) if text else None
+        if role == "eos" and isinstance(value, int):
+            number = value
+        elif number is None and isinstance(value, int):
+            number = value
+        if number is not None and 0 <= number < len(ids):
+            found[role] = number
+    # llama.cpp takes token 11 (or 1 and 2) for bos and eos when the keys are missing: always write them.
+    bos = found.get("bos", found.get("eos"))
+    eos = found.get("eos", found.get("pad", found.get("bos")))
+    if eos is None or bos is None:
+        raise UsageError(
+            f"{folder} names no token that ends a text; put eos_token into its tokenizer_config.json "
+            "(and eos_token_id into config.json)"
+        )
+    keys["tokenizer.ggml.bos_token_id"] = bos
+    keys["tokenizer.ggml.eos_token_id"] = eos
+    others = options.get("eos_token_id") or config.get("eos_token_id")
+    if isinstance(others, list) and len(others) > 1 and all(isinstance(o, int) for o in others):
+        keys["tokenizer.ggml.eot_token_id"] = others[1]
+    for role, name in (("unk", "unknown"), ("pad", "padding")):
+        if role in found:
+            keys[f"tokenizer.ggml.{name}_token_id"] = found[role]
+    return keys
+
+
+def _from_sentencepiece(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[int]]:
+    """tokenizer.model, a protocol buffer: pieces with scores and types, the same numbers as in GGUF."""
+    try:
+        data = path.read_bytes()
+        tokens, scores, types, trainer, normal = [], [], [], {}, {}
+        for number, value in _fields(data):
+            if number == 1:
+                piece = dict(_fields(value))
+                tokens.append(piece.get(1, b"").decode("utf-8"))
+                scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
+                types.append(int(piece.get(3, NORMAL)))
+            elif number == 2:
+                trainer = dict(_fields(value))
+            elif number == 3:
+                normal = dict(_fields(value))
+    except OSError as error:
+        raise explain(error, path) from error
+    except (ValueError, TypeError, AttributeError, struct.error) as error:
+        raise UsageError(f"{path} is not a SentencePiece model: {error}") from error
+    if not tokens:
+        raise UsageError(f"{path} is not a SentencePiece model: it holds no pieces")
+    if trainer.get(3, 1) != 2:
+        raise UsageError(f"{path} is not a BPE model (SentencePiece type {trainer.get(3, 1)}); use --engine hf")
+    _need_bytes(path, tokens)
+    ids = {t: i for i, t in enumerate(tokens)}
+    for text, row in sorted(
+        ((_text(v), int(k)) for k, v in (settings.get("added_tokens_decoder") or {}).items()), key=lambda p: p[1]
+    ):
+        if text not in ids and row == len(tokens):
+            ids[text] = row
+            tokens.append(text)
+            scores.append(-1e6)
+            types.append(CONTROL)
+    keys = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.scores": scores,
+        "tokenizer.ggml.add_space_prefix": bool(normal.get(3, 1)),
+        "tokenizer.ggml.add_bos_token": bool(settings.get("add_bos_token", True)),
+        "tokenizer.ggml.add_eos_token": bool(settings.get("add_eos_token", False)),
+    }
+    return keys, tokens, types
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Fields of a protocol buffer message: (number, int or bytes). ValueError when it is not one."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            if at >= len(data) or shift > 63:
+                raise ValueError("cut off")
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, varint()
+            continue
+        length = {1: 8, 5: 4}.get(kind, varint() if kind == 2 else -1)
+        if length < 0 or at + length > len(data):
+            raise ValueError("cut off")
+        yield key >> 3, data[at : at + length]
+        at += length
