@@ -80,9 +80,7 @@ class Merged:
         # A (r, in), B (out, r); an embedding's A is (r, rows) and its product is transposed.
         a, b = self._adapter.read(pair["A"]), self._adapter.read(pair["B"])
         change = b @ a
-        if "embedding" in pair["A"]:
-            change = change.T
-        elif self._config["fan_in_fan_out"]:
+        if "embedding" in pair["A"] or self._config["fan_in_fan_out"]:
             change = change.T
         return weight + change * self._scale(name, a.shape[0])
 

@@ -17,6 +17,9 @@ from mirim.core.files import explain, read_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
+#: Key of our own: ids that end a text, as decimal numbers with commas.
+ENDS = "mirim.end_tokens"
+
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -279,9 +282,7 @@ def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids
             value = value[0] if value else None
         # The tokenizer's word counts for bos, unk and pad; for eos generation's own does.
         number = ids.get(text) if text else None
-        if role == "eos" and isinstance(value, int):
-            number = value
-        elif number is None and isinstance(value, int):
+        if (role == "eos" and isinstance(value, int)) or (number is None and isinstance(value, int)):
             number = value
         if number is not None and 0 <= number < len(ids):
             found[role] = number
@@ -295,9 +296,13 @@ def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids
         )
     keys["tokenizer.ggml.bos_token_id"] = bos
     keys["tokenizer.ggml.eos_token_id"] = eos
-    others = options.get("eos_token_id") or config.get("eos_token_id")
-    if isinstance(others, list) and len(others) > 1 and all(isinstance(o, int) for o in others):
-        keys["tokenizer.ggml.eot_token_id"] = others[1]
+    listed = options.get("eos_token_id")
+    listed = config.get("eos_token_id") if listed is None else listed
+    ends = [e for e in listed if isinstance(e, int)] if isinstance(listed, list) else [eos]
+    if len(ends) > 1:
+        keys["tokenizer.ggml.eot_token_id"] = ends[1]
+    # llama.cpp guesses more ends from the tokens' names; this is what transformers stops at.
+    keys[ENDS] = ",".join(map(str, dict.fromkeys((eos, *ends))))
     for role, name in (("unk", "unknown"), ("pad", "padding")):
         if role in found:
             keys[f"tokenizer.ggml.{name}_token_id"] = found[role]

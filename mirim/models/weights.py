@@ -10,6 +10,7 @@ import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -159,6 +160,6 @@ def _header(path: Path) -> Iterator[tuple[str, _Entry]]:
         spans.append((start, end, name))
         yield name, _Entry(path, dtype, shape, 8 + length + start, 8 + length + end)
     spans.sort()
-    for (_, end, name), (start, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, end, name), (start, _, other) in pairwise(spans):
         if start < end:
             raise broken(f"tensors {name!r} and {other!r} overlap")

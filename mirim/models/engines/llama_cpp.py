@@ -21,8 +21,9 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling
 from mirim.examples.template import render_chat
-from mirim.models import gguf_check
+from mirim.models import decode, gguf_check
 from mirim.models.engines._llama import Scorer
+from mirim.models.tokenizer import ENDS
 
 #: Longest context that is opened unasked: its cache is allocated whole.
 _CONTEXT = 4096
@@ -103,14 +104,19 @@ class LlamaCpp:
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
         """The whole continuation at once, with the id of every token."""
         ids = self._prompt(prompt, (), sampling)
-        if sampling.max_tokens == 0:
-            return Completion("", (), len(ids), "length")
-        row = self._call(self._request(ids, sampling, None, None) | {"n_probs": 1})
-        choice = row["choices"][0]
-        tokens = [int(t["id"]) for t in (choice.get("logprobs") or {}).get("content") or ()]
-        if tokens and choice["finish_reason"] == "stop" and self.scorer.ends(tokens[-1]):
-            tokens.pop()
-        return Completion(_clean(choice["text"]), tuple(tokens), len(ids), choice["finish_reason"])
+        # The server keeps back the ids of tokens that end inside a character, so this decodes by itself.
+        deltas = list(
+            decode.stream(
+                ids,
+                sampling,
+                context=self.context,
+                logits=lambda seen: self.scorer.logits(seen, len(seen) - 1)[0],
+                piece=self.scorer.piece,
+                ends=self._ends,
+            )
+        )
+        tokens = tuple(t for d in deltas for t in d.token_ids)
+        return Completion("".join(d.text for d in deltas), tokens, len(ids), deltas[-1].finish_reason)
 
     def _stream(self, request: dict[str, Any], used: int, tools: bool) -> Iterator[Delta]:
         if request["n_predict"] == 0:
@@ -179,14 +185,6 @@ class LlamaCpp:
         elif self._adapters:
             request["lora"] = [{"id": n, "scale": 0.0} for n in range(len(self._adapters))]
         return request
-
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            row = self._serving().handle_completions(request)
-        except (RuntimeError, ValueError) as error:
-            raise MirimError(f"llama.cpp stopped: {error}") from error
-        _raise(row)
-        return dict(row)
 
     def _serving(self) -> Any:
         with self._lock:
@@ -315,6 +313,11 @@ class LlamaCpp:
             return self.scorer.encode(text, special=False)
         lead = self.scorer.encode("\n", special=False)
         return self.scorer.encode("\n" + text, special=False)[len(lead) :]
+
+    def _ends(self, token: int) -> bool:
+        """What transformers would stop at, where the file says so; otherwise llama.cpp's idea of an end."""
+        known = str(self._header.keys.get(ENDS, ""))
+        return str(token) in known.split(",") if known else self.scorer.ends(token)
 
     @property
     def _spm(self) -> bool:

@@ -136,7 +136,7 @@ def _yarn(row: dict[str, Any], config: Config) -> dict[str, Any]:
         "rope.scaling.original_context_length": original,
         "rope.scaling.yarn_beta_fast": float(row.get("beta_fast") or 32),
         "rope.scaling.yarn_beta_slow": float(row.get("beta_slow") or 1),
-        **({"rope.scaling.yarn_attn_factor": float(wanted) / mscale(1)} if wanted is not None else {}),
+        **({"rope.scaling.attn_factor": float(wanted) / mscale(1)} if wanted is not None else {}),
     }
 
 
@@ -180,6 +180,8 @@ def tensors(
     layers = int(field(config, "num_hidden_layers"))
     tied = bool(config.get("tie_word_embeddings", False))
     if rope(config)["type"] == "llama3":
+        if not pairs:
+            raise UsageError(f'llama.cpp does not read rope scaling "llama3" in {config.get("model_type")} models')
         yield Rule("rope_freqs.weight", change=lambda _: _llama3_factors(config), shape=(head_dim(config) // 2,))
     if not tied and "lm_head.weight" not in names:
         raise UsageError("the checkpoint has no lm_head.weight, and config.json does not tie it to the embeddings")

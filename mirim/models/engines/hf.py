@@ -1,0 +1,175 @@
+"""Models on transformers and torch: every architecture they know, slower and heavier than llama.cpp.
+
+The only engine that imports torch, and only when it opens a model.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.core.extras import need
+from mirim.core.types import Delta, Engine, Message, Sampling
+from mirim.examples.template import render_chat
+from mirim.models import decode
+
+_CONTEXT = 4096
+
+
+def open(ref: str, *, context: int = 0, threads: int = 0, base: str = "", name: str = "", **_: Any) -> Engine:
+    """Load the folder at `ref`; with `base`, `ref` is a PEFT adapter of the model there. Weights in float32."""
+    return HuggingFace(Path(ref), context, threads, base, name)
+
+
+class HuggingFace:
+    def __init__(self, path: Path, context: int, threads: int, base: str, name: str) -> None:
+        self._torch = need("torch", "train")
+        transformers = need("transformers", "train")
+        self.name = name or path.name
+        if threads:
+            self._torch.set_num_threads(threads)
+        home = base or str(path)
+        own = (path / "tokenizer.json").is_file() or (path / "tokenizer.model").is_file()
+        try:
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if own else home)
+            model = transformers.AutoModelForCausalLM.from_pretrained(home, dtype=self._torch.float32)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UsageError(f"transformers cannot load {home}: {first}") from error
+        except Exception as error:
+            # safetensors and pydantic-like checks raise kinds of their own for broken files.
+            raise UsageError(f"transformers cannot load {home}: {type(error).__name__}: {error}") from error
+        if base:
+            model = need("peft", "train").PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+        self.model = model.eval()
+        trained = int(getattr(model.config, "max_position_embeddings", 0) or _CONTEXT)
+        if context > trained:
+            raise UsageError(f"{path}: a context of {context} tokens was asked for, the model was made for {trained}")
+        self.context = context or min(trained, _CONTEXT)
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        self._ends = {e for e in (*ends, self.tokenizer.eos_token_id) if e is not None}
+        self._special = set(self.tokenizer.all_special_ids)
+        self._spm = "<0x00>" in self.tokenizer.get_vocab()
+        self._bytes = _byte_alphabet()
+        self._lock = threading.Lock()
+
+    def generate(
+        self,
+        prompt: str | Sequence[Message],
+        sampling: Sampling,
+        *,
+        tools: Sequence[dict[str, Any]] = (),
+        schema: dict[str, Any] | None = None,
+    ) -> Iterator[Delta]:
+        if schema is not None:
+            raise UsageError("the hf engine cannot hold a model to a JSON schema; use llama_cpp")
+        ids = self._encode(prompt, tools)
+        if not ids:
+            raise UsageError(f"the prompt is empty, and {self.name} begins with no token of its own; write something")
+        if len(ids) >= self.context and sampling.max_tokens:
+            raise UsageError(
+                f"the prompt has {len(ids)} tokens, the context of {self.name} holds {self.context}; shorten it"
+            )
+        state: dict[str, Any] = {"cache": None, "done": 0}
+
+        def logits(seen: list[int]) -> Any:
+            with self._lock, self._torch.inference_mode():
+                new = self._torch.tensor([seen[state["done"] :]])
+                out = self.model(new, past_key_values=state["cache"], use_cache=True)
+                state["cache"], state["done"] = out.past_key_values, len(seen)
+                return out.logits[0, -1].float().numpy()
+
+        return decode.stream(
+            ids, sampling, context=self.context, logits=logits, piece=self._piece, ends=self._ends.__contains__
+        )
+
+    def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
+        if isinstance(prompt, str) and not prompt:
+            return [self.score_tokens(self.encode(c)) for c in candidates]
+        head = self._encode(prompt)
+        out = []
+        for candidate in candidates:
+            tail = self.tokenizer(candidate, add_special_tokens=False)["input_ids"]
+            out.append(self.score_tokens([*head, *tail])[len(head) - 1 :])
+        return out
+
+    def score_tokens(self, ids: Sequence[int]) -> list[float]:
+        """Natural-log probability of each token after the first."""
+        if len(ids) < 2:
+            return []
+        rows = self._torch.log_softmax(self._torch.from_numpy(self.logits(ids)[:-1]).double(), -1)
+        return [float(rows[n, token]) for n, token in enumerate(ids[1:])]
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """Logits (len(ids), vocabulary), float32."""
+        if len(ids) > self.context:
+            raise UsageError(f"the text has {len(ids)} tokens, the context of {self.name} holds {self.context}")
+        with self._lock, self._torch.inference_mode():
+            return self.model(self._torch.tensor([list(ids)])).logits[0].float().numpy()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of raw text, with the special tokens that this tokenizer puts around it."""
+        return list(self.tokenizer(text)["input_ids"])
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        rows = []
+        for text in texts:
+            with self._lock, self._torch.inference_mode():
+                ids = self._torch.tensor([self.encode(text)])
+                mean = self.model(ids, output_hidden_states=True).hidden_states[-1][0].mean(0)
+            rows.append([float(v) for v in mean / mean.norm().clamp_min(1e-12)])
+        return rows
+
+    def count(self, prompt: str | Sequence[Message]) -> int:
+        return len(self._encode(prompt))
+
+    def close(self) -> None:
+        if getattr(self, "model", None) is None:
+            raise MirimError(f"{self.name} was closed before")
+        self.model = None
+
+    def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
+        if isinstance(prompt, str):
+            return self.encode(prompt)
+        template = self.tokenizer.chat_template
+        if isinstance(template, dict):
+            template = template.get("default") or next(iter(template.values()), None)
+        if not template:
+            raise UsageError(
+                f"{self.name} has no chat template, so it cannot read a conversation; use raw text "
+                "(mirim generate --raw), or put a chat_template.jinja beside its tokenizer"
+            )
+        text = render_chat(
+            template,
+            prompt,
+            add_generation_prompt=True,
+            bos_token=self.tokenizer.bos_token or "",
+            eos_token=self.tokenizer.eos_token or "",
+            tools=tools,
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _piece(self, token: int) -> bytes:
+        """The bytes of a token; nothing for a special one, as when transformers skips special tokens."""
+        text = self.tokenizer.convert_ids_to_tokens(token) if token not in self._special else None
+        if text is None:
+            return b""
+        if self._spm:
+            if re.fullmatch(r"<0x[0-9A-F]{2}>", text):
+                return bytes([int(text[3:5], 16)])
+            return str(text).replace("\u2581", " ").encode()
+        if all(ch in self._bytes for ch in text):
+            return bytes(self._bytes[ch] for ch in text)
+        return str(text).encode()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte, reversed."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + n): b for n, b in enumerate(rest)}

@@ -1,0 +1,95 @@
+"""`mirim generate`: continue a text with any model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.types import Message, Sampling
+from mirim.core.verbs import verb
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What the model wrote, without the prompt; `verbatim`: printed as it is, with no newline added."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    finish_reason: str
+    verbatim: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "token_ids": list(self.token_ids),
+            "prompt_tokens": self.prompt_tokens,
+            "finish_reason": self.finish_reason,
+        }
+
+    def to_text(self) -> str:
+        return self.text
+
+
+@verb
+def generate(
+    project: Project | None = None,
+    *,
+    model: str = "",
+    prompt: str = "",
+    max_tokens: int = 128,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    top_k: int = 0,
+    min_p: float = 0.0,
+    repeat_penalty: float = 1.0,
+    seed: int = 0,
+    stop: tuple[str, ...] = (),
+    raw: bool = False,
+    engine: str = "",
+    context: int = 0,
+    threads: int = 0,
+) -> Continuation:
+    """Continue a text with a model: its own weights, not a quantised copy, unless a GGUF file is named.
+
+    Args:
+        model: Folder in Hugging Face layout, GGUF file, bundle, hub id or endpoint; default: the project's model.
+        prompt: What to continue; with a chat template it is what the user says.
+        max_tokens: Longest continuation, in tokens.
+        temperature: 0 takes the likeliest token each time and gives the same text every time.
+        top_p: Draw from the likeliest tokens that hold this share of the probability.
+        top_k: Draw from this many of the likeliest tokens; 0 from all.
+        min_p: Leave out tokens less likely than this share of the likeliest one.
+        repeat_penalty: Above 1, tokens that were there before become less likely.
+        seed: Seed of the drawing.
+        stop: Texts that end the continuation.
+        raw: Continue the text itself, without the chat template.
+        engine: llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
+        context: Tokens that prompt and continuation may take together; 0 is the model's own.
+        threads: Threads to compute with; 0 is one for each core.
+    """
+    from mirim.models.engine import open_engine
+
+    if not model:
+        if project is None or not project.model.is_dir():
+            raise UsageError("no model was named; type: mirim generate --model REF --prompt TEXT")
+        model = str(project.model)
+    if max_tokens < 0 or temperature < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1 or repeat_penalty <= 0:
+        raise UsageError(
+            f"max_tokens {max_tokens}, temperature {temperature}, top_p {top_p}, min_p {min_p} and repeat_penalty "
+            f"{repeat_penalty}: none may be negative, top_p and min_p are at most 1, repeat_penalty is above 0"
+        )
+    sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, repeat_penalty, seed, tuple(stop))
+    running = open_engine(model, engine=engine, context=context, threads=threads, project=project, exact=True)
+    try:
+        question = prompt if raw else (Message("user", prompt),)
+        if hasattr(running, "complete"):
+            done = running.complete(question, sampling)
+            return Continuation(done.text, done.token_ids, done.prompt_tokens, done.finish_reason)
+        deltas = list(running.generate(question, sampling))
+        ids = tuple(t for d in deltas for t in d.token_ids)
+        return Continuation("".join(d.text for d in deltas), ids, deltas[-1].prompt_tokens, deltas[-1].finish_reason)
+    finally:
+        running.close()

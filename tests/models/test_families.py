@@ -1,0 +1,151 @@
+"""Every family against transformers: logits, tokens and greedy text of the F32 file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirim.core import plugins
+from mirim.core.errors import UsageError
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
+pytestmark = pytest.mark.slow
+PROMPTS = ("The nurse opened the door 2024", "O paciente não há açúcar 🙂", "Once <|im_end|>\nagain")
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 10000.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+    "rope_theta": 500.0,
+}
+VARIANTS = [
+    *((kind, {}) for kind in plugins.names("models.families")),
+    *((kind, {"tie_word_embeddings": True}) for kind in ("llama", "granite", "qwen2", "qwen3", "granitemoehybrid")),
+    ("llama", {"attention_bias": True, "mlp_bias": True}),
+    ("llama", {"num_key_value_heads": 4}),
+    ("llama", {"head_dim": 32}),
+    ("llama", {"hidden_size": 60, "num_attention_heads": 3, "num_key_value_heads": 1}),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}}),
+    ("llama", {"rope_parameters": YARN}),
+    ("llama", {"rope_parameters": YARN | {"attention_factor": 0.8}}),
+    ("llama", {"rope_parameters": LLAMA3}),
+    ("granite", {"rope_parameters": LLAMA3}),
+    ("mistral", {"rope_parameters": LLAMA3}),
+    ("granite", {"attention_bias": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), VARIANTS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
+def test_gguf_equals_transformers(tmp_path, kind, changes):
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from mirim.core.types import Sampling
+    from mirim.models import convert
+    from mirim.models.engines import hf, llama_cpp
+
+    folder = toys.model(tmp_path / "m", kind, **changes)
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
+    ours = llama_cpp.open(str(tmp_path / "m.gguf"), threads=1)
+    theirs = hf.open(str(folder))
+    reference = AutoModelForCausalLM.from_pretrained(folder).eval()
+    try:
+        for text in PROMPTS:
+            ids = theirs.encode(text)
+            assert ours.encode(text) == ids
+            # Long enough that scaled rotations matter.
+            ids = (ids * 40)[:200]
+            got, expected = ours.logits(ids), theirs.logits(ids)
+            assert np.abs(got - expected).max() < 1e-2
+            assert np.abs(expected).max() > 0.1
+            short = ids[:12]
+            with torch.no_grad():
+                greedy = reference.generate(torch.tensor([short]), max_new_tokens=12, do_sample=False)[0, 12:].tolist()
+            assert _greedy(ours, short, 12) == _without_end(greedy)
+            assert ours.complete(text, Sampling(max_tokens=12)).text == "".join(
+                d.text for d in theirs.generate(text, Sampling(max_tokens=12))
+            )
+    finally:
+        ours.close()
+
+
+def _greedy(engine, ids, count):
+    seen, out = list(ids), []
+    for _ in range(count):
+        token = int(engine.logits(seen)[-1].argmax())
+        if token == 2:
+            break
+        seen.append(token)
+        out.append(token)
+    return out
+
+
+def _without_end(ids):
+    return ids[: ids.index(2)] if 2 in ids else ids
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_checkpoints_keep_their_type(tmp_path, dtype):
+    import numpy as np
+
+    from mirim.models import convert
+    from mirim.models.engines import hf, llama_cpp
+
+    folder = toys.model(tmp_path / "m", dtype=dtype)
+    checkpoint = convert.read(folder)
+    assert checkpoint.dtype == {"bfloat16": "bf16", "float16": "f16"}[dtype]
+    convert.write(checkpoint, tmp_path / "m.gguf", "f32")
+    ours, theirs = llama_cpp.open(str(tmp_path / "m.gguf"), threads=1), hf.open(str(folder))
+    ids = theirs.encode(PROMPTS[0])
+    assert np.abs(ours.logits(ids) - theirs.logits(ids)).max() < 1e-2
+    ours.close()
+
+
+def test_shards_equal_one_file(tmp_path):
+    from safetensors.numpy import load_file
+
+    from mirim.models.weights import open_weights
+
+    folder = toys.model(tmp_path / "m")
+    whole = load_file(folder / "model.safetensors")
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(tmp_path / "s", max_shard_size="100KB")
+    assert (tmp_path / "s" / "model.safetensors.index.json").is_file()
+    weights = open_weights(tmp_path / "s")
+    assert weights.names() == sorted(whole)
+    for name in whole:
+        assert (weights.read(name) == whole[name]).all()
+
+
+def test_unknown_architecture_is_named(tmp_path):
+    from mirim.models import convert
+
+    tmp_path.joinpath("config.json").write_text('{"model_type": "falcon_mamba", "architectures": ["FalconMamba"]}')
+    with pytest.raises(UsageError, match=r'"falcon_mamba" \(FalconMamba\); known: granite, .*llama.*qwen3'):
+        convert.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("llama", {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, 'rope scaling "longrope"'),
+        ("llama", {"hidden_act": "gelu"}, '"gelu"'),
+        ("qwen2", {"use_sliding_window": True}, "sliding window"),
+        ("granitemoehybrid", {"layer_types": ["mamba", "attention"]}, "Mamba"),
+        ("granitemoehybrid", {"num_local_experts": 4}, "mixture of experts"),
+    ],
+)
+def test_what_would_be_another_model_is_refused(kind, changes, message):
+    family = plugins.load("models.families", kind)
+    config = {"model_type": kind, "vocab_size": 9, "max_position_embeddings": 8, **family.SAMPLE, **changes}
+    with pytest.raises(UsageError, match=message):
+        family.metadata(config)
