@@ -1,0 +1,1 @@
+"""From files to documents, passages and search. Knows nothing about models."""

@@ -1,0 +1,205 @@
+"""Writing the search index: SQLite with FTS5, in batches, each of which leaves it whole.
+
+Rows depend only on the documents, never on the order in which they came: a passage's number is a digest
+of where it stands. The words are stemmed here (mirim.documents.words), so FTS5 only has to split at spaces;
+it keeps no copy of them (a contentless table), and a passage leaves by handing the same words in again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import MirimError
+from mirim.core.files import explain
+from mirim.core.types import Document
+from mirim.documents.passages import Piece, pieces
+from mirim.documents.words import STOPWORDS, stem, tokens
+
+#: Raised whenever the rows made from equal documents change; an older index is then built again.
+VERSION = "1"
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE documents (
+    id TEXT PRIMARY KEY, digest TEXT, source TEXT, title TEXT, language TEXT, passages INTEGER) WITHOUT ROWID;
+CREATE TABLE passages (
+    number INTEGER PRIMARY KEY, document TEXT, start INTEGER, stop INTEGER, page INTEGER,
+    heading TEXT, context TEXT, text TEXT);
+CREATE INDEX passages_of ON passages (document, start);
+CREATE VIRTUAL TABLE words USING fts5 (title, heading, body, content='', tokenize='unicode61 remove_diacritics 0');
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
+"""
+
+#: number, start, stop, page, heading, context, text, then the stems of title, heading and body.
+Row = tuple[int, int, int, int | None, str, str, str, str, str, str]
+
+
+def rows(document: Document, most: int) -> list[Row]:
+    """What the index holds of a document, ready to insert."""
+    return [_row(document.id, document.title, piece, document.language) for piece in pieces(document, most)]
+
+
+def _row(id: str, title: str, piece: Piece, language: str) -> Row:
+    p = piece.passage
+    where = hashlib.blake2b(f"{id}\n{p.start}".encode(), digest_size=8).digest()
+    number = int.from_bytes(where, "big") >> 1
+    return (number, p.start, p.end, p.page, p.heading, piece.context, p.text) + _stems(
+        title, p.heading, piece.context, p.text, language
+    )
+
+
+def _stems(title: str, heading: str, context: str, text: str, language: str) -> tuple[str, str, str]:
+    below = heading.removeprefix(title)
+    stop = STOPWORDS.get(language, frozenset())
+    return (
+        " ".join(stem(w, language) for w in tokens(title)),
+        " ".join(stem(w, language) for w in tokens(f"{below} {context}")),
+        " ".join(stem(w, language) for w in tokens(text) if w not in stop),
+    )
+
+
+class Writer:
+    """Adds and removes documents. Everything since the last `commit` is lost when the process dies, nothing else.
+
+    Until `finish` the index says that it is incomplete, and Index.open refuses it.
+    """
+
+    def __init__(self, path: Path, recipe: str) -> None:
+        """Open or make the index at `path`; one made by another `recipe`, or damaged, is made anew."""
+        self.path, self.recipe = path, f"{VERSION} {recipe}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, path) from error
+        with _explained(path):
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.db = _connect(self.path)
+            row = self.db.execute("SELECT value FROM meta WHERE key = 'recipe'").fetchone()
+            if row == (self.recipe,):
+                return
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
+                raise
+        except sqlite3.DatabaseError:
+            pass
+        self.db.close()
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        self.db = _connect(self.path)
+        self.db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        self._set("recipe", self.recipe)
+        self._set("complete", "0")
+        self.db.commit()
+
+    def _set(self, key: str, value: str) -> None:
+        self.db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))
+
+    def digest(self, id: str) -> str:
+        """Digest of the file that a document's rows were made from, '' when it has none."""
+        row = self.db.execute("SELECT digest FROM documents WHERE id = ?", (id,)).fetchone()
+        return row[0] if row else ""
+
+    def ids(self) -> Iterator[str]:
+        """Ids of the indexed documents in order."""
+        last = ""
+        while True:
+            page = self.db.execute("SELECT id FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)).fetchall()
+            if not page:
+                return
+            yield from (row[0] for row in page)
+            last = page[-1][0]
+
+    def counts(self) -> tuple[int, int]:
+        """Numbers of documents and of passages."""
+        row = self.db.execute("SELECT count(*), coalesce(sum(passages), 0) FROM documents").fetchone()
+        return int(row[0]), int(row[1])
+
+    def begin(self) -> None:
+        """Say that the index is being changed."""
+        with _explained(self.path):
+            self._set("complete", "0")
+
+    def put(self, batch: Iterable[tuple[dict[str, Any], list[Row]]]) -> None:
+        """Add or replace documents: {'id', 'digest', 'source', 'title', 'language'} and their rows."""
+        batch = list(batch)
+        with _explained(self.path):
+            for about, _ in batch:
+                self.remove(about["id"])
+            self.db.executemany(
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+                [(a["id"], a["digest"], a["source"], a["title"], a["language"], len(rows)) for a, rows in batch],
+            )
+            # FTS5 writes fastest when numbers grow, and must flush whenever one does not.
+            flat = sorted((row[0], about["id"], row) for about, rows in batch for row in rows)
+            self.db.executemany(
+                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, id, *row[1:7]) for n, id, row in flat]
+            )
+            self.db.executemany(
+                "INSERT INTO words (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
+                [(n, *row[7:]) for n, _, row in flat],
+            )
+
+    def remove(self, id: str) -> None:
+        """Take a document out; nothing happens when it is not there."""
+        with _explained(self.path):
+            row = self.db.execute("SELECT title, language FROM documents WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                return
+            title, language = row
+            held = self.db.execute(
+                "SELECT number, heading, context, text FROM passages WHERE document = ? ORDER BY number", (id,)
+            ).fetchall()
+            self.db.executemany(
+                "INSERT INTO words (words, rowid, title, heading, body) VALUES ('delete', ?, ?, ?, ?)",
+                [(n, *_stems(title, heading, context, text, language)) for n, heading, context, text in held],
+            )
+            self.db.execute("DELETE FROM passages WHERE document = ?", (id,))
+            self.db.execute("DELETE FROM documents WHERE id = ?", (id,))
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        with _explained(self.path):
+            self.db.commit()
+
+    def finish(self, tidy: bool) -> None:
+        """Commit and declare the index complete; `tidy` merges its word lists, which searches are faster on."""
+        with _explained(self.path):
+            if tidy:
+                self.db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            self._set("complete", "1")
+            self.db.commit()
+
+    def close(self) -> None:
+        self.db.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30)
+    db.execute("PRAGMA cache_size = -16000")
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """SQLite's errors as ones that say what to do."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):
+            raise MirimError(f"no space left on the disk that holds {path}: free some and run again") from error
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise MirimError(f"no permission to write {path} ({error}); change its owner or its mode") from error
+        if "locked" in str(error):
+            raise MirimError(f"{path} is in use by another process; wait for it and run again") from error
+        raise MirimError(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise MirimError(f"{path} is damaged ({error}); delete it and type: mirim ingest") from error

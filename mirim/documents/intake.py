@@ -1,0 +1,160 @@
+"""Which files there are: what lies in sources/ and what is to be brought in, as a sorted list on disk.
+
+The list is a temporary SQLite table, so that a hundred thousand names take no memory.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from mirim.core.errors import UsageError
+from mirim.core.files import explain
+from mirim.core.project import Project
+from mirim.core.report import Finding
+from mirim.documents.store import identify
+
+_SKIPPED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+class Intake:
+    """`source` (path below sources/) → `origin` (the file), sorted by source; refusals in `findings`."""
+
+    def __init__(self, project: Project, replace: bool) -> None:
+        self.project, self.replace = project, replace
+        self.findings: list[Finding] = []
+        self.refused = 0
+        # An empty name is a private database in a temporary file.
+        self._db = sqlite3.connect("")
+        self._db.execute("CREATE TABLE files (source TEXT PRIMARY KEY, id TEXT, origin TEXT) WITHOUT ROWID")
+        self._db.execute("CREATE INDEX by_id ON files (id)")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def scan(self) -> None:
+        """List what lies in sources/."""
+        root = self.project.sources
+        if root.is_dir():
+            for path in self._walk(root):
+                self._put(path.relative_to(root).as_posix(), path)
+
+    def bring(self, path: Path) -> None:
+        """List a file or folder from outside for copying: a file by its name, a folder with its layout.
+
+        A file whose place in sources/ holds another file is refused unless `replace`; equal files are one.
+        """
+        path = Path(os.path.abspath(path.expanduser()))
+        sources = self.project.sources
+        try:
+            if not path.exists() and not path.is_symlink():
+                raise UsageError(f"{path} does not exist")
+            if path.is_dir():
+                os.listdir(path)
+        except OSError as error:
+            raise explain(error, path) from error
+        if path.is_relative_to(sources):
+            return
+        if path.is_dir() and sources.is_relative_to(path):
+            raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
+        if path.is_dir():
+            name = path.name or "sources"
+            for file in self._walk(path):
+                self._bring(file, f"{name}/{file.relative_to(path).as_posix()}")
+        else:
+            self._bring(path, path.name)
+
+    def _bring(self, file: Path, source: str) -> None:
+        target = self.project.sources / source
+        row = self._db.execute("SELECT origin FROM files WHERE source = ?", (source,)).fetchone()
+        held = Path(row[0]) if row else target if os.path.lexists(target) else None
+        if held is None:
+            self._put(source, file)
+        elif not _same(held, file):
+            if self.replace and held == target and target.is_file():
+                self._put(source, file)
+                return
+            self.refuse(
+                source if held == target else str(file),
+                f"{file} was not taken: {held} is another file of the same name",
+                "rename one, or use --replace to take the new one" if held == target else "rename one",
+            )
+
+    def refuse(self, where: str, what: str, do: str = "") -> None:
+        self.refused += 1
+        self.findings.append(Finding("error", where, what, do))
+
+    def _put(self, source: str, origin: Path) -> None:
+        try:
+            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
+        except UnicodeEncodeError:
+            name = source.encode("utf-8", "replace").decode()
+            self.refuse(name, "has a name that is not UTF-8", "rename it")
+
+    def _walk(self, root: Path) -> Iterator[Path]:
+        """Files below a folder, links followed once; hidden and temporary ones left out."""
+        waiting, seen = [str(root)], set()
+        while waiting:
+            folder = waiting.pop()
+            try:
+                facts = os.stat(folder)
+                if (facts.st_dev, facts.st_ino) in seen:
+                    continue
+                seen.add((facts.st_dev, facts.st_ino))
+                names = sorted(os.listdir(folder))
+            except OSError as error:
+                self.refuse(
+                    os.fsencode(os.path.relpath(folder, root)).decode("utf-8", "replace"),
+                    f"cannot be read: {error.strerror}",
+                )
+                continue
+            below = []
+            for name in names:
+                if name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SKIPPED:
+                    continue
+                path = os.path.join(folder, name)
+                if os.path.isdir(path):
+                    below.append(path)
+                else:
+                    yield Path(path)
+            waiting += reversed(below)
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM files").fetchone()[0])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """(source, origin), sorted by source."""
+        last = ""
+        while True:
+            page = self._db.execute(
+                "SELECT source, origin FROM files WHERE source > ? ORDER BY source LIMIT 500", (last,)
+            ).fetchall()
+            if not page:
+                return
+            yield from page
+            last = page[-1][0]
+
+    def holds(self, id: str) -> bool:
+        """Whether some listed file has this document id."""
+        return self._db.execute("SELECT 1 FROM files WHERE id = ? LIMIT 1", (id,)).fetchone() is not None
+
+    def size(self, most: int) -> int:
+        """Bytes of all files together, counted until they exceed `most`."""
+        total = 0
+        for _, origin in self:
+            with suppress(OSError):
+                total += os.stat(origin).st_size
+            if total > most:
+                break
+        return total
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return filecmp.cmp(a, b, shallow=False)
+    except OSError:
+        return False

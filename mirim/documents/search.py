@@ -1,0 +1,175 @@
+"""Search: a question in words to the passages that may answer it. BM25 over stems, one file, no server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.core.types import Passage
+from mirim.documents.words import STOPWORDS, detect, stem, tokens
+
+#: How much a word counts in the title, in the headings below it (with a table's header), in the text.
+WEIGHTS = (2.5, 2.0, 1.0)
+
+#: Question words that are searched; of a longer question, the rarest ones.
+_TERMS = 32
+
+#: k1 + 1 of SQLite's bm25: what a word's weight tends to as it repeats.
+_CEILING = 2.2
+
+_COLUMNS = "p.document, d.source, p.start, p.stop, p.heading, p.text, p.page, d.language"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found, and how well it fits: see Index.search."""
+
+    passage: Passage
+    score: float
+
+
+class Index:
+    """A search index to read, from any thread. Close it, or use `with`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._own = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._frequencies: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, path: Path | str) -> Index:
+        """Open index.db or a bundle's knowledge.db; UsageError when it is missing, unfinished or no index."""
+        path = Path(path).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist: nothing was ingested yet; type: mirim ingest")
+        index = cls(path)
+        try:
+            state = dict(index._db.execute("SELECT key, value FROM meta"))
+        except sqlite3.DatabaseError as error:
+            index.close()
+            raise UsageError(f"{path} is not a search index ({error}); delete it and type: mirim ingest") from error
+        if state.get("complete") != "1":
+            index.close()
+            raise UsageError(f"{path} is unfinished: an ingest was interrupted; type: mirim ingest")
+        return index
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        db: sqlite3.Connection | None = getattr(self._own, "db", None)
+        if db is None:
+            db = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
+            self._own.db = db
+            self._all.append(db)
+        return db
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for db in self._all:
+            db.close()
+        self._all.clear()
+        self._own = threading.local()
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise MirimError(f"{self.path} cannot be searched ({error}); delete it and type: mirim ingest") from error
+
+    @cached_property
+    def count(self) -> int:
+        """Number of passages."""
+        return int(self._rows("SELECT sum(passages) FROM documents")[0][0] or 0)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of the documents, sorted; '' stands for unknown."""
+        return tuple(row[0] for row in self._rows("SELECT DISTINCT language FROM documents ORDER BY language"))
+
+    def statistics(self) -> Index:
+        """What ranking needs to know of the whole: `.frequency(stem)` and `.count`."""
+        return self
+
+    def frequency(self, stem: str) -> int:
+        """Number of passages that hold a stem in title, headings or text (stop words are not kept in text)."""
+        if stem not in self._frequencies:
+            found = self._rows("SELECT doc FROM vocabulary WHERE term = ?", (stem,))
+            self._frequencies[stem] = int(found[0][0]) if found else 0
+        return self._frequencies[stem]
+
+    def documents(self) -> list[tuple[str, str, str]]:
+        """(id, source, title) of every document, sorted by id."""
+        return [(a, b, c) for a, b, c in self._rows("SELECT id, source, title FROM documents ORDER BY id")]
+
+    def passages(self, document_id: str) -> list[Passage]:
+        """A document's passages in order; none when there is no such document."""
+        sql = f"SELECT {_COLUMNS} FROM passages p JOIN documents d ON d.id = p.document WHERE p.document = ?"
+        return [_passage(row) for row in self._rows(f"{sql} ORDER BY p.start", (document_id,))]
+
+    def search(self, query: str, limit: int = 8) -> list[Hit]:
+        """The passages that fit a question best, best first, none twice; none for a query without words.
+
+        A passage needs one of the words, not all. The score is BM25 (Robertson and Zaragoza 2009, as SQLite
+        computes it, words in titles and headings counted by WEIGHTS) divided by the most that any passage
+        could get for the question: 0 to 1 and comparable between questions. A question whose rarest words
+        the documents do not have can only get low scores.
+        """
+        groups = self._groups(query)
+        stems = sorted({s for group in groups for s in group if self.frequency(s)})
+        if not stems or limit < 1:
+            return []
+        most = _CEILING * sum(self._weight(max(map(self.frequency, group))) for group in groups)
+        match = " OR ".join(f'"{s}"' for s in stems)
+        found = self._rows(
+            f"SELECT -f.score, {_COLUMNS} FROM (SELECT rowid, bm25(words, ?, ?, ?) AS score FROM words WHERE words "
+            "MATCH ? ORDER BY score, rowid LIMIT ?) f JOIN passages p ON p.number = f.rowid "
+            "JOIN documents d ON d.id = p.document",
+            (*WEIGHTS, match, limit),
+        )
+        hits = [Hit(_passage(row[1:]), max(0.0, row[0]) / most) for row in found]
+        return sorted(hits, key=lambda h: (-h.score, h.passage.document, h.passage.start))
+
+    def _groups(self, query: str) -> list[tuple[str, ...]]:
+        """For each distinct word that says something, its stems in the languages of the documents."""
+        words = list(dict.fromkeys(tokens(query[:200_000])))
+        spoken = detect(query)
+        stop = STOPWORDS.get(spoken) or frozenset[str]().union(*(STOPWORDS.get(k, ()) for k in self.languages))
+        kept = [w for w in words if w not in stop] or words
+        groups = list(dict.fromkeys(tuple(sorted({stem(w, k) for k in self.languages})) for w in kept))
+        if len(groups) > _TERMS:
+            held = [(max(map(self.frequency, group)), i) for i, group in enumerate(groups)]
+            rarest = sorted(i for n, i in sorted(held, key=lambda h: (h[0] == 0, h))[:_TERMS])
+            groups = [groups[i] for i in rarest]
+        return groups
+
+    def _weight(self, frequency: int) -> float:
+        """Inverse document frequency as SQLite's bm25 has it; never quite nothing."""
+        return max(1e-6, math.log((self.count - frequency + 0.5) / (frequency + 0.5)))
+
+    def fingerprint(self) -> str:
+        """Digest of what the index holds: equal for equal documents, however and whenever they were added."""
+        digest = hashlib.sha256()
+        for row in self._rows("SELECT key, value FROM meta ORDER BY key"):
+            digest.update(json.dumps(row).encode())
+        for row in self._rows("SELECT id, digest FROM documents ORDER BY id"):
+            digest.update(json.dumps(row).encode())
+        return digest.hexdigest()
+
+
+def _passage(row: tuple[Any, ...]) -> Passage:
+    document, source, start, end, heading, text, page, language = row
+    return Passage(document, source, start, end, heading, text, page, language)

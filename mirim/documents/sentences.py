@@ -1,0 +1,130 @@
+"""Where the sentences of a Markdown text are: prose sentences, headings, list items, table rows, code lines.
+
+Every character that is not white space lies in exactly one unit, so nothing that a document says is lost.
+"""
+
+from __future__ import annotations
+
+import re
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+#: How a line opens: fence, heading, rule, table row, list item, or nothing special.
+_OPENS = re.compile(
+    r"(?P<fence>[ \t]*(?:```|~~~))|(?P<heading>[ ]{0,3}\#{1,6}[ \t])|(?P<rule>[ ]{0,3}(?:[-*_][ \t]*){3,}$)"
+    r"|(?P<row>[ \t]*\|)|(?P<item>[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+)|(?P<quote>[ \t]*>)"
+)
+
+#: A mark that ends a sentence, closing quotes and emphasis, then white space and something that can open one.
+_END = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s+[\"'“‘«(\[*_¿¡–—]*[^\W_a-zß-öø-ÿ]|\s+[\"“«][^\W\d_])|[。！？]+[」』”]?(?=\S)"
+)
+
+_NEVER = {
+    "": "dr dra sr sra srta mr mrs ms prof profa st vs etc.: fig al ca approx eng".split(),
+    "en": "e.g i.e cf viz jr gen rep sen gov hon rev capt col lt sgt messrs mme mlle dept univ vol".split(),
+    "pt": "p.ex ex exmo exma ilmo sto sta av r cel des min obs pe fr tel dir enf séc ed ltda.: vv tb".split(),
+}
+#: These end nothing when a number follows: 'No. 5', 'art. 7', 'p. 12'.
+_BEFORE_NUMBER = frozenset(
+    "no nº n nos art arts p pp pag pág págs cap fig figs tab sec sect ch eq vol ed inc incs tel ext ramal rm apt "
+    "apto jan feb mar apr jun jul aug sep sept oct nov dec fev abr mai ago set out dez lei res port".split()
+)
+_LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*\Z")
+_INITIAL = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]\Z")
+
+#: A list item up to this long is one unit: its second sentence rarely means much without the first.
+_ITEM = 240
+
+
+def sentences(text: str, language: str = "") -> list[tuple[int, int]]:
+    """Offsets (start, end) of the units of a text, in order, white space trimmed, none empty.
+
+    Prose is split at sentence ends and blank lines. A heading, a table row and a line of code is one unit
+    each; a list item is one unit, or several sentences when it is long. `language` ('en', 'pt' or '')
+    chooses the abbreviations that end no sentence; '' knows those of both.
+    """
+    found: list[tuple[int, int]] = []
+    never = _never(language)
+    start, limit, fence = -1, 0, False
+    item = False
+
+    def close(end: int) -> None:
+        nonlocal start, item
+        if start >= 0:
+            if item and end - start <= _ITEM:
+                _add(found, text, start, end)
+            else:
+                _split(found, text, start, end, never)
+        start, item = -1, False
+
+    for match in _LINE.finditer(text):
+        begin, limit = match.span()
+        line = match.group()
+        if not line.strip():
+            close(begin)
+            continue
+        opening = _OPENS.match(line)
+        kind = opening.lastgroup if opening else None
+        if fence or kind == "fence":
+            close(begin)
+            _add(found, text, begin, limit)
+            fence = fence != (kind == "fence")
+        elif kind in ("heading", "rule", "row"):
+            close(begin)
+            _add(found, text, begin, limit)
+        elif kind == "item":
+            close(begin)
+            start, item = begin, True
+        elif start < 0:
+            start = begin
+    close(limit)
+    return found
+
+
+def _never(language: str) -> frozenset[str]:
+    words = [*_NEVER[""], *_NEVER.get(language, ())] if language else sum(_NEVER.values(), [])
+    return frozenset(words)
+
+
+def _add(found: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    piece = text[start:end]
+    trimmed = piece.strip()
+    if trimmed:
+        start += len(piece) - len(piece.lstrip())
+        found.append((start, start + len(trimmed)))
+
+
+def _split(found: list[tuple[int, int]], text: str, start: int, end: int, never: frozenset[str]) -> None:
+    begin = start
+    for match in _END.finditer(text, start, end):
+        # The lookahead may reach beyond `end`; what it saw there opens another unit anyway.
+        if match.group()[0] != "." or _ends(text, begin, match, never):
+            _add(found, text, begin, match.end())
+            begin = match.end()
+    _add(found, text, begin, end)
+
+
+def _ends(text: str, begin: int, match: re.Match[str], never: frozenset[str]) -> bool:
+    """Whether the full stop at `match` ends a sentence rather than an abbreviation, an initial or a number."""
+    last = _LAST_WORD.search(text, max(begin, match.start() - 40), match.start())
+    word = last.group().strip("*_").lower() if last else ""
+    following = text[match.end() : match.end() + 8].lstrip()
+    if match.group().startswith(".."):
+        return True
+    if word in never:
+        return False
+    if word in _BEFORE_NUMBER and following[:1].isdigit():
+        return False
+    if word in ("a.m", "p.m", "u.s", "u.k", "e.u"):
+        return True
+    if _INITIAL.match(word):
+        # 'J. Silva', 'R. das Flores', 'S.A. Something'; but 'vitamin C. Take' ends: its letter is alone in prose.
+        return "." not in word and last is not None and _lone_capital_ends(text, begin, last.start(), following)
+    # '1. First' at the beginning of a line is a number of a list.
+    return not (word.isdigit() and len(word) <= 3 and not text[begin : match.start() - len(word)].strip())
+
+
+def _lone_capital_ends(text: str, begin: int, at: int, following: str) -> bool:
+    before = text[begin:at].split()[-1:]
+    # An initial stands after nothing or after another name; in 'hepatitis B. The' a lower-case word precedes.
+    return bool(before) and before[0].islower() and len(following) > 1
