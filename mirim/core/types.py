@@ -144,7 +144,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw tokens. temperature 0 is greedy and reproducible token for token."""
+    """How to draw tokens. temperature 0 is greedy and reproducible token for token.
+
+    logprobs     how many alternatives to each token are given with their log-probabilities; None: no probabilities
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -154,14 +157,29 @@ class Sampling:
     repeat_penalty: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token that was or could have been chosen, with the natural log of its probability before sampling."""
+
+    token: str
+    logprob: float
+    id: int = -1
+    bytes: tuple[int, ...] = ()
+    top: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a generated answer. The last one carries `finish_reason` and the counts.
 
-    token_ids        ids that this piece stands for, where the engine knows them
-    finish_reason    'stop', 'length' or 'tool_calls' on the last piece, otherwise ''
+    token_ids          ids that this piece stands for, where the engine knows them
+    finish_reason      'stop', 'length' or 'tool_calls' on the last piece, otherwise ''
+    completion_tokens  tokens generated in all, on the last piece; 0 where the engine does not know
+    cached_tokens      tokens of the prompt that did not have to be computed, on the last piece
+    logprobs           of this piece's tokens, when `Sampling.logprobs` asks and the engine gives them
     """
 
     text: str
@@ -169,6 +187,9 @@ class Delta:
     finish_reason: str = ""
     prompt_tokens: int = 0
     tool_calls: tuple[dict[str, Any], ...] = ()
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Engine(Protocol):

@@ -19,7 +19,7 @@ from typing import Any
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
-from mirim.core.types import Delta, Engine, Message, Sampling
+from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.examples.template import render_chat
 from mirim.models import decode, gguf_check
 from mirim.models.engines._llama import Scorer
@@ -98,7 +98,7 @@ class LlamaCpp:
         UsageError before any work when the prompt does not fit the context.
         """
         ids = self._prompt(prompt, tools, sampling)
-        request = self._request(ids, sampling, schema, adapter) | {"stream": True}
+        request = self._request(ids, sampling, schema, adapter) | {"stream": True, "stream_options": {"include_usage": True}}
         return self._stream(request, len(ids), bool(tools))
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
@@ -141,24 +141,35 @@ class LlamaCpp:
         thread = threading.Thread(target=work, name="mirim-generate", daemon=True)
         thread.start()
         reason, said = "", ""
+        usage: dict[str, Any] = {}
         try:
             while (piece := pieces.get()) is not None:
                 if isinstance(piece, BaseException):
                     raise MirimError(f"llama.cpp stopped: {piece}") from piece
                 for row in piece if isinstance(piece, list) else [piece]:
                     _raise(row)
-                    choice = row["choices"][0]
-                    reason = choice["finish_reason"] or reason
-                    if choice["text"]:
-                        said += choice["text"]
-                        yield Delta(_clean(choice["text"]))
+                    usage = row.get("usage") or usage
+                    for choice in row["choices"][:1]:
+                        reason = choice["finish_reason"] or reason
+                        logprobs = _logprobs(choice.get("logprobs"))
+                        if choice["text"] or logprobs:
+                            said += choice["text"]
+                            yield Delta(_clean(choice["text"]), logprobs=logprobs)
         finally:
             closed.set()
             thread.join(timeout=30)
         if not reason:
             raise MirimError("llama.cpp ended a generation without saying why; run it again")
         calls = _tool_calls(said) if tools else ()
-        yield Delta("", finish_reason="tool_calls" if calls else reason, prompt_tokens=used, tool_calls=calls)
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+        yield Delta(
+            "",
+            finish_reason="tool_calls" if calls else reason,
+            prompt_tokens=used,
+            tool_calls=calls,
+            completion_tokens=usage.get("completion_tokens", 0),
+            cached_tokens=cached,
+        )
 
     def _request(
         self, ids: list[int], sampling: Sampling, schema: dict[str, Any] | None, adapter: int | None
@@ -176,6 +187,8 @@ class LlamaCpp:
             "stop": [s for s in sampling.stop if s],
             "cache_prompt": True,
         }
+        if sampling.logprobs is not None:
+            request["logprobs"] = max(1, sampling.logprobs)
         if schema is not None:
             request["json_schema"] = schema
         if adapter is not None:
@@ -359,6 +372,7 @@ def _serve(
     params.cache_ram_mib = 0
     if plain:
         params.cache_type_k = params.cache_type_v = x.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = x.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     if adapters:
         params.lora_adapters = [x.CommonAdapterLoraInfo(str(a), 1.0) for a in adapters]
     if embedding:
@@ -400,6 +414,15 @@ def _raise(row: Any) -> None:
 def _clean(text: str) -> str:
     """Text that can be encoded: a model may write bytes that are no UTF-8."""
     return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _logprobs(row: Any) -> tuple[TokenLogprob, ...]:
+    content = (row or {}).get("content") or ()
+    return tuple(_token(t, tuple(_token(a) for a in t.get("top_logprobs") or ())) for t in content)
+
+
+def _token(row: dict[str, Any], top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+    return TokenLogprob(_clean(row["token"]), row["logprob"], row["id"], tuple(row["bytes"]), top)
 
 
 def _decode(piece: bytes) -> str:
