@@ -205,6 +205,10 @@ def detect(text: str) -> str:
     for language, marks in _LEANS:
         scores[language] += 0.3 * len(marks.findall(text))
     best, second = sorted(scores, key=lambda k: (-scores[k], k))[:2]
-    if scores[best] < 0.3 or scores[best] < scores[second] * 1.1 or scores[best] < 0.02 * len(words):
+    if (
+        scores[best] < 0.3
+        or scores[best] < scores[second] * 1.1
+        or scores[best] < (0.05 if len(words) > 30 else 0.02) * len(words)
+    ):
         return ""
     return best

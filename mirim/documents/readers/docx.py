@@ -1,0 +1,40 @@
+"""Word documents (Office Open XML, ISO/IEC 29500, transitional and strict), read from their XML.
+
+Headings by style or outline level, lists with their numbers, tables with spans, text boxes, links,
+footnotes and formulas. Headers, footers, comments and deleted text are left out.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from mirim.core.extras import need
+from mirim.documents.archive import Archive
+from mirim.documents.draft import Draft
+
+SUFFIXES = (".docx", ".docm", ".dotx")
+MEDIA = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+VERSION = 1
+ISOLATE = True
+
+
+def sniff(head: bytes, path: Path) -> bool:
+    if not head.startswith(b"PK"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "word/document.xml" in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        # Cut short: by its first entries it was one.
+        return b"word/" in head or (b"[Content_Types].xml" in head and path.suffix.lower() in SUFFIXES)
+
+
+def read(path: Path) -> Draft:
+    need("lxml.etree", "documents")
+    from mirim.documents.word import Word
+
+    with Archive(path) as archive:
+        word = Word(archive)
+        text = word.text()
+        return Draft(text, title=word.title(), metadata=word.metadata(), notes=tuple(word.notes))

@@ -1,0 +1,319 @@
+"""The parts of a Word document as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mirim.documents.archive import Archive
+from mirim.documents.draft import Refused
+from mirim.documents.formula import latex
+from mirim.documents.markdown import cell
+from mirim.documents.word_parts import Numbering, Styles, attribute, kind
+
+_SKIPPED = frozenset(
+    "w:del w:moveFrom w:instrText w:delText w:fldData w:commentReference w:annotationRef w:rPr w:pPr w:tblPr w:tcPr "
+    "w:trPr w:sectPr w:proofErr w:bookmarkStart w:bookmarkEnd w:commentRangeStart w:commentRangeEnd w:object".split()
+)
+_MARK_ORDER = (("w:b", "**"), ("w:i", "*"), ("w:strike", "~~"))
+
+
+class Word:
+    """Text, title and metadata of an opened .docx."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.notes: list[str] = []
+        self.main = _main(archive)
+        folder, _, file = self.main.rpartition("/")
+        self.links = _relations(archive, f"{folder}/_rels/{file}.rels")
+        self.styles = Styles(archive.xml(f"{folder}/styles.xml"))
+        self.numbering = Numbering(archive.xml(f"{folder}/numbering.xml"))
+        self.notes_of = {kind_: _footnotes(archive.xml(f"{folder}/{kind_}s.xml")) for kind_ in ("footnote", "endnote")}
+        self._cited: list[tuple[str, Any]] = []
+        self._boxes: list[Any] = []
+
+    def text(self) -> str:
+        root = self.archive.xml(self.main)
+        if root is None:
+            raise Refused("is damaged: it holds no document part")
+        body = next((c for c in root if kind(c) == "w:body"), root)
+        self._shift = int(any(self._style(p) == "title" for p in body.iter() if kind(p) == "w:p"))
+        blocks = list(self._blocks(body))
+        for label, note in self._cited:
+            words = " ".join(block for _, block in self._blocks(note))
+            blocks.append(("p", f"[^{label}]: {' '.join(words.split())}"))
+        return _join(blocks)
+
+    def title(self) -> str:
+        core = self.archive.xml("docProps/core.xml")
+        title = next((e.text or "" for e in core if kind(e) == "dc:title"), "") if core is not None else ""
+        # Templates leave names such as "Microsoft Word - Document1" there.
+        return "" if re.match(r"(?i)(microsoft word|document\d*$|word document)", title.strip()) else title.strip()
+
+    def metadata(self) -> dict[str, str]:
+        core = self.archive.xml("docProps/core.xml")
+        if core is None:
+            return {}
+        names = {
+            "dc:creator": "author",
+            "dcterms:created": "created",
+            "dcterms:modified": "modified",
+            "dc:language": "language",
+        }
+        return {names[kind(e)]: e.text or "" for e in core if kind(e) in names}
+
+    def _style(self, paragraph: Any) -> str:
+        properties = _find(paragraph, "w:pPr")
+        style = _find(properties, "w:pStyle") if properties is not None else None
+        return self.styles.name(attribute(style, "val")) if style is not None else ""
+
+    def _blocks(self, parent: Any) -> Iterator[tuple[str, str]]:
+        """('h' | 'p' | 'li' | 'code' | 'table', Markdown) of what stands in a body, cell or text box."""
+        for child in parent:
+            tag = kind(child)
+            if tag == "w:p":
+                yield from self._paragraph(child)
+            elif tag == "w:tbl":
+                table = self._table(child)
+                if table:
+                    yield "table", table
+                boxes, self._boxes = self._boxes, []
+                for box in boxes:
+                    yield from self._blocks(box)
+            elif tag == "m:oMathPara":
+                yield "p", f"$${latex(child)}$$"
+            elif tag not in _SKIPPED and len(child):
+                yield from self._blocks(child)
+
+    def _paragraph(self, p: Any) -> Iterator[tuple[str, str]]:
+        properties = _find(p, "w:pPr")
+        text, code = self._runs(p)
+        name = self._style(p)
+        level = self.styles.level(properties)
+        label, depth, bullet = self.numbering.label(self.styles.numbered(properties))
+        if not text:
+            pass
+        elif level:
+            title = re.sub(r"\*\*|(?<!\\)__", "", " ".join(text.split()))
+            number = f"{label.rstrip('.')} " if label and not bullet else ""
+            yield "h", f"{'#' * min(6, level + self._shift * (name != 'title'))} {number}{title}"
+        elif code or self.styles.is_code(name):
+            yield "code", "\n".join(line.rstrip() for line in self._plain(p).split("\n"))
+        elif label:
+            body = "\n".join("    " * (depth + 1) + line if i else line for i, line in enumerate(text.split("\n")))
+            mark = "-" if bullet else label if re.fullmatch(r"\d+\.", label) else f"- {label}"
+            yield "li", f"{'    ' * depth}{mark} {body}"
+        elif re.match(r"- \[[ x]\] ", text):
+            yield "li", text
+        else:
+            yield "p", text
+        boxes, self._boxes = self._boxes, []
+        for box in boxes:
+            yield from self._blocks(box)
+
+    def _plain(self, p: Any) -> str:
+        return "".join(
+            {"w:t": e.text or "", "w:br": "\n", "w:cr": "\n", "w:tab": "\t"}.get(kind(e), "") for e in p.iter()
+        )
+
+    def _runs(self, p: Any) -> tuple[str, bool]:
+        """A paragraph's text with marks, and whether it is all in a typewriter face and looks like code."""
+        pieces: list[tuple[str, tuple[str, ...]]] = []
+        faces: list[bool] = []
+        for text, marks, typewriter in self._pieces(p, ""):
+            if text.strip():
+                faces.append(typewriter)
+            if pieces and pieces[-1][1] == marks:
+                pieces[-1] = (pieces[-1][0] + text, marks)
+            else:
+                pieces.append((text, marks))
+        text = "".join(_marked(t, marks) for t, marks in pieces)
+        text = re.sub(r"[ \t]+", " ", text)
+        text = "\n".join(line.strip() for line in text.split("\n")).strip()
+        code = bool(faces) and all(faces) and bool(re.search(r"[;={}()\[\]<>]", text))
+        return text, code
+
+    def _pieces(self, parent: Any, link: str) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+        for child in parent:
+            tag = kind(child)
+            if tag in _SKIPPED:
+                continue
+            if tag == "w:r":
+                marks = self._marks(child) + ((link,) if link else ())
+                typewriter = self.styles.typewriter(_find(child, "w:rPr"))
+                for text in self._run(child):
+                    yield text, marks, typewriter
+            elif tag == "w:hyperlink":
+                target = self.links.get(attribute(child, "id"), "")
+                yield from self._pieces(child, target if re.match(r"(https?|mailto|tel):", target) else link)
+            elif tag == "m:oMath":
+                yield f" ${latex(child)}$ ", (), False
+            elif tag == "m:oMathPara":
+                yield f"\n$${latex(child)}$$\n", (), False
+            elif tag == "w:sdt":
+                checked = next((e for e in child.iter() if kind(e) == "w14:checked"), None)
+                if checked is not None:
+                    yield f"- [{'x' if attribute(checked, 'val') in ('1', 'true') else ' '}] ", (), False
+                else:
+                    yield from self._pieces(child, link)
+            elif tag == "mc:AlternateContent":
+                yield from self._pieces(_choice(child), link)
+            elif tag == "w:txbxContent":
+                self._boxes.append(child)
+            elif len(child):
+                yield from self._pieces(child, link)
+
+    def _marks(self, run: Any) -> tuple[str, ...]:
+        properties = _find(run, "w:rPr")
+        if properties is None:
+            return ()
+        on = {kind(e) for e in properties if attribute(e, "val") not in ("0", "false", "none", "off")}
+        return tuple(mark for name, mark in _MARK_ORDER if name in on)
+
+    def _run(self, run: Any) -> Iterator[str]:
+        for e in run:
+            tag = kind(e)
+            if tag == "w:t":
+                yield e.text or ""
+            elif tag == "w:tab":
+                yield " "
+            elif tag in ("w:br", "w:cr"):
+                yield "\n" if attribute(e, "type") not in ("page", "column") else " "
+            elif tag == "w:noBreakHyphen":
+                yield "-"
+            elif tag == "w:sym":
+                yield _symbol(attribute(e, "char"))
+            elif tag in ("w:footnoteReference", "w:endnoteReference"):
+                yield self._note(tag[2:-9], attribute(e, "id"))
+            elif tag in ("w:drawing", "w:pict", "mc:AlternateContent"):
+                holder = _choice(e) if tag == "mc:AlternateContent" else e
+                self._boxes += _outermost(holder)
+
+    def _note(self, family: str, id: str) -> str:
+        note = self.notes_of.get(family, {}).get(id)
+        if note is None:
+            return ""
+        label = str(len(self._cited) + 1)
+        self._cited.append((label, note))
+        return f"[^{label}]"
+
+    def _table(self, table: Any) -> str:
+        rows: list[list[str]] = []
+        above: dict[int, str] = {}
+        for row in _through(table, "w:tr"):
+            line: list[str] = []
+            for c in _through(row, "w:tc"):
+                properties = _find(c, "w:tcPr")
+                span = _find(properties, "w:gridSpan") if properties is not None else None
+                merge = _find(properties, "w:vMerge") if properties is not None else None
+                across = int(attribute(span, "val") or 1) if span is not None else 1
+                text = cell(_join(list(self._blocks(c))).replace("\n\n", "  "))
+                if merge is not None and attribute(merge, "val") != "restart":
+                    text = text or above.get(len(line), "")
+                for _ in range(max(1, min(across, 100))):
+                    above[len(line)] = text
+                    line.append(text)
+            rows.append(line)
+        rows = [row for row in rows if any(row)]
+        if not rows:
+            return ""
+        width = max(map(len, rows))
+        if width == 1 and len(rows) == 1:
+            # A frame around text, not a table.
+            return rows[0][0].replace("\\|", "|")
+        lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
+        lines.insert(1, "|" + " --- |" * width)
+        return "\n".join(lines)
+
+
+def _join(blocks: list[tuple[str, str]]) -> str:
+    """Blocks with blank lines between, list items and lines of code kept together."""
+    out: list[str] = []
+    last = ""
+    for what, text in blocks:
+        if what == "code":
+            if last == "code":
+                out[-1] = out[-1].removesuffix("\n```") + f"\n{text}\n```"
+            else:
+                out.append(f"```\n{text}\n```")
+        elif what == "li" and last == "li":
+            out[-1] += f"\n{text}"
+        else:
+            out.append(text)
+        last = what
+    return "\n\n".join(out)
+
+
+def _marked(text: str, marks: tuple[str, ...]) -> str:
+    words = text.strip()
+    if not words or not marks:
+        return text
+    lead, trail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    for mark in marks:
+        if mark in ("**", "*", "~~"):
+            words = "\n".join(f"{mark}{line}{mark}" if line.strip() else line for line in words.split("\n"))
+        elif words != mark:
+            words = f"[{words}]({mark})" if not re.search(r"[\s()]", mark) else words
+    return f"{lead}{words}{trail}"
+
+
+def _find(element: Any, name: str) -> Any:
+    return None if element is None else next((c for c in element if kind(c) == name), None)
+
+
+def _through(element: Any, name: str) -> Iterator[Any]:
+    """Children of a name, looking into wrappers (content controls, insertions) but not into other content."""
+    for child in element:
+        tag = kind(child)
+        if tag == name:
+            yield child
+        elif tag in ("w:sdt", "w:sdtContent", "w:ins", "w:customXml", "w:moveTo"):
+            yield from _through(child, name)
+
+
+def _choice(alternate: Any) -> Any:
+    """What a modern program shows: the first choice that holds anything, otherwise the fallback."""
+    for child in alternate:
+        if any(kind(e) in ("w:t", "w:txbxContent") for e in child.iter()):
+            return child
+    return alternate[0] if len(alternate) else alternate
+
+
+def _outermost(element: Any) -> list[Any]:
+    found: list[Any] = []
+    for child in element:
+        if kind(child) == "w:txbxContent":
+            found.append(child)
+        elif kind(child) == "mc:AlternateContent":
+            found += _outermost(_choice(child))
+        else:
+            found += _outermost(child)
+    return found
+
+
+def _symbol(code: str) -> str:
+    """Symbol fonts live in the private use area; the common bullets and ticks have letters of their own."""
+    known = {"F0B7": "•", "F0FC": "✓", "F0FB": "✗", "F0E0": "→", "F0A7": "▪", "F06C": "●", "F0FE": "☑", "F0A8": "☐"}
+    return known.get(code.upper(), "")
+
+
+def _main(archive: Archive) -> str:
+    for kind_, target in _relations(archive, "_rels/.rels", by_type=True).items():
+        if kind_.endswith("/officeDocument"):
+            return target.lstrip("/")
+    return "word/document.xml"
+
+
+def _relations(archive: Archive, name: str, by_type: bool = False) -> dict[str, str]:
+    root = archive.xml(name)
+    if root is None:
+        return {}
+    return {e.get("Type" if by_type else "Id", ""): e.get("Target", "") for e in root if isinstance(e.tag, str)}
+
+
+def _footnotes(root: Any) -> dict[str, Any]:
+    if root is None:
+        return {}
+    return {attribute(e, "id"): e for e in root if kind(e) in ("w:footnote", "w:endnote") and not attribute(e, "type")}
