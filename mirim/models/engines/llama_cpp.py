@@ -98,7 +98,8 @@ class LlamaCpp:
         UsageError before any work when the prompt does not fit the context.
         """
         ids = self._prompt(prompt, tools, sampling)
-        request = self._request(ids, sampling, schema, adapter) | {"stream": True, "stream_options": {"include_usage": True}}
+        request = self._request(ids, sampling, schema, adapter)
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
         return self._stream(request, len(ids), bool(tools))
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
