@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
+_WRAPPED = re.compile(r"\.(modules_to_save|base_layer)")
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<kind>A|B|embedding_A|embedding_B)(\.weight)?")
 
 
@@ -44,8 +45,8 @@ class Merged:
                 if target:
                     self._pairs.setdefault(target, {})[found["kind"].removeprefix("embedding_")] = name
                     continue
-            elif "lora" not in plain and (target := _target(plain.replace(".modules_to_save", ""), known)):
-                # modules_to_save: trained whole (embeddings, heads), they replace the base's tensor.
+            elif "lora" not in plain and (target := _target(_WRAPPED.sub("", plain), known)):
+                # Embeddings and heads that were trained or saved whole replace the base's tensor.
                 self._whole[target] = name
                 continue
             raise UsageError(f"{folder}: tensor {name} has no place in the base; is {self._config['base']} its base?")
@@ -71,9 +72,7 @@ class Merged:
         return "F32" if name in self._pairs or name in self._whole else self._base.dtype(name)
 
     def read(self, name: str) -> Array:
-        if name in self._whole:
-            return self._adapter.read(self._whole[name])
-        weight = self._base.read(name)
+        weight = self._adapter.read(self._whole[name]) if name in self._whole else self._base.read(name)
         pair = self._pairs.get(name)
         if pair is None:
             return weight

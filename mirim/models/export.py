@@ -91,7 +91,7 @@ class _Export:
                 "golden_prompts": len(self.held.golden),
                 "golden_length": parity.LENGTH,
                 "choices": golden.CHOICES,
-            "choice_margin": parity.MARGIN,
+                "choice_margin": parity.MARGIN,
             },
             "quants": {},
         }

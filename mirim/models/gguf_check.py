@@ -53,6 +53,7 @@ def _broken(path: Path, why: str) -> UsageError:
 class _Reader:
     def __init__(self, path: Path, data: mmap.mmap, total: int) -> None:
         self.path, self.data, self.total, self.at = path, data, total, 4
+        self.words: set[bytes] = set()
 
     def read(self) -> Header:
         version = self.number("I")
@@ -151,6 +152,8 @@ class _Reader:
                 raise _broken(self.path, f"{name}.{key} is {value}")
         if shape[0] != keys[f"{name}.embedding_length"]:
             raise _broken(self.path, f"embedding_length is {keys[f'{name}.embedding_length']}, tensors have {shape[0]}")
+        if keys.get("tokenizer.ggml.model") == "llama" and any(b"<0x%02X>" % n not in self.words for n in range(256)):
+            raise _broken(self.path, "its SentencePiece vocabulary lacks byte tokens")
         blocks = {n.split(".")[1] for n in header.tensors if n.startswith("blk.")}
         if len(blocks) != keys[f"{name}.block_count"]:
             raise _broken(self.path, f"block_count is {keys[f'{name}.block_count']}, it holds {len(blocks)} blocks")
@@ -187,8 +190,16 @@ class _Reader:
     def array(self, key: str) -> int:
         kind, count = self.number("I"), self.number("Q")
         if kind == _STRING:
-            for _ in range(count):
-                self.skip(self.number("Q"), key)
+            words = key == "tokenizer.ggml.tokens"
+            for number in range(count):
+                length = self.number("Q")
+                start = self.at
+                self.skip(length, key)
+                # llama.cpp names an empty token by its number, and aborts when two tokens are the same.
+                if words:
+                    self.words.add(self.data[start : self.at] or b"[EMPTY_%d]" % number)
+            if words and len(self.words) != count:
+                raise _broken(self.path, f"{count - len(self.words)} of its {count} tokens stand there twice")
         elif kind in _VALUES:
             self.skip(count * struct.calcsize("<" + _VALUES[kind]), key)
         else:

@@ -42,7 +42,9 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "changes"), VARIANTS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain")
+@pytest.mark.parametrize(
+    ("kind", "changes"), VARIANTS, ids=lambda v: v if isinstance(v, str) else "-".join(v) or "plain"
+)
 def test_gguf_equals_transformers(tmp_path, kind, changes):
     import numpy as np
     import torch
@@ -64,7 +66,7 @@ def test_gguf_equals_transformers(tmp_path, kind, changes):
             # Long enough that scaled rotations matter.
             ids = (ids * 40)[:200]
             got, expected = ours.logits(ids), theirs.logits(ids)
-            assert np.abs(got - expected).max() < 1e-2
+            assert np.abs(got - expected).max() < 1e-3
             assert np.abs(expected).max() > 0.1
             short = ids[:12]
             with torch.no_grad():

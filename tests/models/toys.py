@@ -102,7 +102,7 @@ def model(out: Path, kind: str = "llama", *, vocabulary: int = 0, dtype: str = "
     settings |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "initializer_range": 0.15, **changes}
     torch.manual_seed(0)
     built = getattr(transformers, name)(transformers.AutoConfig.for_model(kind, **settings)).eval()
-    for name, parameter in built.named_parameters():
+    for _, parameter in built.named_parameters():
         # Norms and biases of ones and zeros would hide a tensor put in the wrong place.
         if parameter.dim() == 1:
             parameter.data += 0.1 * torch.randn_like(parameter)

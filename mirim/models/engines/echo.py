@@ -33,8 +33,9 @@ class Echo:
         schema: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         """The script, or the last line of the prompt, word by word."""
-        used = self._fit(prompt)
-        words = _words(self.script or _text(prompt).rpartition("\n")[2])
+        return self._stream(_words(self.script or _text(prompt).rpartition("\n")[2]), sampling, self._fit(prompt))
+
+    def _stream(self, words: list[str], sampling: Sampling, used: int) -> Iterator[Delta]:
         reason, said = "stop", ""
         for number, word in enumerate(words):
             if number == sampling.max_tokens:

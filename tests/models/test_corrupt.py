@@ -1,0 +1,166 @@
+"""Broken and lying files are messages, never a crash."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.models import gguf_check
+from mirim.models.weights import open_weights
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
+_WORKER = """
+import random, sys
+from pathlib import Path
+from mirim.core.errors import MirimError
+from mirim.core.types import Sampling
+from mirim.models.engines import llama_cpp
+source, target, start, count = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+refused = 0
+for number in range(start, start + count):
+    dice = random.Random(number)
+    data = bytearray(source)
+    if dice.random() < 0.25:
+        data = data[: dice.randrange(len(data))]
+    else:
+        # Most of the damage goes where the structure is.
+        limit = dice.choice((2600, 12000, len(data)))
+        for _ in range(dice.choice((1, 1, 2, 8))):
+            data[dice.randrange(min(limit, len(data)))] = dice.choice((0, 1, 127, 128, 255, dice.randrange(256)))
+    target.write_bytes(data)
+    try:
+        engine = llama_cpp.open(str(target), threads=1)
+        try:
+            engine.complete("The nurse", Sampling(max_tokens=2))
+        finally:
+            engine.close()
+    except MirimError as error:
+        assert str(error)
+        refused += 1
+print(refused)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["byte-level", "sentencepiece"])
+def test_mutated_gguf_never_crashes(tmp_path, kind):
+    from mirim.models import convert
+
+    folder = tmp_path / "m"
+    size = toys.sentencepiece_like(folder) if kind == "sentencepiece" else toys.byte_level(folder)
+    toys.model(folder, vocabulary=size)
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "q8_0")
+    command = [sys.executable, "-c", _WORKER, str(tmp_path / "m.gguf"), str(tmp_path / "bad.gguf"), "0", "200"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 80
+
+
+def test_gguf_lies(tmp_path):
+    path = tmp_path / "x.gguf"
+    for data, message in [
+        (b"", "0 bytes"),
+        (b"PNG" * 20, "begins with"),
+        (b"GGUF" + struct.pack("<IQQ", 9, 0, 0), "version is 9"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 1), "claims"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**62), "beyond its end"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "no general.architecture"),
+    ]:
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match=message):
+            gguf_check.check(path)
+    with pytest.raises(UsageError, match="does not exist"):
+        gguf_check.check(tmp_path / "none.gguf")
+
+
+def _safetensors(header, data=b""):
+    raw = json.dumps(header).encode()
+    return len(raw).to_bytes(8, "little") + raw + data
+
+
+def test_safetensors_lies(tmp_path):
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(_safetensors({"a": entry}, bytes(8)))
+    assert open_weights(tmp_path).read("a").tolist() == [0.0, 0.0]
+    for data, message in [
+        (b"123", "claims"),
+        (b"\xff" * 16, "claims"),
+        (_safetensors([1]), "not a JSON object"),
+        ((5).to_bytes(8, "little") + b"{{{{{", "not a JSON object"),
+        (_safetensors({"a": entry}, bytes(7)), "outside the file"),
+        (_safetensors({"a": entry | {"shape": [3]}}, bytes(8)), "does not fill"),
+        (_safetensors({"a": entry | {"shape": [-2]}}, bytes(8)), "outside the file"),
+        (_safetensors({"a": entry | {"data_offsets": [8, 0]}}, bytes(8)), "outside the file"),
+        (_safetensors({"a": {"dtype": "F32"}}, bytes(8)), "not readable"),
+        (_safetensors({"a": entry, "b": entry}, bytes(8)), "overlap"),
+    ]:
+        file.write_bytes(data)
+        with pytest.raises(UsageError, match=message):
+            open_weights(tmp_path)
+    file.write_bytes(_safetensors({"a": entry | {"dtype": "I8", "shape": [8]}}, bytes(8)))
+    with pytest.raises(UsageError, match="type I8"):
+        open_weights(tmp_path).read("a")
+
+
+def test_random_safetensors_never_crash(tmp_path):
+    entry = {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}
+    good = _safetensors({"a": entry, "b": entry | {"data_offsets": [8, 16]}}, bytes(16))
+    refused = 0
+    for number in range(300):
+        dice = random.Random(number)
+        data = bytearray(good)
+        data[dice.randrange(len(data))] = dice.randrange(256)
+        (tmp_path / "model.safetensors").write_bytes(data[: dice.choice((len(data), dice.randrange(len(data))))])
+        try:
+            weights = open_weights(tmp_path)
+            for name in weights.names():
+                weights.read(name)
+        except MirimError:
+            refused += 1
+    assert refused > 150
+
+
+def test_pickles_and_missing_shards_are_refused(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(UsageError, match="pickle"):
+        open_weights(tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "../../etc/passwd"}}')
+    with pytest.raises(UsageError, match="outside its folder"):
+        open_weights(tmp_path)
+    index.write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(UsageError, match="does not exist"):
+        open_weights(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+def test_mutated_folders_are_messages(tmp_path, name):
+    """Damage to any file of a checkpoint: converted, or refused with a message; nothing else."""
+    from mirim.models import convert
+
+    folder = toys.model(tmp_path / "m")
+    good = (folder / name).read_bytes()
+    refused = 0
+    for number in range(40):
+        dice = random.Random(number)
+        data = bytearray(good)
+        for _ in range(dice.choice((1, 4))):
+            data[dice.randrange(min(len(data), 3000))] = dice.randrange(256)
+        (folder / name).write_bytes(data[: dice.choice((len(data), len(data), dice.randrange(len(data))))])
+        try:
+            convert.write(convert.read(folder), tmp_path / "out.gguf", "q8_0")
+        except MirimError:
+            refused += 1
+        assert not list(tmp_path.glob(".tmp-*"))
+    assert refused > 10

@@ -1,0 +1,115 @@
+"""References to models, and the engine each gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.types import Message, Sampling
+from mirim.models.engine import open_engine
+from mirim.models.resolve import base_of, resolve
+
+
+def test_kinds(tmp_path):
+    assert resolve("echo").kind == resolve("echo:hi").kind == "echo"
+    assert resolve("http://localhost:1/v1#m").kind == "remote"
+    assert resolve("http://localhost:1/v1#m").name == "m"
+    assert resolve("remote:gpt").name == "gpt"
+    assert resolve("org/name").kind == "hub"
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    assert resolve(tmp_path / "x.gguf").kind == "gguf"
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert resolve(folder).kind == "folder"
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    found = resolve(folder)
+    assert (found.kind, found.base, base_of(found).kind) == ("adapter", "org/base", "hub")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "config.json").write_text("{}")
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "beside"}')
+    assert base_of(resolve(folder)).path == tmp_path / "beside"
+
+
+def test_a_projects_bundle_by_name(tmp_path):
+    (tmp_path / "models" / "clinic").mkdir(parents=True)
+    (tmp_path / "models" / "clinic" / "config.json").write_text("{}")
+    assert resolve("clinic", Project(tmp_path)).path == tmp_path / "models" / "clinic"
+    with pytest.raises(UsageError, match='did you mean "clinic"'):
+        resolve("clinik", Project(tmp_path))
+
+
+def test_what_is_not_there(tmp_path):
+    for ref, message in [
+        ("", "no model was named"),
+        ("nothing-here", "there is no such file or folder"),
+        (str(tmp_path / "gone.gguf"), "there is no such file"),
+        (str(tmp_path), "no config.json"),
+        (__file__, "neither a GGUF file nor a folder"),
+        ("mirim-base", "brings no"),
+    ]:
+        if ref == "mirim-base" and (Path(resolve.__code__.co_filename).parent / "base").is_dir():
+            continue
+        with pytest.raises(UsageError, match=message):
+            resolve(ref)
+
+
+def test_hub_model_that_cannot_be_had(monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def fail(*_, **__):
+        raise OSError("offline\nmore")
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    with pytest.raises(UsageError, match=r'no model "org/none".*\(offline\)'):
+        open_engine("org/none")
+
+
+def test_wrong_engine(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match='no engine named "llamacpp"; did you mean "llama_cpp"'):
+        open_engine("echo", engine="llamacpp")
+    with pytest.raises(UsageError, match="is a GGUF file; the hf engine"):
+        open_engine(tmp_path / "x.gguf", engine="hf")
+    with pytest.raises(UsageError, match="no weights here"):
+        open_engine("echo", engine="llama_cpp")
+
+
+def test_unknown_architecture_without_torch(tmp_path, monkeypatch):
+    import importlib.util
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "rwkv", "architectures": ["RwkvForCausalLM"]}))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r'unknown architecture "rwkv".*known: granite'):
+        open_engine(tmp_path)
+
+
+def test_echo():
+    engine = open_engine("echo:one two three")
+    deltas = list(engine.generate("x", Sampling(max_tokens=2)))
+    assert "".join(d.text for d in deltas) == "one two"
+    assert deltas[-1].finish_reason == "length"
+    assert "".join(d.text for d in engine.generate("x", Sampling(stop=("two",)))) == "one "
+    assert "".join(d.text for d in open_engine("echo").generate([Message("user", "hi you")], Sampling())) == "hi you"
+    assert engine.score("the cat", ["cat", "dog"])[0] > engine.score("the cat", ["dog"])[0]
+    assert engine.embed(["a b"]) == engine.embed(["a b"])
+    with pytest.raises(UsageError, match=r"9 tokens.*holds 3"):
+        open_engine("echo", context=3).generate("w" + " w" * 8, Sampling())
+
+
+def test_serving_modules_need_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "import mirim.models.engine, mirim.models.resolve, mirim.models.generate, mirim.models.export\n"
+        "import mirim.models.engines.llama_cpp, mirim.models.engines.remote, mirim.models.engines.echo\n"
+        "import mirim.examples.template, mirim.models.convert, mirim.models.parity, mirim.models.score\n"
+        "print('numpy' in sys.modules, 'gguf' in sys.modules, 'xllamacpp' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["False"] * 3, done.stderr

@@ -1,0 +1,180 @@
+"""GGUF tokenizers against the tokenizers they were made from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.models import golden, tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
+CONFORMANCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "gguf_vocab"
+
+
+def _encoder(folder):
+    import tokenizers
+
+    loaded = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return lambda text: loaded.encode(text).ids
+
+
+def _engine(folder, tmp_path, size, **changes):
+    from mirim.models import convert
+    from mirim.models.engines import llama_cpp
+
+    toys.model(folder, vocabulary=size, **changes)
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f16")
+    return llama_cpp.open(str(tmp_path / "m.gguf"), threads=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ["gpt-2", "smollm", "llama-bpe", "smaug-bpe", "qwen2"])
+@pytest.mark.parametrize("bos", [False, True])
+def test_byte_level(tmp_path, style, bos):
+    folder = tmp_path / "m"
+    size = toys.byte_level(folder, style, bos=bos)
+    assert tokenizer.metadata(folder, {}, size)["tokenizer.ggml.pre"] == style
+    engine = _engine(folder, tmp_path, size)
+    encode = _encoder(folder)
+    try:
+        assert engine.scorer.adds_bos == bos
+        for text in golden.fuzz(toys.SPECIAL):
+            assert engine.encode(text) == encode(text), text
+    finally:
+        engine.close()
+
+
+@pytest.mark.slow
+def test_sentencepiece_like(tmp_path):
+    folder = tmp_path / "m"
+    size = toys.sentencepiece_like(folder)
+    engine = _engine(folder, tmp_path, size)
+    encode = _encoder(folder)
+    try:
+        assert engine.scorer.adds_bos
+        for text in golden.fuzz([]):
+            if text:
+                assert engine.encode(text) == encode(text), text
+        assert engine.encode("The nurse <unk> opened")[0] == 1
+        # A continuation must not get the space that a text gets.
+        assert b"".join(engine.scorer.piece(t) for t in engine._tail("opened")) == b"opened"
+        assert b"".join(engine.scorer.piece(t) for t in engine._tail(" yes")) == b" yes"
+    finally:
+        engine.close()
+
+
+def _message(number, data):
+    size = len(data)
+    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return bytes([number << 3 | 2]) + length + data
+
+
+def test_sentencepiece_model_file(tmp_path):
+    import struct
+
+    pieces = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3)]
+    pieces += [(f"<0x{n:02X}>", 0.0, 6) for n in range(256)] + [("▁the", -0.0, 1), ("▁", -1.0, 1), ("é", -2.0, 1)]
+    body = b""
+    for text, score, kind in pieces:
+        body += _message(1, _message(1, text.encode()) + b"\x15" + struct.pack("<f", score) + bytes([3 << 3, kind]))
+    (tmp_path / "tokenizer.model").write_bytes(body + _message(2, bytes([3 << 3, 2])))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": {"content": "</s>"}}')
+    keys = tokenizer.metadata(tmp_path, {}, len(pieces) + 2)
+    assert keys["tokenizer.ggml.model"] == "llama"
+    assert keys["tokenizer.ggml.tokens"][259:] == ["▁the", "▁", "é", "[PAD262]", "[PAD263]"]
+    assert keys["tokenizer.ggml.scores"][259:262] == [0.0, -1.0, -2.0]
+    assert keys["tokenizer.ggml.token_type"][:4] == [2, 3, 3, 6]
+    assert keys["tokenizer.ggml.token_type"][-1] == tokenizer.UNUSED
+    assert (keys["tokenizer.ggml.bos_token_id"], keys["tokenizer.ggml.eos_token_id"]) == (1, 2)
+    for cut in range(1, len(body), 97):
+        (tmp_path / "tokenizer.model").write_bytes(body[:cut])
+        with pytest.raises(UsageError):
+            tokenizer.metadata(tmp_path, {}, 300)
+
+
+def _plain(tmp_path, **changes):
+    row = {
+        "added_tokens": [{"id": 2, "content": "</s>", "special": True}],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "post_processor": None,
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "</s>": 2, "ab": 3}, "merges": ["a b"]},
+    } | changes
+    (tmp_path / "tokenizer.json").write_text(json.dumps(row))
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    return tmp_path
+
+
+def test_types_and_padding(tmp_path):
+    keys = tokenizer.metadata(_plain(tmp_path), {}, 6)
+    assert keys["tokenizer.ggml.tokens"] == ["a", "b", "</s>", "ab", "[PAD4]", "[PAD5]"]
+    assert keys["tokenizer.ggml.token_type"] == [1, 1, 3, 1, 5, 5]
+    assert keys["tokenizer.ggml.merges"] == ["a b"]
+    assert keys["tokenizer.ggml.pre"] == "gpt-2"
+    assert not keys["tokenizer.ggml.add_bos_token"]
+    assert keys[tokenizer.ENDS] == "2"
+    with pytest.raises(UsageError, match="4 tokens, the embedding only 3 rows"):
+        tokenizer.metadata(tmp_path, {}, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}, "Unigram tokenizer; only BPE"),
+        ({"normalizer": {"type": "Lowercase"}}, "Lowercase"),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "prefix space"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace"),
+        ({"pre_tokenizer": {"type": "Nonsense"}, "model": 3}, "not a tokenizer.json"),
+    ],
+)
+def test_what_llama_cpp_cannot_do_is_refused(tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        tokenizer.metadata(_plain(tmp_path, **changes), {}, 9)
+
+
+def test_unknown_pattern_is_refused(tmp_path):
+    split = {"type": "Split", "pattern": {"Regex": r"\w+"}, "behavior": "Isolated", "invert": False}
+    steps = {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "use_regex": False}]}
+    with pytest.raises(UsageError, match=r"no pre-tokenizer for the patterns .*w\+.*engine hf"):
+        tokenizer.metadata(_plain(tmp_path, pre_tokenizer=steps), {}, 9)
+
+
+def test_no_tokenizer_and_no_end(tmp_path):
+    with pytest.raises(UsageError, match=r"no tokenizer\.json"):
+        tokenizer.metadata(tmp_path, {}, 9)
+    _plain(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(UsageError, match="no token that ends a text"):
+        tokenizer.metadata(tmp_path, {}, 9)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CONFORMANCE.is_dir(), reason="the conformance vocabularies are not beside this checkout")
+def test_conformance_with_published_ids(tmp_path):
+    """GPT-2's real vocabulary, as tokenizer.json, through our writer and llama.cpp, gives the published ids."""
+    import gguf
+
+    fields = gguf.GGUFReader(CONFORMANCE / "ggml-vocab-gpt-2.gguf").fields
+    words = fields["tokenizer.ggml.tokens"].contents()
+    merges = fields["tokenizer.ggml.merges"].contents()
+    folder = tmp_path / "m"
+    folder.mkdir()
+    model = {"type": "BPE", "vocab": {w: n for n, w in enumerate(words)}, "merges": merges}
+    added = [{"id": 50256, "content": "<|endoftext|>", "special": True}]
+    _plain(folder, model=model, added_tokens=added)
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "<|endoftext|>"}')
+    engine = _engine(folder, tmp_path, len(words), hidden_size=32, num_attention_heads=2, num_key_value_heads=2)
+    texts = (CONFORMANCE / "ggml-vocab-gpt-2.gguf.inp").read_text("utf-8").split("\n__ggml_vocab_test__\n")
+    lines = (CONFORMANCE / "ggml-vocab-gpt-2.gguf.out").read_text("utf-8").split("\n")
+    try:
+        for text, line in zip(texts, lines, strict=False):
+            assert engine.encode(text) == [int(n) for n in line.split()], text
+    finally:
+        engine.close()
+    assert len(texts) == 47
