@@ -14,6 +14,7 @@ from mirim.core.bundle import FILE as BUNDLE
 from mirim.core.bundle import Bundle
 from mirim.core.errors import GateRefused, MirimError, UsageError
 from mirim.core.files import explain, read_json
+from mirim.core.project import FILE as PROJECT
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import verb
@@ -49,17 +50,25 @@ def export(
     if not wanted:
         raise UsageError(f"no quantisation was named; known: {', '.join(quantise.QUANTS)}")
     if not model:
-        if project is None:
-            raise UsageError("no model was named; type: mirim export --model DIR")
+        project = project or Project.find()
         if not project.model.is_dir():
             raise UsageError(f"{project.model} does not exist yet; type: mirim train")
         model = str(project.model)
     found = resolve(model, project)
     if found.kind not in ("folder", "adapter") or found.path is None:
         raise UsageError(f"{model} is a {found.kind}, not a folder in Hugging Face layout; name the model's folder")
+    project = project or _home(found.path)
     rule = policy or str((project.tables.get("ask", {}) if project else {}).get("policy") or "quote")
     with _workspace(found.path) as space:
         return _Export(found, project, wanted, text, rule, threads, space).run()
+
+
+def _home(folder: Path) -> Project | None:
+    """The project that a model lies in, if any: its validation examples and policy are the ones to use."""
+    for parent in folder.parents:
+        if (parent / PROJECT).is_file():
+            return Project.open(parent)
+    return None
 
 
 class _Export:
@@ -174,7 +183,7 @@ class _Export:
             return None
         assert isinstance(trained, hf.HuggingFace)
         prompts = [parity.fit(engine, item) for item in self.held.golden]
-        row = {
+        row: dict[str, Any] = {
             "rows": [trained.logits(ids) for ids in probes],
             "greedy": [parity.answer(trained, p) if p is not None else "" for p in prompts],
             "encode": trained.encode,
@@ -254,7 +263,7 @@ def _tables(data: dict[str, Any]) -> tuple[Table, ...]:
                 "refused" if row["refused"] else "passed",
             )
         )
-    columns = ("file", "size", "perplexity", "against F32", "answers equal", "choices equal")
+    columns: tuple[str, ...] = ("file", "size", "perplexity", "against F32", "answers equal", "choices equal")
     columns += ("logits: max difference from torch", "cosine", "same likeliest token", "gate")
     tables = [Table(f"Quantisations (F32 perplexity {reference['perplexity']:.3f})", columns, tuple(rows))]
     parts = [

@@ -73,8 +73,9 @@ def generate(
     from mirim.models.engine import open_engine
 
     if not model:
-        if project is None or not project.model.is_dir():
-            raise UsageError("no model was named; type: mirim generate --model REF --prompt TEXT")
+        project = project or Project.find()
+        if not project.model.is_dir():
+            raise UsageError(f"{project.model} does not exist yet; name one: mirim generate --model REF --prompt TEXT")
         model = str(project.model)
     if max_tokens < 0 or temperature < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1 or repeat_penalty <= 0:
         raise UsageError(

@@ -204,7 +204,7 @@ class _Reader:
             self.skip(count * struct.calcsize("<" + _VALUES[kind]), key)
         else:
             raise _broken(self.path, f"{key} is an array of the unknown type {kind}")
-        return count
+        return int(count)
 
     def number(self, code: str) -> Any:
         size = struct.calcsize("<" + code)

@@ -94,6 +94,7 @@ def gather(project: Project | None, file: Path | None, chat: bool) -> HeldOut:
     `chat` says whether the model has a chat template; without one, messages are joined as plain lines.
     """
     if file is not None:
+        file = Path(file)
         texts = _paragraphs(_read(file))
         if not texts:
             raise UsageError(f"{file} holds no text to measure on")

@@ -144,7 +144,7 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
         types = [_byte_type(token, kind) for token, kind in zip(tokens, types, strict=True)]
         _need_bytes(path, tokens)
         # llama.cpp merges the pair whose token scores best, transformers the pair of the lowest rank.
-        rank = {}
+        rank: dict[str, int] = {}
         for number, (a, b) in enumerate(merges):
             rank.setdefault(a + b, number)
         keys["tokenizer.ggml.scores"] = [-float(rank[t]) if t in rank else -1e6 for t in tokens]
@@ -173,8 +173,8 @@ def _tokens(path: Path, vocabulary: dict[str, int], extra: dict[int, tuple[str, 
         raise UsageError(f"{path} numbers its tokens from {min(by_id)} to {count - 1}; that cannot be a vocabulary")
     tokens, types, seen = [], [], set()
     for number in range(count):
-        text = by_id.get(number)
-        if text is None or text in seen:
+        text = by_id.get(number, "")
+        if number not in by_id or text in seen:
             text, kind = f"[PAD{number}]", UNUSED
         elif number in extra:
             kind = CONTROL if extra[number][1] else USER_DEFINED

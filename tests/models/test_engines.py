@@ -75,6 +75,9 @@ def test_schema_and_stop(engine):
     }
     text = _text(engine.generate(ASK, Sampling(max_tokens=200), schema=schema))
     assert json.loads(text)["answer"] in ("yes", "no")
+    assert len(text) < 20
+    with pytest.raises(UsageError, match=r"llama\.cpp"):
+        list(engine.generate(ASK, Sampling(), schema={"type": "nonsense"}))
     whole = _text(engine.generate("The nurse", Sampling(max_tokens=20)))
     cut = whole[3:5]
     assert _text(engine.generate("The nurse", Sampling(max_tokens=20, stop=(cut,)))) == whole[: whole.find(cut)]
@@ -102,7 +105,8 @@ def test_cancel_and_many_threads(engine):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda p: _text(engine.generate(p, Sampling(max_tokens=12))), prompts)) == alone
         scores = list(pool.map(lambda p: engine.score(p, [" yes"])[0], prompts))
-    assert scores == pytest.approx([engine.score(p, [" yes"])[0] for p in prompts], abs=1e-4)
+    for prompt, score in zip(prompts, scores, strict=True):
+        assert score == pytest.approx(engine.score(prompt, [" yes"])[0], abs=1e-4)
 
 
 @pytest.mark.slow

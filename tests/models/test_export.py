@@ -197,15 +197,17 @@ def test_two_processes_convert_at_once(copy, tmp_path):
     assert len(list((tmp_path / "cache" / "gguf").iterdir())) == 1
 
 
-def test_bad_arguments(tmp_path):
+def test_bad_arguments(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match='no quantisation named "q5"'):
         export(model=str(tmp_path), quant=("q5",))
     with pytest.raises(UsageError, match="no quantisation was named"):
         export(model=str(tmp_path), quant=("",))
     with pytest.raises(UsageError, match="is a hub, not a folder"):
         export(model="org/name")
-    with pytest.raises(UsageError, match="no model was named"):
-        generate(prompt="x")
+    monkeypatch.chdir(tmp_path)
+    for verb in (export, generate):
+        with pytest.raises(UsageError, match=r"no mirim\.toml"):
+            verb()
     with pytest.raises(UsageError, match="max_tokens -1"):
         generate(model="echo", max_tokens=-1)
     row = generate(model="echo:one two", max_tokens=1).to_json()

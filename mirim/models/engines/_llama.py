@@ -196,7 +196,7 @@ class Scorer:
             None,
             (c.c_int32 * count)(*range(at, at + count)),
             (c.c_int32 * count)(*[1] * count),
-            (c.POINTER(c.c_int32) * count)(*[zero] * count),
+            (c.POINTER(c.c_int32) * count)(*[c.cast(zero, c.POINTER(c.c_int32))] * count),
             (c.c_int8 * count)(*[at + n >= start for n in range(count)]),
         )
         code = self._lib.llama_decode(self._context, batch)

@@ -27,6 +27,8 @@ from mirim.models.tokenizer import ENDS
 
 #: Longest context that is opened unasked: its cache is allocated whole.
 _CONTEXT = 4096
+#: How llguidance, which holds the model to a schema, is to space JSON: as json.dumps does.
+_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 def open(
@@ -191,7 +193,8 @@ class LlamaCpp:
         if sampling.logprobs is not None:
             request["logprobs"] = max(1, sampling.logprobs)
         if schema is not None:
-            request["json_schema"] = schema
+            # Blanks between the parts are fixed: a small model could write them until its tokens are used up.
+            request["json_schema"] = {**schema, "x-guidance": _COMPACT}
         if adapter is not None:
             if not 0 <= adapter < len(self._adapters):
                 raise UsageError(f"there is no adapter {adapter}; {len(self._adapters)} are loaded")

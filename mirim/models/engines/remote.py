@@ -26,7 +26,8 @@ def open(ref: str, *, context: int = 0, threads: int = 0, timeout: float = _TIME
         if not url:
             raise UsageError(f"{ref}: no endpoint is set; export MIRIM_REMOTE_URL=https://host/v1")
     else:
-        url, _, model = ref.partition("#")
+        url = ref.split("#")[0]
+        model = ref[len(url) + 1 :]
     if not model:
         raise UsageError(f"{ref} names no model; write it after a #, such as {url}#model")
     return Remote(url.rstrip("/"), model, context, timeout)
