@@ -123,7 +123,7 @@ class _Blocks:
             words = " ".join(" ".join(self.of(element)).split())
             return [f"{'#' * int(tag[1])} {words}"] if words else []
         if tag in ("ul", "ol", "menu"):
-            lines = "\n".join(self.list(element, tag))
+            lines = "\n".join(self.items(element, tag))
             return [lines] if lines else []
         if tag == "dl":
             lines = "\n".join(self.definitions(element))
@@ -175,7 +175,7 @@ class _Blocks:
             return f"“{inner.strip()}”"
         return inner
 
-    def list(self, element: Any, tag: str) -> list[str]:
+    def items(self, element: Any, tag: str) -> list[str]:
         """Lines of a list; what an item holds beside its text is indented under it."""
         lines: list[str] = []
         number = _whole(element.get("start"), 1)
@@ -183,7 +183,7 @@ class _Blocks:
             name = child.tag if isinstance(child.tag, str) else ""
             if name in ("ul", "ol", "menu"):
                 # A list straight inside a list belongs to the item before it.
-                lines += [f"    {line}" for line in self.list(child, name)]
+                lines += [f"    {line}" for line in self.items(child, name)]
                 continue
             if name in _DROPPED or not name:
                 continue

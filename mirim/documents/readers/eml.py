@@ -1,0 +1,117 @@
+"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from email.message import EmailMessage, MIMEPart
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from mirim.documents.draft import Draft, Refused
+from mirim.documents.readers.html import page
+from mirim.documents.text import clean, decode, unscramble
+
+SUFFIXES = (".eml",)
+MEDIA = "message/rfc822"
+VERSION = 1
+ISOLATE = True
+TEXTUAL = True
+
+_FIELD = re.compile(
+    rb"^(?:from|to|subject|date|received|return-path|message-id|mime-version|delivered-to):", re.I | re.M
+)
+_WROTE = re.compile(
+    r"^(?:>?\s*On\b[^\n]{5,120}(?:\n[^\n]{0,80})?\bwrote:"
+    r"|>?\s*Em\b[^\n]{5,120}(?:\n[^\n]{0,80})?\bescreveu:"
+    r"|-{2,}\s*(?:Original Message|Mensagem original|Forwarded message|Mensagem encaminhada)\s*-{2,}"
+    r"|_{8,}[ \t]*\n(?:From|De):"
+    r"|(?:From|De):[^\n]+\n(?:Sent|Enviad[ao](?: em)?|Date|Data):[^\n]+\n(?:To|Para):)",
+    re.MULTILINE,
+)
+
+
+def sniff(head: bytes, path: Path) -> bool:
+    # Only the name makes plain text with header lines a message.
+    return path.suffix.lower() in SUFFIXES and len(set(m.lower() for m in _FIELD.findall(head))) >= 2
+
+
+def read(path: Path) -> Draft:
+    data = path.read_bytes()
+    if not _FIELD.search(data[:20000]):
+        raise Refused("is not an e-mail message: it has no From, To or Subject line")
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    notes: list[str] = []
+    subject = _field(message, "subject")
+    blocks = [f"# {subject}"] if subject else []
+    facts = [
+        f"- **{name}:** {value}" for name in ("From", "To", "Cc", "Date") if (value := _field(message, name.lower()))
+    ]
+    if facts:
+        blocks.append("\n".join(facts))
+    body = _body(message, notes)
+    written, quoted = separate(body)
+    blocks.append(written)
+    if quoted:
+        blocks.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
+    attached = [name for part in message.iter_attachments() if (name := part.get_filename())]
+    if attached:
+        blocks.append("Attachments: " + ", ".join(attached))
+        notes.append(f"attachments were not read: {', '.join(attached)}; put them into sources/ themselves")
+    metadata = {"author": _field(message, "from"), "created": _date(message)}
+    return Draft("\n\n".join(b for b in blocks if b.strip()), subject, metadata=metadata, notes=tuple(notes))
+
+
+def separate(body: str) -> tuple[str, str]:
+    """(newly written text, quoted text without its '>' marks). Signatures after '-- ' stay with the text."""
+    lines = body.split("\n")
+    fresh: list[str] = []
+    quoted: list[str] = []
+    match = _WROTE.search(body)
+    limit = body[: match.start()].count("\n") if match else len(lines)
+    for i, line in enumerate(lines):
+        if i < limit and not re.match(r"\s*>", line):
+            fresh.append(line)
+        else:
+            quoted.append(re.sub(r"^(?:\s*>)+ ?", "", line))
+    return clean("\n".join(fresh)).rstrip("\n"), clean("\n".join(quoted)).rstrip("\n")
+
+
+def _field(message: EmailMessage, name: str) -> str:
+    try:
+        value = str(message.get(name, ""))
+    except Exception:
+        # The library trips over some malformed headers; the raw one still says something.
+        value = str(dict(message.raw_items()).get(name.title(), ""))
+    return " ".join(unscramble(value)[0].split())
+
+
+def _date(message: EmailMessage) -> str:
+    try:
+        return parsedate_to_datetime(_field(message, "date")).isoformat()
+    except (ValueError, TypeError):
+        return ""
+
+
+def _body(message: EmailMessage, notes: list[str]) -> str:
+    """The plain text if there is any worth it, otherwise the HTML part as Markdown."""
+    plain = message.get_body(preferencelist=("plain",))
+    text = _decoded(plain, notes) if plain is not None else ""
+    if len(text.strip()) > 20:
+        return text
+    web = message.get_body(preferencelist=("html",))
+    rich = page(_decoded(web, notes))[0] if web is not None else ""
+    return rich if len(rich) > len(text) else text
+
+
+def _decoded(part: MIMEPart, notes: list[str]) -> str:
+    payload = part.get_payload(decode=True)
+    if not isinstance(payload, bytes):
+        return str(part.get_payload() or "")
+    if not payload.strip():
+        return ""
+    text, found = decode(payload, part.get_content_charset() or "")
+    notes += found
+    return re.sub(r" \r?\n(?=\S)", " ", text) if "flowed" in str(part.get("content-type", "")).lower() else text
