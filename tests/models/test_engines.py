@@ -77,7 +77,7 @@ def test_schema_and_stop(engine):
     assert json.loads(text)["answer"] in ("yes", "no")
     assert len(text) < 20
     with pytest.raises(UsageError, match=r"llama\.cpp"):
-        list(engine.generate(ASK, Sampling(), schema={"type": "nonsense"}))
+        list(engine.generate(ASK, Sampling(max_tokens=30), schema={"type": "nonsense"}))
     whole = _text(engine.generate("The nurse", Sampling(max_tokens=20)))
     cut = whole[3:5]
     assert _text(engine.generate("The nurse", Sampling(max_tokens=20, stop=(cut,)))) == whole[: whole.find(cut)]

@@ -102,7 +102,7 @@ class LlamaCpp:
         ids = self._prompt(prompt, tools, sampling)
         request = self._request(ids, sampling, schema, adapter)
         request |= {"stream": True, "stream_options": {"include_usage": True}}
-        return self._stream(request, len(ids), bool(tools))
+        return self._stream(request, len(ids), bool(tools), schema is not None)
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
         """The whole continuation at once, with the id of every token."""
@@ -121,7 +121,7 @@ class LlamaCpp:
         tokens = tuple(t for d in deltas for t in d.token_ids)
         return Completion("".join(d.text for d in deltas), tokens, len(ids), deltas[-1].finish_reason)
 
-    def _stream(self, request: dict[str, Any], used: int, tools: bool) -> Iterator[Delta]:
+    def _stream(self, request: dict[str, Any], used: int, tools: bool, held: bool) -> Iterator[Delta]:
         if request["n_predict"] == 0:
             yield Delta("", finish_reason="length", prompt_tokens=used)
             return
@@ -157,12 +157,16 @@ class LlamaCpp:
                         logprobs = _logprobs(choice.get("logprobs"))
                         if choice["text"] or logprobs:
                             said += choice["text"]
+                        if held:
+                            _check_json(said, whole=False)
                             yield Delta(_clean(choice["text"]), logprobs=logprobs)
         finally:
             closed.set()
             thread.join(timeout=30)
         if not reason:
             raise MirimError("llama.cpp ended a generation without saying why; run it again")
+        if held and reason == "stop":
+            _check_json(said, whole=True)
         calls = _tool_calls(said) if tools else ()
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         yield Delta(
@@ -387,6 +391,18 @@ def _serve(
         return x.Server(params)
     except RuntimeError as error:
         raise MirimError(f"{path} could not be opened by llama.cpp with a context of {params.n_ctx} tokens") from error
+
+
+def _check_json(text: str, *, whole: bool) -> None:
+    """llama.cpp writes freely, without a word, when it cannot compile a schema: notice it."""
+    sound = not text.strip() or text.lstrip()[0] in '{["-0123456789tfn'
+    if sound and whole:
+        try:
+            json.loads(text)
+        except ValueError:
+            sound = False
+    if not sound:
+        raise UsageError(f"llama.cpp cannot hold a model to this JSON schema (it wrote {text[:40]!r}); simplify it")
 
 
 def _cores() -> int:
