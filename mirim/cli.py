@@ -106,7 +106,8 @@ def run(argv: list[str]) -> int:
     def _meta(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         project: Annotated[
-            Path | None, Parameter(help="Project folder; default: this one or its nearest parent with mirim.toml.")
+            Path | None,
+            Parameter(parse=True, help="Project folder; default: this one or its nearest parent with mirim.toml."),
         ] = None,
         json: Annotated[bool, Parameter(negative="", help="Print JSON on stdout, and nothing else there.")] = False,
     ) -> None:

@@ -8,6 +8,7 @@ Portuguese rules are written for accented words and leave most irregular plurals
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from functools import cache
@@ -212,3 +213,23 @@ def detect(text: str) -> str:
     ):
         return ""
     return best
+
+
+@cache
+def _ranks(language: str) -> dict[str, int]:
+    from importlib import resources
+
+    file = resources.files("mirim.documents").joinpath("common", f"{language}.txt")
+    return {w: i for i, w in enumerate(file.read_text("utf-8").split())} if file.is_file() else {}
+
+
+def rarity(word: str, language: str) -> float:
+    """How much a folded word says in everyday language, 0 (the commonest) to 1 (not among the 6,000 commonest).
+
+    A question's small talk ('pretty sure', 'semana passada') is rare in a small corpus and yet says nothing;
+    the lists in common/ are the commonest words of openly licensed text, in order (docs/answering.md).
+    """
+    ranks = _ranks(language)
+    if word not in ranks:
+        return 1.0
+    return math.log1p(ranks[word]) / math.log1p(len(ranks))

@@ -1,0 +1,247 @@
+"""Fit the default weights of the ranker and of trust on questions that people wrote.
+
+    python bench/fit_ranker.py --instruct ../shared/instruct --medquad ../shared/data/medquad --out mirim/assist/weights.json
+
+Data: reading sets with human questions and their source texts (QED, Pirá in both languages, FairytaleQA
+train, COVID-QA) and MedQuAD's training questions. Each set becomes an index of its own; a question
+is asked of the whole index, not of its own text alone. The ranker learns which sentence holds the answer
+among those found. Trust learns whether the first sentence is right, from each question asked twice: as it
+is, and with the passages that hold its answer taken out, where any answer would be wrong; and from the
+other sets' questions, which this index cannot answer. Weights that would reward what can only harm (a
+missing word) are held at zero, so that chance in these sets is not learned.
+Reported on a fifth of the questions kept out of the fit, set by set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import lzma
+import random
+import re
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
+
+from mirim.assist.answer import PASSAGES, Assistant
+from mirim.assist.features import NAMES
+from mirim.assist.rank import TRUST_NAMES, Ranked, trust_features
+from mirim.core.files import write_json
+from mirim.core.types import Document
+from mirim.documents.indexing import Writer
+from mirim.documents.indexing import rows as index_rows
+from mirim.documents.passages import MOST
+from mirim.documents.search import Index
+
+
+@dataclass
+class Ask:
+    question: str
+    document: str
+    spans: list[tuple[int, int]]
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix == ".xz":
+        with lzma.open(path, "rt", encoding="utf-8") as stream:
+            yield from map(json.loads, stream)
+        return
+    import zstandard
+
+    with path.open("rb") as raw:
+        for line in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(raw), "utf-8"):
+            yield json.loads(line)
+
+
+def locate(text: str, answers: list[str], support: str = "") -> list[tuple[int, int]]:
+    """Where an answer stands: word for word, else the sentence most of its words are in."""
+    spans = []
+    for needle in [*answers, support]:
+        needle = needle.strip()
+        if len(needle) > 1:
+            spans += [(m.start(), m.end()) for m in re.finditer(re.escape(needle), text)]
+    if spans and len(spans) <= 4:
+        return spans
+    return []
+
+
+def reading(path: Path, rng: random.Random, limit: int) -> tuple[list[Document], list[Ask]]:
+    documents: dict[str, Document] = {}
+    asks = []
+    for row in rows(path):
+        if row["task"] != "read" or row.get("unanswerable") or row.get("made"):
+            continue
+        text = row["context"].replace("\r", "")
+        title = row.get("title") or ""
+        key = str(abs(hash((title, text[:200]))) % 10**12)
+        if len(text) > 60_000:
+            continue
+        body = f"# {title}\n\n{text}" if title else text
+        language = row["lang"]
+        documents.setdefault(key, Document(key, key, "text/markdown", title or text[:60], body, language=language))
+        spans = locate(documents[key].text, [row["output"], *row.get("answers", [])], row.get("support") or "")
+        if spans:
+            asks.append(Ask(row["input"], key, spans))
+    rng.shuffle(asks)
+    return list(documents.values()), asks[:limit]
+
+
+def medquad(path: Path, rng: random.Random, limit: int) -> tuple[list[Document], list[Ask]]:
+    pages: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows(path):
+        pages[row["doc"]].append(row)
+    documents, asks = [], []
+    for key, items in pages.items():
+        name = key.replace("/", "--")
+        text = f"# {items[0]['focus']}\n"
+        for row in items:
+            text += f"\n## {row['qtype'].capitalize()}\n\n"
+            start = len(text)
+            text += re.sub(r"\s*\n\s*", "\n\n", row["answer"].strip()) + "\n"
+            asks.append(Ask(row["question"], name, [(start, min(len(text), start + 600))]))
+        documents.append(Document(name, name, "text/markdown", items[0]["focus"], text, language="en"))
+    rng.shuffle(asks)
+    return documents, asks[:limit]
+
+
+#: Features whose weight may only be positive, or only negative; the others are free.
+SIGNS = {
+    **dict.fromkeys(("sentence", "lead", "passage", "soft_sentence", "soft_lead", "soft_passage", "pairs", "type"), 1),
+    **dict.fromkeys(("search", "rank", "ranker", "margin", "search_score"), 1),
+    **dict.fromkeys(("missing", "unknown", "short"), -1),
+}
+
+
+def logistic(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: tuple[str, ...], ridge: float = 1.0
+) -> np.ndarray:
+    """Weights and bias (last) of a logistic regression under the sign bounds."""
+    data = np.hstack([x, np.ones((len(x), 1))])
+    pull = np.array([ridge] * len(names) + [0.0])
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        z = data @ w
+        value = np.sum(weight * (np.logaddexp(0, z) - y * z)) + 0.5 * np.sum(pull * w * w)
+        return float(value), data.T @ (weight * (1 / (1 + np.exp(-z)) - y)) + pull * w
+
+    bounds = [(0, None) if SIGNS.get(n) == 1 else (None, 0) if SIGNS.get(n) == -1 else (None, None) for n in names]
+    return minimize(loss, np.zeros(data.shape[1]), jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)]).x
+
+
+def described(d: Document) -> dict[str, str]:
+    return {"id": d.id, "digest": "", "source": d.source, "title": d.title, "language": d.language}
+
+
+def right(row: Ranked, ask: Ask) -> bool:
+    c = row.candidate
+    return c.passage.document == ask.document and any(c.start < end and start < c.end for start, end in ask.spans)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--instruct", type=Path, default=Path("../shared/instruct"))
+    parser.add_argument("--medquad", type=Path, default=Path("../shared/data/medquad"))
+    parser.add_argument("--out", type=Path, default=Path("mirim/assist/weights.json"))
+    parser.add_argument("--limit", type=int, default=1000)
+    options = parser.parse_args()
+    rng = random.Random(1)
+    sets = {
+        name: reading(options.instruct / f"{name}.jsonl.zst", rng, options.limit)
+        for name in ("qed", "pira", "covidqa", "fairytale_train")
+    }
+    sets["medquad"] = medquad(options.medquad / "train.jsonl.xz", rng, options.limit)
+    rank_x: list[list[float]] = []
+    rank_y: list[int] = []
+    rank_set: list[tuple[str, bool, int]] = []
+    trials: list[tuple[str, bool, list[Ranked], Ask | None]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (documents, asks) in sets.items():
+            path = Path(folder) / f"{name}.db"
+            writer = Writer(path, "fit")
+            writer.begin()
+            writer.put((described(d), index_rows(d, MOST)) for d in documents)
+            writer.finish(tidy=True)
+            writer.close()
+            assistant = Assistant(Index.open(path), None, "none")
+            for number, ask in enumerate(asks):
+                test = number % 5 == 0
+                language = assistant.language_of(ask.question)
+                hits = assistant.index.search(ask.question, limit=PASSAGES * 2)
+                found = assistant.lexical(ask.question, language, hits[:PASSAGES])
+                for row in found:
+                    rank_x.append(list(row.features))
+                    rank_y.append(int(right(row, ask)))
+                    rank_set.append((name, test, len(trials)))
+                trials.append((name, test, found, ask))
+                gone = [
+                    h
+                    for h in hits
+                    if not (
+                        h.passage.document == ask.document
+                        and any(h.passage.start < e and s < h.passage.end for s, e in ask.spans)
+                    )
+                ]
+                trials.append((name, test, assistant.lexical(ask.question, language, gone[:PASSAGES]), None))
+            others = [a.question for other, (_, more) in sets.items() if other != name for a in more]
+            for number, question in enumerate(rng.sample(others, min(len(others), len(asks) // 2))):
+                found = assistant.lexical(
+                    question, assistant.language_of(question), assistant.index.search(question, limit=PASSAGES)
+                )
+                trials.append((name, number % 5 == 0, found, None))
+            assistant.close()
+            print(f"{name}: {len(documents)} documents, {len(asks)} questions", flush=True)
+
+    x, y = np.array(rank_x), np.array(rank_y)
+    train = np.array([not test for _, test, _ in rank_set])
+    # Sets weigh alike, however many sentences each brings.
+    names = np.array([name for name, _, _ in rank_set])
+    share = {name: 1 / max(1, int((names[train] == name).sum())) for name in sets}
+    weight = np.array([share[n] for n in names]) * train.sum() / len(sets)
+    model = logistic(x[train], y[train], weight[train], NAMES)
+    ranker = {n: round(float(w), 5) for n, w in zip((*NAMES, "bias"), model, strict=True)}
+
+    features, labels, where = [], [], []
+    first: dict[str, list[int]] = defaultdict(list)
+    for name, test, found, ask in trials:
+        scored = [Ranked(r.candidate, r.features, float(np.dot(model[:-1], r.features) + model[-1])) for r in found]
+        scored.sort(key=lambda r: -r.score)
+        hit = bool(scored) and ask is not None and right(scored[0], ask)
+        if ask is not None and test:
+            first[name].append(int(hit))
+        if scored:
+            features.append(trust_features(scored))
+            labels.append(int(hit))
+            where.append((name, test))
+    f, t = np.array(features), np.array(labels)
+    fit = np.array([not test for _, test in where])
+    counts = {name: max(1, sum(1 for n, test in where if n == name and not test)) for name in sets}
+    balance = np.array([1 / counts[n] for n, _ in where]) * fit.sum() / len(sets)
+    trust = logistic(f[fit], t[fit], balance[fit], TRUST_NAMES)
+    write_json(
+        options.out,
+        {
+            "ranker": ranker,
+            "trust": {n: round(float(w), 5) for n, w in zip((*TRUST_NAMES, "bias"), trust, strict=True)},
+        },
+    )
+    print("\n| set | questions | first sentence right | AUC of trust |\n| --- | --- | --- | --- |")
+    score = f @ trust[:-1] + trust[-1]
+    for name in sets:
+        pick = np.array([n == name and test for n, test in where])
+        auc = roc_auc_score(t[pick], score[pick]) if 0 < t[pick].sum() < pick.sum() else float("nan")
+        print(f"| {name} | {len(first[name])} | {np.mean(first[name]):.3f} | {auc:.3f} |")
+    print(
+        json.dumps({"ranker": ranker, "trust": dict(zip(TRUST_NAMES, trust.round(2).tolist(), strict=False))}, indent=1)
+    )
+
+
+if __name__ == "__main__":
+    main()

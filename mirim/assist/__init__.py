@@ -1,0 +1,1 @@
+"""What people ask of a model: answer, chat. Serves a GGUF without torch."""

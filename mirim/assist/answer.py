@@ -1,0 +1,189 @@
+"""The assistant: question → search → ranked sentences → confidence → an answer with its sources, or none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mirim.assist.candidates import candidates
+from mirim.assist.features import Featurizer
+from mirim.assist.judge import judge
+from mirim.assist.phrases import unknown
+from mirim.assist.policies import Draft, Task
+from mirim.assist.rank import Ranked, probability, ranker, trust
+from mirim.assist.standalone import standalone
+from mirim.core import plugins
+from mirim.core.bundle import Bundle
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.types import Answer, Engine, Message, Policy
+from mirim.documents.search import Hit, Index
+from mirim.documents.words import detect
+
+#: Passages searched, and sentences that the model is asked about.
+PASSAGES, JUDGED = 10, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far to trust what (fitted by mirim.assist.calibrate on held-out questions, kept in bundle.json).
+
+    log-odds that the answer is right = scale * trust + judge * (the model's log-odds) + bias;
+    below `threshold` (a probability) the assistant says that it does not know.
+    """
+
+    scale: float = 1.0
+    judge: float = 0.0
+    bias: float = 0.0
+    threshold: float = 0.5
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Calibration:
+        return cls(**{k: float(row[k]) for k in ("scale", "judge", "bias", "threshold") if k in row})
+
+
+@dataclass(slots=True)
+class Assistant:
+    """Answers from an index with a model, or by search alone when `engine` is None. Close it, or use `with`."""
+
+    index: Index
+    engine: Engine | None
+    model: str
+    policy: Policy = "quote"
+    calibration: Calibration = field(default_factory=Calibration)
+    language: str = "en"
+    contact: str = ""
+    sentences: int = 0
+    _featurizer: Featurizer | None = None
+
+    @classmethod
+    def open(
+        cls,
+        source: Project | Bundle | Path | str,
+        *,
+        model: str = "",
+        policy: Policy | str = "",
+        sentences: int = 0,
+        engine: str = "",
+    ) -> Assistant:
+        """From a project (its index and its model) or a finished bundle (knowledge.db inside).
+
+        `model` names another model, or "none" for search alone. UsageError when nothing was ingested or
+        built yet, with the line to type.
+        """
+        project = source if isinstance(source, Project) else None
+        bundle = source if isinstance(source, Bundle) else None
+        if project is None and bundle is None:
+            folder = Path(str(source))
+            if (folder / "mirim.toml").is_file():
+                project = Project.open(folder)
+            else:
+                bundle = Bundle.open(folder)
+        if project is not None and model in ("", str(project.model)) and (project.model / "bundle.json").is_file():
+            bundle = Bundle.open(project.model)
+        if project is not None and not project.index.is_file():
+            raise UsageError(f"{project.root} has no index yet; type: mirim ingest --project {project.root}")
+        if model == "" and bundle is None:
+            raise UsageError(
+                f"{project.root if project else source} has no model yet; type: mirim build, or --model none to answer by search alone"
+            )
+        asked = project.tables.get("ask", {}) if project else {}
+        record = bundle.answering if bundle else {}
+        chosen = policy or asked.get("policy") or record.get("policy") or "quote"
+        if chosen not in plugins.names("assist.policies"):
+            raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
+        known: dict[str, Any] = {} if model == "none" else record
+        index_path = project.index if project else bundle.path / "knowledge.db" if bundle else Path()
+        return cls(
+            index=Index.open(index_path),
+            engine=_engine(model, bundle, engine, project),
+            model=model or (bundle.name if bundle else "none"),
+            policy=chosen,
+            calibration=Calibration.of(known.get("none", {}) if model == "none" else known),
+            language=str(project.get("language", "en") if project else record.get("language", "en")),
+            contact=str(project.get("contact", "") if project else record.get("contact", "")),
+            sentences=sentences or int(asked.get("sentences", 0) or record.get("sentences", 0)),
+        )
+
+    def __enter__(self) -> Assistant:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+        self.index.close()
+
+    def answer(self, question: str, history: Sequence[Message] = (), policy: Policy | None = None) -> Answer:
+        """Answer one question; `history` is the conversation so far, oldest first."""
+        started = time.perf_counter()
+        if not question.strip():
+            raise UsageError("the question is empty")
+        language = self.language_of(question)
+        whole = standalone(question, history, language)
+        ranked = self.rank(whole, language)
+        chosen = policy or self.policy
+        confidence = probability(self.log_odds(ranked)) if ranked else 0.0
+        draft = Draft("")
+        if ranked and confidence >= self.calibration.threshold:
+            module = plugins.load("assist.policies", chosen)
+            draft = module.write(Task(whole, language, ranked, history, self.engine, self.sentences))
+        abstained = not draft.text or not draft.citations
+        return Answer(
+            answer=unknown(language, self.contact) if abstained else draft.text,
+            abstained=abstained,
+            confidence=confidence,
+            policy=chosen,
+            citations=() if abstained else draft.citations,
+            model=self.model,
+            seconds=time.perf_counter() - started,
+            removed=draft.removed,
+            question=question,
+        )
+
+    def language_of(self, question: str) -> str:
+        """'en' or 'pt': short questions are easily taken for some third language."""
+        found = detect(question)
+        return found if found in ("en", "pt") else self.language
+
+    def rank(self, question: str, language: str = "", hits: Sequence[Hit] | None = None) -> list[Ranked]:
+        """Sentences that may answer, best first; the model has judged the most promising ones."""
+        language = language or self.language_of(question)
+        found = self.index.search(question, limit=PASSAGES) if hits is None else hits
+        rows = self.lexical(question, language, found)
+        if not rows or self.engine is None or not self.calibration.judge:
+            return rows
+        head = rows[:JUDGED]
+        verdicts = judge(self.engine, question, [r.candidate for r in head])
+        judged = [replace(r, verdict=v) for r, v in zip(head, verdicts, strict=True)]
+        return sorted(judged, key=lambda r: -(r.score + self.calibration.judge * r.verdict)) + rows[JUDGED:]
+
+    def lexical(self, question: str, language: str, hits: Sequence[Hit]) -> list[Ranked]:
+        """The ranking before the model has its say."""
+        if self._featurizer is None:
+            self._featurizer = Featurizer(self.index.frequency, self.index.count)
+        asked = self._featurizer.question(question, language)
+        best = hits[0].score if hits else 0.0
+        rows = []
+        for candidate in candidates(hits):
+            values = self._featurizer.features(asked, candidate, best)
+            rows.append(Ranked(candidate, tuple(values), ranker(values)))
+        return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
+
+    def log_odds(self, ranked: Sequence[Ranked]) -> float:
+        """Calibrated log-odds that the best sentence answers the question."""
+        c = self.calibration
+        return c.scale * trust(ranked) + c.judge * ranked[0].verdict + c.bias
+
+
+def _engine(model: str, bundle: Bundle | None, engine: str, project: Project | None) -> Engine | None:
+    if model == "none":
+        return None
+    from mirim.models.engine import open_engine
+
+    return open_engine(model or (bundle.path if bundle else ""), engine=engine, project=project)

@@ -1,0 +1,85 @@
+"""`mirim ask`: one question, or a file of them, answered from a project's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mirim.core.errors import UsageError
+from mirim.core.files import read_jsonl
+from mirim.core.project import Project
+from mirim.core.types import Answer
+from mirim.core.verbs import verb
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer with the id of its question."""
+
+    id: str
+    answer: Answer
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, **self.answer.to_json()}
+
+    def to_text(self) -> str:
+        return f"{self.id}: {self.answer.question}\n{self.answer.to_text()}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers one by one, as they come."""
+
+    rows: Iterator[Answered]
+
+    def to_lines(self) -> Iterator[Answered]:
+        return self.rows
+
+
+@verb
+def ask(
+    project: Project,
+    question: str = "",
+    *,
+    file: Path | None = None,
+    model: str = "",
+    policy: Literal["", "quote", "grounded", "free"] = "",
+    sentences: int = 0,
+    engine: str = "",
+) -> Answer | Answers:
+    """Answer from the project's documents, with citations, or say that it is not known.
+
+    Args:
+        question: The question.
+        file: JSON lines {"id", "question"}; one answer a line comes out.
+        model: Model to use instead of the project's own; "none" answers by search alone.
+        policy: quote (default), grounded or free.
+        sentences: How many sentences an answer may quote at most; 0 takes the policy's default.
+        engine: Engine to run the model with; chosen by the model's format when empty.
+    """
+    from mirim.assist.answer import Assistant
+
+    if bool(question.strip()) == (file is not None):
+        raise UsageError("ask one question or give --file questions.jsonl, not both and not neither")
+    if file is None:
+        with Assistant.open(project, model=model, policy=policy, sentences=sentences, engine=engine) as assistant:
+            return assistant.answer(question)
+    rows = list(_questions(file))
+    assistant = Assistant.open(project, model=model, policy=policy, sentences=sentences, engine=engine)
+    return Answers(_answer_all(assistant, rows))
+
+
+def _questions(path: Path) -> Iterator[tuple[str, str]]:
+    for number, row in enumerate(read_jsonl(path), 1):
+        missing = [key for key in ("id", "question") if not isinstance(row.get(key), str | int)]
+        if missing:
+            raise UsageError(f'{path} line {number}: "{missing[0]}" is missing; a line is {{"id", "question"}}')
+        yield row["id"], str(row["question"])
+
+
+def _answer_all(assistant: Any, rows: list[tuple[str, str]]) -> Iterator[Answered]:
+    with assistant:
+        for key, question in rows:
+            yield Answered(key, assistant.answer(question))

@@ -1,0 +1,198 @@
+"""Fitting how far the ranking and the model are trusted, on held-out questions made from the documents.
+
+Each held-out question is asked twice: once as it is, where the best sentence is right or wrong, and once
+with the passages that hold its answer taken out of the search, where any answer would be wrong. Questions
+that no document answers are added as they are. A logistic regression with a prior (Platt 1999, pulled
+towards the weights fitted on people's questions) turns trust and the model's verdict into a probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from mirim.assist.answer import JUDGED, PASSAGES, Assistant, Calibration
+from mirim.assist.candidates import Candidate
+from mirim.assist.judge import judge
+from mirim.assist.rank import Ranked, trust
+from mirim.core.bundle import Bundle
+from mirim.core.errors import UsageError
+from mirim.core.files import read_jsonl
+from mirim.core.progress import note, track
+from mirim.core.project import Project
+from mirim.core.report import Report, Table
+from mirim.core.types import Example, Span
+
+#: Held-out questions used at most; more change the three fitted numbers by nothing that matters.
+QUESTIONS = 300
+#: The prior: mean and strength (as standard deviation) of scale, judge and bias.
+PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0), (0.25, 0.15, 0.5)
+#: The judge's weights tried when ranking; what it adds to the order is chosen by how often the best is right.
+JUDGE_GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A held-out question: where its answer stands, or None when there is none."""
+
+    question: str
+    language: str
+    span: Span | None
+
+
+def calibrate(project: Project) -> Report:
+    """Fit the confidence of the project's model, put its knowledge beside it, save both in the bundle.
+
+    Not a verb of the command line: `build` runs it after export. MirimError when there is no model yet.
+    """
+    bundle = Bundle.open(project.model)
+    held = list(islice(_held(project), QUESTIONS))
+    with Assistant.open(project) as assistant:
+        tuned, rows = fit(assistant, held)
+    with Assistant.open(project, model="none") as assistant:
+        alone, _ = fit(assistant, held)
+    asked = project.tables.get("ask", {})
+    record: dict[str, Any] = {
+        **asdict(tuned),
+        "none": asdict(alone),
+        "questions": len(held),
+        "language": project.get("language", "en"),
+        "contact": project.get("contact", ""),
+        "policy": asked.get("policy", "quote"),
+        "sentences": int(asked.get("sentences", 0)),
+    }
+    _knowledge(project, bundle)
+    bundle.save(answering=record)
+    table = Table("Held-out questions", ("asked", "right", "refused"), rows)
+    return Report("Calibration", f"Fitted on {len(held)} held-out questions.", (table,), data=record)
+
+
+def fit(assistant: Assistant, held: Sequence[Held]) -> tuple[Calibration, tuple[tuple[Any, ...], ...]]:
+    """Calibration of an assistant on held-out questions, and a small table of how it does on them."""
+    if len(held) < 20:
+        note(f"only {len(held)} held-out questions: the confidence keeps its defaults (add documents or seeds/)")
+        return Calibration(), ()
+    trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h)]
+    weight = _ranking_weight(trials) if assistant.engine else 0.0
+    features: list[list[float]] = []
+    labels: list[int] = []
+    for rows, span in trials:
+        if rows:
+            best = max(rows, key=lambda r: r.score + weight * r.verdict)
+            ordered = [best, *(r for r in rows if r is not best)]
+            features.append([trust(ordered), best.verdict])
+            labels.append(int(_right(best.candidate, span)))
+    scale, judged, bias = _logistic(features, labels, bool(weight))
+    probabilities = [_sigmoid(scale * t + judged * v + bias) for t, v in features]
+    threshold = _threshold(probabilities, labels)
+    kept = [(p >= threshold, y) for p, y in zip(probabilities, labels, strict=True)]
+    table = (
+        (
+            "answer in reach",
+            f"{sum(1 for k, y in kept if y and k)}/{sum(labels)}",
+            sum(1 for k, y in kept if y and not k),
+        ),
+        ("no right answer", "", f"{sum(1 for k, y in kept if not y and not k)}/{len(labels) - sum(labels)}"),
+    )
+    return Calibration(scale, judged, bias, threshold), table
+
+
+Trial = tuple[list[Ranked], Span | None]
+
+
+def _trials(assistant: Assistant, held: Held) -> Iterator[Trial]:
+    """Ranked and judged sentences: with the answer in reach, and with it taken away."""
+    hits = assistant.index.search(held.question, limit=PASSAGES * 2)
+    yield _judged(assistant, held, hits[:PASSAGES]), held.span
+    if held.span is not None:
+        span = held.span
+        gone = [
+            h
+            for h in hits
+            if not (h.passage.document == span.document and h.passage.start < span.end and span.start < h.passage.end)
+        ]
+        yield _judged(assistant, held, gone[:PASSAGES]), None
+
+
+def _judged(assistant: Assistant, held: Held, hits: Sequence[Any]) -> list[Ranked]:
+    rows = assistant.lexical(held.question, held.language, hits)
+    if assistant.engine is None or not rows:
+        return rows
+    head = rows[:JUDGED]
+    verdicts = judge(assistant.engine, held.question, [r.candidate for r in head])
+    return [Ranked(r.candidate, r.features, r.score, v) for r, v in zip(head, verdicts, strict=True)] + rows[JUDGED:]
+
+
+def _right(candidate: Candidate, span: Span | None) -> bool:
+    return (
+        span is not None
+        and candidate.passage.document == span.document
+        and candidate.start < span.end
+        and span.start < candidate.end
+    )
+
+
+def _ranking_weight(trials: Sequence[Trial]) -> float:
+    """The judge's weight that puts a right sentence first most often; the smallest among equals."""
+    reach = [(rows, span) for rows, span in trials if rows and span is not None]
+
+    def hits(weight: float) -> int:
+        return sum(
+            _right(max(rows, key=lambda r: r.score + weight * r.verdict).candidate, span) for rows, span in reach
+        )
+
+    return max(JUDGE_GRID, key=lambda w: (hits(w), -w))
+
+
+def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -> tuple[float, float, float]:
+    """Maximum a posteriori scale, judge and bias under the Gaussian prior."""
+    import numpy as np
+    from scipy.optimize import minimize
+
+    x = np.array([[*row, 1.0] for row in features])
+    if not use_judge:
+        x[:, 1] = 0.0
+    y = np.array(labels, dtype=float)
+    mean, spread = np.array(PRIOR_MEAN), np.array(PRIOR_SD)
+    if not use_judge:
+        mean = mean * [1, 0, 1]
+
+    def loss(w: Any) -> tuple[float, Any]:
+        z = x @ w
+        value = np.sum(np.logaddexp(0, z) - y * z) + 0.5 * np.sum(((w - mean) / spread) ** 2)
+        return float(value), x.T @ (1 / (1 + np.exp(-z)) - y) + (w - mean) / spread**2
+
+    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=[(0.1, 4.0), (0.0, 2.0), (-6.0, 6.0)])
+    scale, judged, bias = (round(float(v), 6) for v in found.x)
+    return scale, judged if use_judge else 0.0, bias
+
+
+def _threshold(probabilities: Sequence[float], labels: Sequence[int]) -> float:
+    """The threshold with the best mean of right answers kept and wrong ones refused, within 0.2 to 0.8."""
+    right, wrong = sum(labels) or 1, (len(labels) - sum(labels)) or 1
+
+    def value(t: float) -> float:
+        kept = sum(1 for p, y in zip(probabilities, labels, strict=True) if y and p >= t)
+        refused = sum(1 for p, y in zip(probabilities, labels, strict=True) if not y and p < t)
+        return kept / right + refused / wrong
+
+    grid = [round(0.2 + 0.01 * i, 2) for i in range(61)]
+    return max(grid, key=lambda t: (round(value(t), 6), -abs(t - 0.5)))
+
+
+def _sigmoid(z: float) -> float:
+    from mirim.assist.rank import probability
+
+    return probability(z)
+
+
+def _held(project: Project) -> Iterator[Held]:
+    """Held-out questions of the synthesised examples, spread evenly over their file."""
+    raise UsageError("pending")
+
+
+def _knowledge(project: Project, bundle: Bundle) -> None:
+    """Put the search index into the bundle, as one compact file."""
+    raise UsageError("pending")

@@ -1,0 +1,168 @@
+"""Numbers that say how well a sentence may answer a question: word overlap, meaning, answer type, rank.
+
+Every feature is between about -1 and 1 whatever the corpus, so that weights fitted on one hold on another.
+Words weigh by inverse document frequency (Spärck Jones 1972); a question word that the sentence lacks may
+be covered in part by another word for the same thing (mirim.documents.synonyms).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mirim.assist.candidates import Candidate
+from mirim.assist.expects import asked, holds
+from mirim.documents.synonyms import Stems, alternatives
+from mirim.documents.words import STOPWORDS, fold, rarity, stem, tokens
+
+NAMES = (
+    "sentence",  # share of the question's weight that stands in the sentence
+    "lead",  # … in the sentence or its heading and lead
+    "passage",  # … in the whole passage and its heading
+    "soft_sentence",  # the same three, near meanings counting in part
+    "soft_lead",
+    "soft_passage",
+    "missing",  # weight of the heaviest question word that the passage lacks, near meanings counted
+    "unknown",  # share of the question's weight in words that the corpus does not have at all
+    "pairs",  # neighbouring question words that are neighbours in the sentence or its lead
+    "type",  # answer type asked for and shown: 1, asked for and absent: -1
+    "type_passage",
+    "search",  # search score beside the best passage's
+    "rank",  # 1 for the first passage, falling
+    "first",  # 1 when the sentence opens its section
+    "short",  # 1 for a sentence of up to 3 words, falling
+    "focus",  # share of the sentence's own weight that the question has
+    "known",  # how much of a question there is: 0 without content words, near 1 from 4 on
+)
+
+#: How much a word's alternative in the thesaurus counts beside the word itself.
+ALTERNATIVE = 0.85
+#: What remains of the weight of the commonest word of everyday language.
+COMMON = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question's content words as stems with weights, in order, and what else each could be called."""
+
+    stems: tuple[str, ...]
+    others: tuple[tuple[Stems, ...], ...]
+    weights: tuple[float, ...]
+    unknown: float
+    language: str
+    kinds: frozenset[str]
+
+
+class Featurizer:
+    """Holds what must not be computed twice: stems of sentences and passages, frequencies.
+
+    `frequency(stem)` is the number of passages with the stem, `count` the number of passages,
+    """
+
+    def __init__(self, frequency: Callable[[str], int], count: int) -> None:
+        self.frequency, self.count = frequency, max(count, 1)
+        self._weights: dict[str, float] = {}
+        self._bags: dict[tuple[str, str], dict[str, str]] = {}
+
+    def weight(self, stem_: str) -> float:
+        if stem_ not in self._weights:
+            n = self.frequency(stem_)
+            # Words that the corpus lacks weigh as much as the rarest ones it has.
+            self._weights[stem_] = math.log(1 + (self.count - n + 0.5) / (max(n, 1) + 0.5)) if n < self.count else 0.05
+        return self._weights[stem_]
+
+    def question(self, text: str, language: str) -> Question:
+        words = tokens(text)
+        stop = STOPWORDS.get(language, frozenset())
+        found: dict[str, dict[Stems, None]] = {}
+        rare: dict[str, float] = {}
+        for word in words:
+            if word not in stop:
+                one = stem(word, language)
+                found.setdefault(one, {})
+                rare[one] = max(rare.get(one, 0.0), rarity(word, language))
+        for group in alternatives(words, language):
+            inside = [stem(w, language) for w in words[group.start : group.end] if w not in stop]
+            for one in inside:
+                found[one].update(dict.fromkeys(group.stems))
+        stems = tuple(found)
+        others = tuple(tuple(o for o in more if o != (one,)) for one, more in found.items())
+        weights = tuple(self.weight(s) * (COMMON + (1 - COMMON) * rare[s]) for s in stems)
+        total = sum(weights) or 1.0
+        unknown = sum(w for s, o, w in zip(stems, others, weights, strict=True) if not self._known(s, o)) / total
+        return Question(stems, others, weights, unknown, language, asked(fold(text)))
+
+    def _known(self, stem_: str, others: tuple[Stems, ...]) -> bool:
+        return bool(self.frequency(stem_)) or any(all(map(self.frequency, other)) for other in others)
+
+    def bag(self, text: str, language: str) -> dict[str, str]:
+        """stem → folded word of a text's content words, in order of first appearance."""
+        key = (text, language)
+        if key not in self._bags:
+            if len(self._bags) > 20_000:
+                self._bags.clear()
+            stop = STOPWORDS.get(language, frozenset())
+            self._bags[key] = {stem(w, language): w for w in tokens(text) if w not in stop}
+        return self._bags[key]
+
+    def features(self, question: Question, candidate: Candidate, best_score: float) -> list[float]:
+        """One number for each of NAMES."""
+        language = candidate.passage.language or question.language
+        bags = [self.bag(text, language) for text in (candidate.text, candidate.lead, candidate.passage.text)]
+        total = sum(question.weights) or 1.0
+
+        hard = [0.0, 0.0, 0.0]
+        soft = [0.0, 0.0, 0.0]
+        missing = 0.0
+        for one, others, weight in zip(question.stems, question.others, question.weights, strict=True):
+            # In the sentence; then also in its lead; then also anywhere in the passage.
+            reach: dict[str, str] = {}
+            nearest = 0.0
+            for i, bag in enumerate(bags):
+                reach |= bag
+                if nearest < 1.0:
+                    if one in bag:
+                        nearest = 1.0
+                    elif not nearest and any(all(s in reach for s in other) for other in others):
+                        nearest = ALTERNATIVE
+                hard[i] += weight * (nearest == 1.0)
+                soft[i] += weight * nearest
+            missing = max(missing, weight * (1 - nearest))
+        sentence, near = bags[0], bags[1] | bags[0]
+        own = sum(self.weight(s) for s in sentence) or 1.0
+        shared = sum(self.weight(s) for s in sentence if s in question.stems)
+        length = len(candidate.text.split())
+        folded, folded_passage = fold(candidate.text), fold(candidate.passage.text)
+        content = len(question.stems)
+        return [
+            hard[0] / total,
+            hard[1] / total,
+            hard[2] / total,
+            soft[0] / total,
+            soft[1] / total,
+            soft[2] / total,
+            missing / (max(question.weights) if question.weights else 1.0),
+            question.unknown,
+            self._pairs(question, near),
+            holds(folded, question.kinds),
+            holds(folded_passage, question.kinds),
+            candidate.score / best_score if best_score > 0 else 0.0,
+            1 / (1 + candidate.rank),
+            1.0 if candidate.place == 0 else 0.0,
+            max(0.0, 1 - (length - 3) / 6) if length > 3 else 1.0,
+            shared / own,
+            1 - 1 / (1 + content * content / 4),
+        ]
+
+    @staticmethod
+    def _pairs(question: Question, bag: dict[str, str]) -> float:
+        if len(question.stems) < 2:
+            return 0.0
+        order = {s: i for i, s in enumerate(bag)}
+        close = sum(
+            1
+            for a, b in zip(question.stems, question.stems[1:], strict=False)
+            if a in order and b in order and abs(order[a] - order[b]) <= 2
+        )
+        return close / (len(question.stems) - 1)

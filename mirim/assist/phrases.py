@@ -1,0 +1,15 @@
+"""What the assistant says in its own words, in both languages."""
+
+from __future__ import annotations
+
+_UNKNOWN = {
+    "en": "I don't know: the documents I have do not answer this.",
+    "pt": "Não sei: os documentos que tenho não respondem a isso.",
+}
+_ASK = {"en": "Please ask {contact}.", "pt": "Por favor, pergunte a {contact}."}
+
+
+def unknown(language: str, contact: str = "") -> str:
+    """The honest refusal, with whom to ask when the project names somebody."""
+    key = language if language in _UNKNOWN else "en"
+    return _UNKNOWN[key] + (" " + _ASK[key].format(contact=contact) if contact else "")

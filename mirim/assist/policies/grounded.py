@@ -1,0 +1,53 @@
+"""Grounded: the model writes freely from the passages; what no passage supports is taken out and said so."""
+
+from __future__ import annotations
+
+import re
+
+from mirim.assist.policies import Draft, Task, cite
+from mirim.assist.policies.free import compose
+from mirim.assist.rank import Ranked
+from mirim.documents.sentences import sentences
+from mirim.documents.words import STOPWORDS, stem, tokens
+
+#: Share of a sentence's content words that one cited sentence and its heading must hold.
+SUPPORT = 0.6
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+
+
+def write(task: Task) -> Draft:
+    """Each sentence of the model's text is kept only with the source sentence that supports it."""
+    text = compose(task)
+    kept: list[str] = []
+    removed: list[str] = []
+    used: list[Ranked] = []
+    for start, end in sentences(text, task.language):
+        sentence = text[start:end].strip()
+        source = _support(sentence, task)
+        if source is None:
+            removed.append(sentence)
+        else:
+            kept.append(sentence)
+            if source not in used:
+                used.append(source)
+    return Draft(" ".join(kept), cite(used), tuple(removed))
+
+
+def _support(sentence: str, task: Task) -> Ranked | None:
+    """The candidate that holds most of the sentence's words, if it holds enough and every number."""
+    stop = STOPWORDS.get(task.language, frozenset())
+    claim = {stem(w, task.language) for w in tokens(sentence) if w not in stop}
+    if not claim:
+        return None
+    numbers = set(_NUMBER.findall(sentence))
+    best, found = 0.0, None
+    for row in task.ranked:
+        c = row.candidate
+        if not numbers <= set(_NUMBER.findall(f"{c.lead} {c.text}")):
+            continue
+        language = c.passage.language or task.language
+        have = {stem(w, language) for w in tokens(f"{c.lead} {c.text}")}
+        share = len(claim & have) / len(claim)
+        if share > best:
+            best, found = share, row
+    return found if best >= SUPPORT else None

@@ -1,0 +1,72 @@
+"""Two small logistic models over the features: which sentence answers, and whether the best one does.
+
+Their default weights were fitted on questions that people wrote (see docs/answering.md and
+bench/fit_ranker.py); a project's own calibration adjusts how far they, and its model's judgement, are trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from mirim.assist.candidates import Candidate
+from mirim.assist.features import NAMES
+
+#: What `trust` sees beside the best sentence's own features.
+TRUST_NAMES = (*NAMES, "ranker", "margin", "search_score")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate with its features and the ranker's log-odds that it holds the answer.
+
+    `verdict` is the model's log-odds for it, 0 where the model was not asked.
+    """
+
+    candidate: Candidate
+    features: tuple[float, ...]
+    score: float
+    verdict: float = 0.0
+
+
+@cache
+def weights() -> dict[str, dict[str, float]]:
+    """The fitted weights: {'ranker': {name: weight, 'bias': …}, 'trust': {…}}."""
+    text = resources.files("mirim.assist").joinpath("weights.json").read_text("utf-8")
+    loaded: dict[str, dict[str, float]] = json.loads(text)
+    return loaded
+
+
+def ranker(features: Sequence[float]) -> float:
+    """Log-odds that a candidate with these features holds the answer."""
+    return _linear(weights()["ranker"], NAMES, features)
+
+
+def trust_features(ranked: Sequence[Ranked]) -> list[float]:
+    """Features of a whole result: those of the best sentence, and how far it stands out."""
+    best = ranked[0]
+    elsewhere = next((r.score for r in ranked if r.candidate.passage.id != best.candidate.passage.id), best.score - 4)
+    return [
+        *best.features,
+        math.tanh(best.score / 4),
+        math.tanh((best.score - elsewhere) / 4),
+        best.candidate.score,
+    ]
+
+
+def trust(ranked: Sequence[Ranked]) -> float:
+    """Log-odds that the best sentence is right, before a project's own calibration."""
+    return _linear(weights()["trust"], TRUST_NAMES, trust_features(ranked))
+
+
+def _linear(model: dict[str, float], names: Sequence[str], values: Sequence[float]) -> float:
+    return model["bias"] + sum(model[n] * v for n, v in zip(names, values, strict=True))
+
+
+def probability(log_odds: float) -> float:
+    """Logistic function, safe at both ends."""
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))

@@ -1,0 +1,46 @@
+"""Follow-up questions made to stand alone: 'and on Sundays?' needs what was being talked about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from mirim.core.types import Message
+from mirim.documents.words import STOPWORDS, stem, tokens
+
+_OPENERS = re.compile(
+    r"^\s*(?:and|but|so|also|what about|how about|or|then|e|mas|entao|ou|tambem|e se|e quanto)\b", re.IGNORECASE
+)
+_POINTERS = frozenset(
+    "it its that this these those they them there he she his her one ones same "
+    "isso isto esse essa esses essas este esta ele ela eles elas dele dela disso nisso la ai mesmo mesma".split()
+)
+
+
+def standalone(question: str, history: Sequence[Message], language: str) -> str:
+    """The question with the topic of the last one it leans on; unchanged when it stands by itself.
+
+    A question leans on the conversation when it opens like a continuation, points ('it', 'isso') without
+    naming, or has at most one content word. The topic is the content words of the last question that had
+    some, itself made standalone, so that a chain of follow-ups keeps its subject.
+    """
+    earlier = [m.content for m in history if m.role == "user" and m.content.strip()]
+    if not earlier or not leans(question, language):
+        return question
+    topic = standalone(earlier[-1], [Message("user", q) for q in earlier[:-1]], language)
+    have = {stem(w, language) for w in content(question, language)}
+    carried = [w for w in content(topic, language) if stem(w, language) not in have]
+    return f"{question.rstrip(' ?')} ({' '.join(carried[:8])})?" if carried else question
+
+
+def leans(question: str, language: str) -> bool:
+    words = tokens(question)
+    named = content(question, language)
+    if len(named) <= 1:
+        return True
+    return len(named) <= 3 and (bool(_OPENERS.match(" ".join(words))) or bool(_POINTERS & set(words)))
+
+
+def content(text: str, language: str) -> list[str]:
+    stop = STOPWORDS.get(language, frozenset())
+    return [w for w in tokens(text) if w not in stop and w not in _POINTERS]

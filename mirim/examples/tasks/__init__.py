@@ -1,0 +1,1 @@
+"""Tasks, one file each: `messages(...)` is the prompt that synthesis, training and answering share."""

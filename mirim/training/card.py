@@ -1,0 +1,58 @@
+"""The model card: what a bundle is, what it was made from, what it may be used for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mirim.core.bundle import Bundle
+
+
+def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device: str) -> str:
+    """README.md with the front matter that model hubs read."""
+    front = ["---", "library_name: transformers", "tags: [mirim]"]
+    front += [f"base_model: {bundle.base}"] if bundle.base else []
+    front += [f"license: {json.dumps(bundle.licence)}"] if bundle.licence else []
+    made = {
+        "pretrain": "trained from scratch on the project's documents and on examples made from them",
+        "full": f"fine-tuned from {bundle.base} on examples made from the project's documents",
+        "lora": f"a LoRA adapter for {bundle.base}, trained on examples made from the project's documents",
+    }[bundle.method]
+    rows = "\n".join(
+        f"| {name} | {r['steps']} | {r['tokens']:,} | {r['loss']:.3f} | {'-' if r['validation'] is None else format(r['validation'], '.3f')} |"
+        for name, r in stages.items()
+    )
+    hashes = "\n".join(
+        f"- {k}: `{v if isinstance(v, str) else json.dumps(v, sort_keys=True)}`" for k, v in sorted(inputs.items())
+    )
+    return "\n".join(
+        [
+            *front,
+            "---",
+            "",
+            f"# {bundle.name}",
+            "",
+            f"A small language model made by mirim: {made}.",
+            "",
+            "## Use",
+            "",
+            "Ask it through mirim, which searches the documents, lets the model judge what it finds, quotes the",
+            "source and says when it does not know: `mirim ask`, `mirim chat`, `mirim serve`. Without the documents",
+            "beside it the model is not a source of facts.",
+            "",
+            "## Training",
+            "",
+            f"On {device}.",
+            "",
+            "| stage | steps | tokens | loss | held-out loss |",
+            "| --- | --- | --- | --- | --- |",
+            rows,
+            "",
+            "## Made from",
+            "",
+            hashes,
+            "",
+            "Questions in evals/ were not trained on. Figures of the last evaluation stand in bundle.json and reports/.",
+            "",
+        ]
+    )

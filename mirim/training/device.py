@@ -1,0 +1,63 @@
+"""Which device trains, in which precision, and how fast it could multiply at best."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`kind` is 'cuda', 'mps' or 'cpu'; `bf16` whether forward passes run in bfloat16 (masters stay float32)."""
+
+    kind: str
+    bf16: bool
+    name: str
+
+    @property
+    def torch(self) -> torch.device:
+        return torch.device(self.kind)
+
+
+def detect(threads: int = 0) -> Device:
+    """CUDA, then Apple's MPS, then the CPU; bfloat16 only where the hardware multiplies it natively."""
+    if threads:
+        torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        return Device("cuda", torch.cuda.is_bf16_supported(), torch.cuda.get_device_name())
+    if torch.backends.mps.is_available():
+        return Device("mps", False, "Apple GPU")
+    return Device("cpu", _cpu_multiplies_bf16(), f"CPU, {torch.get_num_threads()} threads")
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Without AVX512-BF16 or AMX (or Arm's bf16) bfloat16 is emulated and slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return any(f" {word} " in flags.replace("\n", " ") for word in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def matmul_peak(device: Device, size: int = 1024) -> float:
+    """Measured floating-point operations per second of a square matrix product, best of several."""
+    kind = torch.bfloat16 if device.bf16 else torch.float32
+    size = size * 8 if device.kind == "cuda" else size
+    a = torch.randn(size, size, device=device.torch, dtype=kind)
+    best = 0.0
+    for _ in range(8):
+        started = time.perf_counter()
+        (a @ a)
+        if device.kind == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def world() -> tuple[int, int]:
+    """(rank, size) of a torchrun launch; (0, 1) outside one."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,0 +1,65 @@
+"""One dial for a model from scratch: depth sets width, heads, learning rate and batch.
+
+Width grows with depth at a fixed ratio, as models that were searched for at every size do (Kaplan et al.
+2020; the ratio of 64 is nanochat's). The learning rate falls with the width as in maximal update
+parametrisation's first-order rule (Yang et al. 2022): lr = 0.003 * (256 / width) for AdamW. Tokens default to 20 a
+parameter (Hoffmann et al. 2022), or to as many passes over a small corpus as still help (Muennighoff et al.
+2023 found about four to be as good as fresh text, and returns to vanish beyond some sixteen).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+#: Tokens of a user's corpus may be seen this often before more passes stop helping.
+PASSES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Hugging Face names: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads."""
+
+    depth: int
+    hidden_size: int
+    intermediate_size: int
+    heads: int
+    kv_heads: int
+    learning_rate: float
+    batch_tokens: int
+
+
+def shape(depth: int) -> Shape:
+    """The shape of a depth: hidden size 64 a layer, in steps of 128, at least 128, heads of 64."""
+    width = max(128, round(depth * 64 / 128) * 128)
+    heads = width // 64
+    kv = next(k for k in (heads // 4, heads // 3, heads // 2, 1) if k and heads % k == 0)
+    inner = round(width * 8 / 3 / 128) * 128
+    return Shape(depth, width, inner, heads, kv, 0.003 * 256 / width, 4096 if width <= 512 else 32768)
+
+
+def build(size: Shape, vocab_size: int, context: int, tokenizer: Any, seed: int) -> Any:
+    """A LlamaForCausalLM with random weights, tied embeddings."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=size.hidden_size,
+        intermediate_size=size.intermediate_size,
+        num_hidden_layers=size.depth,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        head_dim=64,
+        max_position_embeddings=context,
+        rope_theta=10_000.0,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=size.hidden_size**-0.5,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)

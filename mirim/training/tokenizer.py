@@ -1,0 +1,52 @@
+"""A byte-level BPE tokenizer from a corpus, with ChatML, in Hugging Face files that llama.cpp reads alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+END, START_TURN, END_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+
+#: The split that Qwen2's tokenizer makes, which llama.cpp knows as "qwen2": digits one by one.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def train(texts: Iterable[str], vocab_size: int) -> Any:
+    """A PreTrainedTokenizerFast trained on `texts`; a small corpus may give fewer tokens than asked for."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END, START_TURN, END_TURN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    # No BOS: a turn opens with its own mark, and a document with the end of the one before it.
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_TURN,
+        pad_token=END,
+        bos_token=END,
+        additional_special_tokens=[START_TURN],
+        chat_template=CHATML,
+        clean_up_tokenization_spaces=False,
+        model_max_length=1_000_000,
+    )

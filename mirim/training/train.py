@@ -1,0 +1,113 @@
+"""`mirim train`: from scratch on documents and examples, or by adapting a base, fully or with LoRA."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.report import Report
+from mirim.core.verbs import verb
+
+Method = Literal["auto", "pretrain", "full", "lora"]
+
+
+@verb
+def train(
+    project: Project | None = None,
+    *,
+    method: Method = "auto",
+    base: str = "",
+    corpus: tuple[Path, ...] = (),
+    out: Path | None = None,
+    depth: int = 4,
+    tokens: int = 0,
+    vocab_size: int = 8192,
+    context: int = 1024,
+    steps: int = 0,
+    epochs: float = 3.0,
+    batch_tokens: int = 0,
+    learning_rate: float = 0.0,
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine",
+    rank: int = 16,
+    seed: int = 0,
+    threads: int = 0,
+) -> Report:
+    """Train a model and write it as a bundle.
+
+    In a project it learns data/examples (and, from scratch, first the documents' text) and lands in models/.
+    Outside one, --method pretrain takes --corpus and --out.
+
+    Args:
+        method: pretrain (from scratch), full or lora (adapt a base); auto is lora with a base, else pretrain.
+        base: Model to adapt: a folder, a bundle or a hub name such as ibm-granite/granite-4.0-350m.
+        corpus: Files or folders to pretrain on: .jsonl (with "text"), .jsonl.zst, .txt, .md.
+        out: Folder to write the model to.
+        depth: Size of a model from scratch; width, heads, learning rate and batch follow from it.
+        tokens: Tokens to pretrain on; 0 takes twenty a parameter, at most sixteen passes over the text.
+        vocab_size: Largest vocabulary of a tokenizer from scratch.
+        context: Longest sequence in tokens.
+        steps: Steps of fine-tuning; 0 follows from epochs.
+        epochs: Passes over the examples.
+        batch_tokens: Tokens a step; 0 follows from the model's size.
+        learning_rate: Peak learning rate; 0 takes the method's.
+        schedule: cosine, wsd (warm-up, stable, decay) or constant.
+        rank: Rank of LoRA.
+        seed: Seed of everything random; 0 takes the project's.
+        threads: Processor threads; 0 takes all.
+    """
+    chosen = ("lora" if base else "pretrain") if method == "auto" else method
+    if project is None and out is None:
+        project = Project.find()
+    if project is None and chosen != "pretrain":
+        raise UsageError(
+            f"--method {chosen} learns a project's examples; pass --project DIR, or --method pretrain with --corpus and --out"
+        )
+    if project is None and not corpus:
+        raise UsageError("nothing to train on: pass --corpus FILE_OR_DIR..., or --project DIR")
+    if chosen != "pretrain" and not base:
+        raise UsageError(
+            f"--method {chosen} adapts a base: pass --base FOLDER_OR_HUB_NAME, or --method pretrain to start from scratch"
+        )
+    for name, value, least in (
+        ("depth", depth, 1),
+        ("tokens", tokens, 0),
+        ("vocab_size", vocab_size, 300),
+        ("context", context, 64),
+        ("rank", rank, 1),
+        ("steps", steps, 0),
+    ):
+        if value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value} is too small; at least {least}")
+    # Deterministic kernels on CUDA need this before its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from mirim.core.extras import need
+
+    need("torch", "train")
+    need("transformers", "train")
+    from mirim.training.stages import Plan, run
+
+    return run(
+        Plan(
+            project=project,
+            method=chosen,
+            base=base,
+            corpus=corpus,
+            out=(out or project.model).expanduser().resolve() if project else Path(str(out)).expanduser().resolve(),
+            depth=depth,
+            tokens=tokens,
+            vocab_size=vocab_size,
+            context=context,
+            steps=steps,
+            epochs=epochs,
+            batch_tokens=batch_tokens,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            rank=rank,
+            seed=seed or (project.seed if project else 0),
+            threads=threads,
+        )
+    )
