@@ -157,8 +157,8 @@ class LlamaCpp:
                         logprobs = _logprobs(choice.get("logprobs"))
                         if choice["text"] or logprobs:
                             said += choice["text"]
-                        if held:
-                            _check_json(said, whole=False)
+                            if held:
+                                _check_json(said, whole=False)
                             yield Delta(_clean(choice["text"]), logprobs=logprobs)
         finally:
             closed.set()
