@@ -6,6 +6,7 @@ That needs no fork and no import of the caller's main module, so it works from a
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -30,50 +31,44 @@ def run(jobs: Iterable[Job], workers: int, seconds: float) -> Iterator[Done]:
     if workers < 1:
         yield from map(work, jobs)
         return
-    source, lock = iter(jobs), threading.Lock()
-    # Few results wait: the reader of this iterator sets the pace, and memory stays flat.
-    results: queue.Queue[Done | BaseException | None] = queue.Queue(maxsize=2 * workers)
+    waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Done | BaseException] = queue.SimpleQueue()
     crew = [_Worker(seconds) for _ in range(workers)]
     stop = threading.Event()
 
-    def put(item: Done | BaseException | None) -> None:
-        while not stop.is_set():
-            with suppress(queue.Full):
-                results.put(item, timeout=0.2)
-                return
-
     def serve(worker: _Worker) -> None:
         try:
-            while not stop.is_set():
-                with lock:
-                    job = next(source, None)
-                if job is None:
-                    break
-                put(worker.do(job))
+            while (job := waiting.get()) is not None:
+                results.put(worker.do(job))
         except BaseException as error:
-            put(error)
+            results.put(error)
         finally:
             worker.close()
-            put(None)
 
     threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in crew]
-    watch = threading.Thread(target=_watch, args=(crew, stop), daemon=True)
-    for thread in (*threads, watch):
+    threads.append(threading.Thread(target=_watch, args=(crew, stop), daemon=True))
+    for thread in threads:
         thread.start()
+    source, under_way = iter(jobs), 0
     try:
-        left = workers
-        while left:
+        while True:
+            # Few jobs are out at a time: whoever reads the results sets the pace, and memory stays flat.
+            for job in itertools.islice(source, 2 * workers - under_way):
+                waiting.put(job)
+                under_way += 1
+            if not under_way:
+                return
             item = results.get()
-            if item is None:
-                left -= 1
-            elif isinstance(item, BaseException):
+            under_way -= 1
+            if isinstance(item, BaseException):
                 raise item
-            else:
-                yield item
+            yield item
     finally:
         stop.set()
         for worker in crew:
-            worker.kill()
+            waiting.put(None)
+            if under_way:
+                worker.kill()
         for thread in threads:
             thread.join(timeout=5)
 
