@@ -8,9 +8,11 @@ towards the weights fitted on people's questions) turns trust and the model's ve
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
 from mirim.assist.answer import JUDGED, PASSAGES, Assistant, Calibration
@@ -18,7 +20,6 @@ from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
 from mirim.assist.rank import Ranked, trust
 from mirim.core.bundle import Bundle
-from mirim.core.errors import UsageError
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
 from mirim.core.project import Project
@@ -48,7 +49,7 @@ def calibrate(project: Project) -> Report:
     Not a verb of the command line: `build` runs it after export. MirimError when there is no model yet.
     """
     bundle = Bundle.open(project.model)
-    held = list(islice(_held(project), QUESTIONS))
+    held = _held(project)
     with Assistant.open(project) as assistant:
         tuned, rows = fit(assistant, held)
     with Assistant.open(project, model="none") as assistant:
@@ -188,11 +189,28 @@ def _sigmoid(z: float) -> float:
     return probability(z)
 
 
-def _held(project: Project) -> Iterator[Held]:
-    """Held-out questions of the synthesised examples, spread evenly over their file."""
-    raise UsageError("pending")
+def _held(project: Project) -> list[Held]:
+    """Validation questions of the `answer` task, each once, spread evenly over their file."""
+    path = project.examples / "answer.jsonl"
+    found: dict[str, Held] = {}
+    for row in read_jsonl(path) if path.is_file() else ():
+        example = Example.from_json(row)
+        question = str(example.metadata.get("question", ""))
+        outside = example.metadata.get("kind") == "out of scope"
+        # The same question about another passage has an answer elsewhere: it is no negative here.
+        if example.split == "valid" and question and (example.sources or outside):
+            span = example.sources[0] if example.sources else None
+            found[question] = Held(question, str(example.metadata.get("language") or "en"), span)
+    every = list(found.values())
+    step = max(1.0, len(every) / QUESTIONS)
+    return [every[int(i * step)] for i in range(min(QUESTIONS, len(every)))]
 
 
 def _knowledge(project: Project, bundle: Bundle) -> None:
-    """Put the search index into the bundle, as one compact file."""
-    raise UsageError("pending")
+    """Put the search index into the bundle: one compact file, made whole or not at all."""
+    target = bundle.path / "knowledge.db"
+    working = target.with_name(".tmp-knowledge.db")
+    working.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(project.index)) as source:
+        source.execute("VACUUM INTO ?", (str(working),))
+    os.replace(working, target)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mirim.assist.candidates import Candidate
-from mirim.assist.expects import asked, holds
 from mirim.documents.synonyms import Stems, alternatives
 from mirim.documents.words import STOPWORDS, fold, rarity, stem, tokens
+from mirim.examples.kinds import asked, holds
 
 NAMES = (
     "sentence",  # share of the question's weight that stands in the sentence

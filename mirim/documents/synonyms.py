@@ -21,31 +21,38 @@ Stems = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Alternatives:
-    """What else the words `start:end` of a text could be called: each alternative is stems that belong together."""
+    """What else the words `start:end` of a text could be called.
+
+    stems    each alternative's content stems, which belong together
+    members  the alternatives as words, accents folded
+    """
 
     start: int
     end: int
     stems: tuple[Stems, ...]
+    members: tuple[tuple[str, ...], ...]
 
 
 @cache
-def _groups(language: str) -> dict[Stems, tuple[Stems, ...]]:
-    """Every member's stems, stop words included → the content stems of the other members of its groups."""
+def _groups(language: str) -> dict[Stems, tuple[tuple[Stems, tuple[str, ...]], ...]]:
+    """Every member's stems, stop words included → (content stems, words) of the other members of its groups."""
     file = resources.files("mirim.documents").joinpath("thesaurus", f"{language}.txt")
     if not file.is_file():
         return {}
-    found: dict[Stems, dict[Stems, None]] = {}
+    found: dict[Stems, dict[Stems, tuple[str, ...]]] = {}
     stop = STOPWORDS.get(language, frozenset())
     for line in file.read_text("utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
             continue
-        members = [tokens(member) for member in line.split("|")]
+        members = [tuple(tokens(member)) for member in line.split("|")]
         keys = [tuple(stem(w, language) for w in words) for words in members]
         contents = [tuple(stem(w, language) for w in words if w not in stop) for words in members]
-        for key in keys:
-            others = found.setdefault(key, {})
-            others.update((c, None) for c in contents if c and c != tuple(s for s in key if s in c))
-    return {key: tuple(others) for key, others in found.items()}
+        for mine, own in zip(keys, contents, strict=True):
+            others = found.setdefault(mine, {})
+            for content, words in zip(contents, members, strict=True):
+                if content and content != own:
+                    others.setdefault(content, words)
+    return {key: tuple(others.items()) for key, others in found.items() if others}
 
 
 def alternatives(words: Sequence[str], language: str) -> list[Alternatives]:
@@ -60,7 +67,7 @@ def alternatives(words: Sequence[str], language: str) -> list[Alternatives]:
         for size in range(min(LONGEST, len(stems) - at), 0, -1):
             others = groups.get(tuple(stems[at : at + size]))
             if others:
-                found.append(Alternatives(at, at + size, others))
+                found.append(Alternatives(at, at + size, *zip(*others, strict=True)))
                 at += size
                 break
         else:

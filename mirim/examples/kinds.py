@@ -88,3 +88,11 @@ def holds(folded_text: str, kinds: frozenset[str]) -> float:
     if not kinds:
         return 0.0
     return 1.0 if any(_HOLDS[kind].search(folded_text) for kind in kinds) else -1.0
+
+
+def shown(folded_text: str) -> frozenset[str]:
+    """Kinds that a text shows and that a question could ask it for; a bare number counts only by itself."""
+    kinds = {kind for kind, pattern in _HOLDS.items() if pattern.search(folded_text)}
+    if kinds - {"count", "place"}:
+        kinds -= {"count", "place"}
+    return frozenset(kinds)
