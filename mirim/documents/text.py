@@ -157,11 +157,14 @@ def clean(text: str) -> str:
 
     Trailing blanks go, runs of blank lines become one, and the text neither starts nor ends with one.
     """
-    text = _LINES.sub("\n", text)
-    text = _CONTROL.sub("", text)
+    if _LINES.search(text):
+        text = _LINES.sub("\n", text)
+    if _CONTROL.search(text):
+        text = _CONTROL.sub("", text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", _BROKEN.sub("\ufffd", text)))
         text = text.replace("\u00a0", " ").replace("\u202f", " ")
-    text = re.sub(r"[ \t]+\n", "\n", text)
+    if " \n" in text or "\t\n" in text:
+        text = "\n".join(map(str.rstrip, text.split("\n")))
     text = re.sub(r"\n{3,}", "\n\n", text).strip("\n").rstrip()
     return text + "\n" if text else ""

@@ -168,7 +168,12 @@ _SCRIPTS = (
 
 #: Endings and letters that lean to one language when no common word decides: a headline, a short question.
 _LEANS = (
-    ("pt", re.compile(r"ç[aãoõ]|[ãõ]|lh[aeo]|nh[aeo]|(?:coes|cao|dade|mente|agem|encia|ario|aria)s?\b", re.I)),
+    (
+        "pt",
+        re.compile(
+            r"ç[aãoõ]|[ãõâêô]|lh[aeo]|nh[aeo]|(?:coes|cao|dade|mento|mente|agem|encia|ário|ária|eiro|eira)s?\b", re.I
+        ),
+    ),
     ("en", re.compile(r"(?:ing|tion|ness|ment|ly|ght|ck|sh|th|ed|ity|ous)s?\b|\b(?:wh|th|sh)", re.I)),
     ("es", re.compile(r"ñ|[¿¡]|cion(?:es)?\b|ción", re.I)),
     ("de", re.compile(r"ß|(?:ung|keit|lich|sch)(?:en)?\b", re.I)),
@@ -176,7 +181,13 @@ _LEANS = (
 )
 
 #: Characters that decide: more would not change the answer, only its cost.
-_SAMPLE = 6000
+_SAMPLE = 2000
+
+#: word → (language, weight): a word of one language alone counts 1, of two a quarter each, and so on.
+_VOTES: dict[str, tuple[tuple[str, float], ...]] = {}
+for _one in frozenset[str]().union(*_COMMON.values()):
+    _homes = [language for language, common in _COMMON.items() if _one in common]
+    _VOTES[_one] = tuple((language, 1 / len(_homes) ** 2) for language in _homes)
 
 
 def detect(text: str) -> str:
@@ -189,10 +200,8 @@ def detect(text: str) -> str:
         # From the beginning and the middle: openings are often names, addresses and dates.
         middle = len(text) // 2
         text = text[: _SAMPLE // 2] + " " + text[middle : middle + _SAMPLE // 2]
-    letters = sum(map(str.isalpha, text))
-    if not letters:
-        return ""
     if not text.isascii():
+        letters = sum(map(str.isalpha, text))
         for language, script in _SCRIPTS:
             # Japanese mixes kana into Chinese characters, so a smaller share decides.
             if len(script.findall(text)) > letters * (0.1 if language == "ja" else 0.4):
@@ -200,12 +209,13 @@ def detect(text: str) -> str:
     scores = dict.fromkeys(_COMMON, 0.0)
     words = tokens(text)
     for word in words:
-        homes = [language for language, common in _COMMON.items() if word in common]
-        for language in homes:
-            scores[language] += 1 / len(homes) ** 2
-    for language, marks in _LEANS:
-        scores[language] += 0.3 * len(marks.findall(text))
+        for language, weight in _VOTES.get(word, ()):
+            scores[language] += weight
     best, second = sorted(scores, key=lambda k: (-scores[k], k))[:2]
+    if scores[best] < 10 or scores[best] < 2 * scores[second]:
+        for language, marks in _LEANS:
+            scores[language] += 0.3 * len(marks.findall(text))
+        best, second = sorted(scores, key=lambda k: (-scores[k], k))[:2]
     if (
         scores[best] < 0.3
         or scores[best] < scores[second] * 1.1
