@@ -58,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     print("| format | files | read | token F1 | lowest | cells F1 | headings F1 | s/file |\n|" + " --- |" * 8)
     for folder in sorted(options.folder.iterdir()):
-        if options.format and folder.name != options.format or not (folder / "groundtruth").is_dir():
+        if (options.format and folder.name != options.format) or not (folder / "groundtruth").is_dir():
             continue
         rows: list[tuple[float, float | None, float | None, str]] = []
         total, started = 0, time.perf_counter()

@@ -18,7 +18,7 @@ from mirim.core.errors import MirimError
 from mirim.core.files import explain
 from mirim.core.types import Document
 from mirim.documents.passages import Piece, pieces
-from mirim.documents.words import STOPWORDS, stem, tokens
+from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
 VERSION = "1"
@@ -48,18 +48,16 @@ def _row(id: str, title: str, piece: Piece, language: str) -> Row:
     p = piece.passage
     where = hashlib.blake2b(f"{id}\n{p.start}".encode(), digest_size=8).digest()
     number = int.from_bytes(where, "big") >> 1
-    return (number, p.start, p.end, p.page, p.heading, piece.context, p.text) + _stems(
-        title, p.heading, piece.context, p.text, language
-    )
+    words = _stems(title, p.heading, piece.context, p.text, language)
+    return (number, p.start, p.end, p.page, p.heading, piece.context, p.text, *words)
 
 
 def _stems(title: str, heading: str, context: str, text: str, language: str) -> tuple[str, str, str]:
     below = heading.removeprefix(title)
-    stop = STOPWORDS.get(language, frozenset())
     return (
-        " ".join(stem(w, language) for w in tokens(title)),
-        " ".join(stem(w, language) for w in tokens(f"{below} {context}")),
-        " ".join(stem(w, language) for w in tokens(text) if w not in stop),
+        " ".join(stems(title, language)),
+        " ".join(stems(f"{below} {context}", language)),
+        " ".join(stems(text, language, content=True)),
     )
 
 

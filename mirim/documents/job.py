@@ -90,9 +90,9 @@ def _work(job: Job, id: str) -> Done:
     except OSError as error:
         raise _unreadable(error) from error
     made_by = tag(reader, job.language)
-    if kept is not None and kept.document.sha256 == digest and kept.reader == made_by:
-        if kept.renamed or kept.document.licence == job.licence or not job.licence:
-            return _indexed(job, kept.document, "unchanged", [], size)
+    same = kept is not None and kept.document.sha256 == digest and kept.reader == made_by
+    if kept is not None and same and (kept.renamed or not job.licence or kept.document.licence == job.licence):
+        return _indexed(job, kept.document, "unchanged", [], size)
     document, more = extract(origin, job.source, reader, language=job.language, licence=job.licence, sha256=digest)
     if kept is not None and kept.renamed:
         held = kept.document

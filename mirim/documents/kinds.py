@@ -57,9 +57,8 @@ def choose(path: Path) -> tuple[str, list[str]]:
     """
     with path.open("rb") as stream:
         head = stream.read(4096)
-    if not head.strip(b"\0 \t\r\n\xef\xbb\xbf"):
-        if not head or path.stat().st_size <= len(head):
-            raise Refused("is empty")
+    if not head.strip(b"\0 \t\r\n\xef\xbb\xbf") and path.stat().st_size <= len(head):
+        raise Refused("is empty")
     suffix = path.suffix.lower()
     named = suffixes().get(suffix, "")
     if named and hasattr(readers()[named], "sniff") and readers()[named].sniff(head, path):

@@ -28,8 +28,8 @@ _ROLES = frozenset("navigation search dialog alertdialog".split())
 #: Class names and ids of what surrounds a page's content.
 _NAMES = frozenset(
     "cookie cookies consent cookie-banner cookie-notice cookie-consent cookiebar cookie-bar gdpr lgpd breadcrumb "
-    "breadcrumbs navbar nav-bar navigation site-nav main-nav main-menu site-menu skip-link skiplink share share-buttons "
-    "sharing social social-links social-media newsletter popup modal advert advertisement ads mw-jump-link "
+    "breadcrumbs navbar nav-bar navigation site-nav main-nav main-menu site-menu skip-link skiplink share "
+    "share-buttons sharing social social-links social-media newsletter popup modal advert advertisement ads mw-jump-link "
     "site-header-nav noprint-nav".split()
 )
 
@@ -222,7 +222,7 @@ class _Blocks:
         if not rows:
             return self.of(element)
         caption = [block for c in element if c.tag == "caption" for block in self.of(c)]
-        if max(len(row) for row in rows) == 1 and len(rows) == 1 or _arranges(rows):
+        if (max(len(row) for row in rows) == 1 and len(rows) == 1) or _arranges(rows):
             return caption + [block for row in rows for c in row for block in self.of(c)]
         grid = _grid([[(self._cell(c), c) for c in row] for row in rows])
         if not grid:

@@ -128,10 +128,7 @@ def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator
             if held and held[2] + size > most:
                 yield held[0], held[1], held[3]
                 held = None
-            if held is None:
-                held = (a, b, size, context if a > begin else "")
-            else:
-                held = (held[0], b, held[2] + size, held[3])
+            held = (held[0], b, held[2] + size, held[3]) if held else (a, b, size, context if a > begin else "")
     if held:
         yield held[0], held[1], held[3]
 

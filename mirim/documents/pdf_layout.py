@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from mirim.documents.markdown import cell, table
@@ -132,7 +133,7 @@ def _together(blocks: list[str]) -> str:
 
 def _leading(lines: list[Line]) -> float:
     """The usual distance between the lines of a paragraph, in page units."""
-    steps = [a.y - b.y for a, b in zip(lines, lines[1:], strict=False) if 0.5 * a.size < a.y - b.y < 2.5 * a.size]
+    steps = [a.y - b.y for a, b in pairwise(lines) if 0.5 * a.size < a.y - b.y < 2.5 * a.size]
     return median(steps) if steps else 12.0
 
 
@@ -170,7 +171,9 @@ def _heading(lines: list[Line], i: int, look: _Look, leading: float) -> int:
     if below is None or (below.bold and below.y > line.y) or len(line.parts) > 1:
         return 0
     apart = above is None or above.y - line.y > 1.3 * leading or above.y < line.y or (above.bold and line.bold)
-    other = line.bold and not below.bold or (line.font != look.font and below.font == look.font and text[:1].isupper())
+    other = (line.bold and not below.bold) or (
+        line.font != look.font and below.font == look.font and text[:1].isupper()
+    )
     if not apart or not other:
         return 0
     numbered = re.match(r"\d+((?:\.\d+)*)\.?\s+\S", text)
@@ -251,7 +254,7 @@ def _glue(text: str, more: str, words: Counter[str]) -> str:
     joined, hyphened = (first[0] + second[0]).lower(), f"{first[0]}-{second[0]}".lower()
     if words[joined] > words[hyphened]:
         return text + more
-    if words[hyphened] or hard and not more[:1].islower() or second[0][:1].isupper() or first[0].isdigit():
+    if words[hyphened] or (hard and not more[:1].islower()) or second[0][:1].isupper() or first[0].isdigit():
         return f"{text}-{more}"
     # Both halves are words of this document and the whole is not: a compound, written with its hyphen.
     if words[first[0].lower()] > 1 and words[second[0].lower()] > 1 and len(first[0]) > 2 and len(second[0]) > 3:
@@ -260,7 +263,7 @@ def _glue(text: str, more: str, words: Counter[str]) -> str:
 
 
 def _aligned(lines: list[Line], i: int, tables: list[Ruled]) -> int:
-    """End of a table without ruled lines that begins at line i: rows whose pieces stand in the same columns; 0 if none."""
+    """End of a table without ruled lines that begins at line i, 0 if none: rows whose pieces share columns."""
     first = lines[i]
     if len(first.parts) < 2:
         return 0
@@ -300,7 +303,7 @@ def _table(lines: list[Line]) -> str:
     for line in lines:
         row = [""] * len(columns)
         for a, b, text in line.parts:
-            place = next(i for i, (c, d) in enumerate(columns) if a < d and c < b or c <= a <= d)
+            place = next(i for i, (c, d) in enumerate(columns) if (a < d and c < b) or c <= a <= d)
             row[place] = f"{row[place]} {cell(text)}".strip()
         rows.append(row)
     return table(rows).rstrip("\n")

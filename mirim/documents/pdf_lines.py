@@ -84,7 +84,7 @@ def _lines(textpage: Any, raw: Any) -> list[Line]:
                 found.append(_line(row, handle, first, raw, hyphen=code in (2, 0xFFFE)))
             row, first = [], -1
             continue
-        if code == 0 or code < 32 and code != 9:
+        if code == 0 or (code < 32 and code != 9):
             continue
         raw.FPDFText_GetLooseCharBox(handle, i, pointer)
         if first < 0 and code not in (32, 9, 160):

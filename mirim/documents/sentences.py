@@ -19,16 +19,18 @@ _END = re.compile(
     r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s+[\"'“‘«(\[*_¿¡–—]*[^\W_a-zß-öø-ÿ]|\s+[\"“«][^\W\d_])|[。！？]+[」』”]?(?=\S)"
 )
 
-_NEVER = {
-    "": "dr dra sr sra srta mr mrs ms prof profa st vs etc.: fig al ca approx eng".split(),
-    "en": "e.g i.e cf viz jr gen rep sen gov hon rev capt col lt sgt messrs mme mlle dept univ vol".split(),
-    "pt": "p.ex ex exmo exma ilmo sto sta av r cel des min obs pe fr tel dir enf séc ed ltda.: vv tb".split(),
+#: Abbreviations that end no sentence, by language; '' holds those of both.
+_SHORT = {
+    "": "dr dra sr sra srta mr mrs ms prof profa st vs fig al ca approx eng",
+    "en": "e.g i.e cf viz jr gen rep sen gov hon rev capt col lt sgt messrs dept univ vol",
+    "pt": "p.ex ex exmo exma ilmo sto sta av r cel des obs pe dir enf séc ed",
 }
+_NEVER = {language: frozenset(words.split()) for language, words in _SHORT.items()}
+
 #: These end nothing when a number follows: 'No. 5', 'art. 7', 'p. 12'.
-_BEFORE_NUMBER = frozenset(
-    "no nº n nos art arts p pp pag pág págs cap fig figs tab sec sect ch eq vol ed inc incs tel ext ramal rm apt "
-    "apto jan feb mar apr jun jul aug sep sept oct nov dec fev abr mai ago set out dez lei res port".split()
-)
+_NUMBERED = """no nº n nos art arts p pp pag pág págs cap fig figs tab sec sect ch eq vol ed inc incs tel ext ramal rm
+apt apto jan feb mar apr jun jul aug sep sept oct nov dec fev abr mai ago set out dez lei res port"""
+_BEFORE_NUMBER = frozenset(_NUMBERED.split())
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*\Z")
 _INITIAL = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]\Z")
 
@@ -82,8 +84,8 @@ def sentences(text: str, language: str = "") -> list[tuple[int, int]]:
 
 
 def _never(language: str) -> frozenset[str]:
-    words = [*_NEVER[""], *_NEVER.get(language, ())] if language else sum(_NEVER.values(), [])
-    return frozenset(words)
+    known = ("", language) if language in ("en", "pt") else tuple(_NEVER)
+    return frozenset[str]().union(*(_NEVER[one] for one in known))
 
 
 def _add(found: list[tuple[int, int]], text: str, start: int, end: int) -> None:

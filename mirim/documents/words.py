@@ -128,18 +128,46 @@ def _stemmer(language: str) -> Any:
     return need("Stemmer", "documents").Stemmer(_SNOWBALL[language])
 
 
-_stems: dict[str, dict[str, str]] = {}
+class _Stems(dict[str, str]):
+    """word → stem in one language, filled as words are met."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def __missing__(self, word: str) -> str:
+        if len(self) > 200_000:
+            self.clear()
+        self[word] = found = _stem(word, self.language)
+        return found
+
+
+class _Content(_Stems):
+    """The same with '' for words that say nothing."""
+
+    def __missing__(self, word: str) -> str:
+        if word in STOPWORDS.get(self.language, ()):
+            return ""
+        return super().__missing__(word)
+
+
+_stems: dict[str, _Stems] = {}
+_content: dict[str, _Content] = {}
 
 
 def stem(word: str, language: str) -> str:
-    """The folded stem of a word: 'marcações' and 'marcacao' → 'marc' in 'pt'. Unknown languages: folded only."""
-    known = _stems.setdefault(language, {})
-    found = known.get(word)
-    if found is None:
-        if len(known) > 200_000:
-            known.clear()
-        found = known[word] = _stem(word, language)
-    return found
+    """The folded stem of a word: 'marcações' and 'marcacao' share one in 'pt'. Unknown languages: folded only."""
+    if language not in _stems:
+        _stems[language] = _Stems(language)
+    return _stems[language][word]
+
+
+def stems(text: str, language: str, content: bool = False) -> list[str]:
+    """The stems of a text's words in order; with `content` those of stop words are left out."""
+    if content:
+        held: _Stems = _content.setdefault(language, _Content(language))
+        return list(filter(None, map(held.__getitem__, tokens(text))))
+    held = _stems.setdefault(language, _Stems(language))
+    return list(map(held.__getitem__, tokens(text)))
 
 
 def _stem(word: str, language: str) -> str:

@@ -90,7 +90,8 @@ class _Worker:
 
     def do(self, job: Job) -> Done:
         process = self._start()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         self.late, self.deadline = False, time.monotonic() + self.seconds
         line = b""
         try:

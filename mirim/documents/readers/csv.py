@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 from pathlib import Path
 
 from mirim.documents.draft import Draft, Refused
@@ -79,6 +80,6 @@ def _decimal(rows: list[list[str]]) -> bool:
     pairs = sum(
         a.lstrip('R$ -"').replace(".", "").isdigit() and b.rstrip('" ')[:2].isdigit() and len(b.strip('" ')) == 2
         for row in rows
-        for a, b in zip(row, row[1:], strict=False)
+        for a, b in pairwise(row)
     )
     return pairs > 0.8 * max(1, len(rows) - 1)
