@@ -67,11 +67,12 @@ class Assistant:
         model: str = "",
         policy: Policy | str = "",
         sentences: int = 0,
-        engine: str = "",
+        engine: str | Engine = "",
     ) -> Assistant:
         """From a project (its index and its model) or a finished bundle (knowledge.db inside).
 
-        `model` names another model, or "none" for search alone. UsageError when nothing was ingested or
+        `model` names another model, or "none" for search alone; `engine` may be one that runs already and
+        is shared with others. UsageError when nothing was ingested or
         built yet, with the line to type.
         """
         project = source if isinstance(source, Project) else None
@@ -181,9 +182,11 @@ class Assistant:
         return c.scale * trust(ranked) + c.judge * ranked[0].verdict + c.bias
 
 
-def _engine(model: str, bundle: Bundle | None, engine: str, project: Project | None) -> Engine | None:
+def _engine(model: str, bundle: Bundle | None, engine: str | Engine, project: Project | None) -> Engine | None:
     if model == "none":
         return None
+    if not isinstance(engine, str):
+        return engine
     from mirim.models.engine import open_engine
 
     return open_engine(model or (bundle.path if bundle else ""), engine=engine, project=project)
