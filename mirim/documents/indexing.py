@@ -78,8 +78,9 @@ class Writer:
             self._open()
 
     def _open(self) -> None:
+        self.db = sqlite3.connect(self.path, timeout=30)
         try:
-            self.db = _connect(self.path)
+            _prepare(self.db)
             row = self.db.execute("SELECT value FROM meta WHERE key = 'recipe'").fetchone()
             if row == (self.recipe,):
                 return
@@ -91,7 +92,8 @@ class Writer:
         self.db.close()
         for suffix in ("", "-journal", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        self.db = _connect(self.path)
+        self.db = sqlite3.connect(self.path, timeout=30)
+        _prepare(self.db)
         self.db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
         self._set("recipe", self.recipe)
         self._set("complete", "0")
@@ -179,11 +181,9 @@ class Writer:
         self.db.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=30)
+def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA cache_size = -16000")
     db.execute("PRAGMA synchronous = NORMAL")
-    return db
 
 
 @contextlib.contextmanager

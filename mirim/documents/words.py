@@ -211,11 +211,12 @@ _LEANS = (
 #: Characters that decide: more would not change the answer, only its cost.
 _SAMPLE = 2000
 
-#: word → (language, weight): a word of one language alone counts 1, of two a quarter each, and so on.
+#: word → (language, weight): a word of one language alone counts 1; shared words count in part, and more for
+#: the two languages that mirim is made for, so that 'o exame de sangue' is enough to tell.
 _VOTES: dict[str, tuple[tuple[str, float], ...]] = {}
 for _one in frozenset[str]().union(*_COMMON.values()):
     _homes = [language for language, common in _COMMON.items() if _one in common]
-    _VOTES[_one] = tuple((language, 1 / len(_homes) ** 2) for language in _homes)
+    _VOTES[_one] = tuple((k, len(_homes) ** (-1.0 if k in STOPWORDS else -2.0)) for k in _homes)
 
 
 def detect(text: str) -> str:

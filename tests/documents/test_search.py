@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.core.types import Document
+from mirim.documents.indexing import Writer, rows
+from mirim.documents.search import Hit, Index
+
+FASTING = """# Blood tests
+
+Fast for eight hours before the test. Water is allowed.
+
+## Price
+
+It costs 40 reais.
+"""
+TEXTS = {
+    "fasting.md": ("en", "Blood tests", FASTING),
+    "jejum.md": ("pt", "Exame de sangue", "# Exame de sangue\n\nO jejum é de oito horas. Água é permitida.\n"),
+    "hours.md": ("en", "Opening hours", "# Opening hours\n\nThe clinic opens at 7:00. Marcações pelo telefone.\n"),
+}
+
+
+def build(path: Path, texts: dict[str, tuple[str, str, str]] = TEXTS, order: int = 1) -> Path:
+    writer = Writer(path, "test")
+    for id in sorted(texts)[::order]:
+        language, title, text = texts[id]
+        document = Document(id, id, "text/markdown", title, text, language=language)
+        about = {"id": id, "digest": id, "source": id, "title": title, "language": language}
+        writer.put([(about, rows(document, 180))])
+        writer.commit()
+    writer.finish(tidy=False)
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index.open(build(tmp_path / "index.db"))
+
+
+def best(index: Index, query: str) -> str:
+    hits = index.search(query)
+    return hits[0].passage.document if hits else ""
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("Do I have to be fasted?", "fasting.md"),
+        ("Posso beber agua antes do exame?", "jejum.md"),
+        ("Posso beber ÁGUA antes dos exames?", "jejum.md"),
+        ("when do you open", "hours.md"),
+        ("MARCACOES", "hours.md"),
+        ("what does it cost", "fasting.md"),
+        ("price", "fasting.md"),
+    ],
+)
+def test_finds(index: Index, query: str, document: str) -> None:
+    assert best(index, query) == document
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "   ", "?!", '"', "AND OR NOT NEAR(", 'blood" OR "x', "title:blood", "*", "a" * 100_000, "😀🩸", "\x00",
+     "blood " * 10_000, " ".join(f"w{i}" for i in range(10_000)), "the of and", "NEAR(blood test, 2)", "-water", "^x"],
+)  # fmt: skip
+def test_any_query_is_safe_and_quick(index: Index, query: str) -> None:
+    started = time.perf_counter()
+    hits = index.search(query)
+    assert time.perf_counter() - started < 1
+    assert all(isinstance(h, Hit) and 0 <= h.score <= 1.2 for h in hits)
+    assert len({h.passage.id for h in hits}) == len(hits)
+
+
+def test_scores_fall_with_what_is_missing(index: Index) -> None:
+    exact = index.search("fast eight hours")[0].score
+    strange = index.search("fast zeppelin quarks")[0].score
+    assert exact > 2 * strange
+
+
+def test_limit_and_order(index: Index) -> None:
+    hits = index.search("hours horas test exame clinic", limit=2)
+    assert len(hits) == 2
+    assert hits[0].score >= hits[1].score
+    assert index.search("hours", limit=0) == []
+
+
+def test_statistics_and_passages(index: Index) -> None:
+    assert index.count == 4
+    assert index.frequency("fast") == 1
+    assert index.frequency("zeppelin") == 0
+    assert index.statistics().count == index.count
+    found = index.passages("fasting.md")
+    assert [p.heading for p in found] == ["Blood tests", "Blood tests > Price"]
+    assert all(p.text == TEXTS["fasting.md"][2][p.start : p.end] for p in found)
+    assert index.passages("nothing") == []
+
+
+def test_order_of_arrival_does_not_matter(tmp_path: Path) -> None:
+    a, b = Index.open(build(tmp_path / "a.db")), Index.open(build(tmp_path / "b.db", order=-1))
+    assert a.fingerprint() == b.fingerprint()
+    query = "hours horas test exame clinic water"
+    assert a.search(query) == b.search(query)
+    everything = "SELECT * FROM passages ORDER BY rowid"
+    assert a._rows(everything) == b._rows(everything)
+
+
+def test_removed_documents_leave_no_words(tmp_path: Path) -> None:
+    path = build(tmp_path / "index.db")
+    writer = Writer(path, "test")
+    writer.remove("fasting.md")
+    writer.finish(tidy=True)
+    writer.close()
+    with Index.open(path) as index:
+        assert index.frequency("fast") == 0
+        assert index.search("fasting price") == []
+        assert index.count == 2
+    rest = {k: v for k, v in TEXTS.items() if k != "fasting.md"}
+    with Index.open(path) as index, Index.open(build(tmp_path / "fresh.db", rest)) as fresh:
+        assert index.search("opens horas") == fresh.search("opens horas")
+
+
+def test_threads_share_an_index(index: Index) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(best(index, "fasting"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["fasting.md"] * 8
+
+
+def test_refuses_what_is_no_index(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="mirim ingest"):
+        Index.open(tmp_path / "none.db")
+    (tmp_path / "text.db").write_text("not a database, far from it" * 100)
+    with pytest.raises(UsageError, match="not a search index"):
+        Index.open(tmp_path / "text.db")
+    writer = Writer(tmp_path / "half.db", "test")
+    writer.close()
+    with pytest.raises(UsageError, match="unfinished"):
+        Index.open(tmp_path / "half.db")
+
+
+def test_a_damaged_or_older_index_is_made_anew(tmp_path: Path) -> None:
+    path = build(tmp_path / "index.db")
+    Writer(path, "another recipe").close()
+    path.write_bytes(b"garbage" * 1000)
+    writer = Writer(path, "test")
+    assert list(writer.ids()) == []
+    writer.close()
+
+
+@pytest.mark.slow
+def test_twenty_thousand_passages_in_twenty_milliseconds(tmp_path: Path) -> None:
+    words = [f"{a}{b}{c}" for a in ("ba", "co", "di", "fu") for b in ("ra", "le", "mi", "no") for c in ("s", "t", "n")]
+    writer = Writer(tmp_path / "index.db", "test")
+    batch = []
+    for i in range(20_000):
+        text = " ".join(words[(i * k + k * k) % len(words)] for k in range(1, 60)) + f" unique{i}."
+        document = Document(f"d{i}", f"d{i}", "text/plain", f"Document {i}", text + "\n", language="en")
+        about = {"id": f"d{i}", "digest": "x", "source": f"d{i}", "title": f"Document {i}", "language": "en"}
+        batch.append((about, rows(document, 180)))
+    writer.put(batch)
+    writer.finish(tidy=True)
+    writer.close()
+    with Index.open(tmp_path / "index.db") as index:
+        index.search("warm up")
+        spent = []
+        for i in range(0, 1000, 50):
+            started = time.perf_counter()
+            assert index.search(f"where is unique{i} baras")[0].passage.document == f"d{i}"
+            spent.append(time.perf_counter() - started)
+    # Words of half the corpus are the hard case; the median leaves other programs' noise out.
+    assert sorted(spent)[len(spent) // 2] < 0.05
