@@ -1,0 +1,78 @@
+"""The routes. Starlette alone: no models, no dependency injection, nothing to configure elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from mirim.server import pages, side
+from mirim.server.chat import chat
+from mirim.server.completions import completions, embeddings
+from mirim.server.door import Answer, Endpoint, Guard, Handler, House, Visit
+from mirim.server.openapi import description
+from mirim.server.responses import responses
+from mirim.server.wire import ApiError
+
+#: method, path, handler, open to all (no key)
+ROUTES: tuple[tuple[str, str, Handler, bool], ...] = (
+    ("POST", "/v1/chat/completions", chat, False),
+    ("POST", "/v1/completions", completions, False),
+    ("POST", "/v1/embeddings", embeddings, False),
+    ("POST", "/v1/responses", responses, False),
+    ("GET", "/v1/models", side.models, False),
+    ("GET", "/v1/models/{id:path}", side.model, False),
+    ("GET", "/mirim/sources/{model}/{document}", side.source, False),
+    ("POST", "/mirim/feedback", side.feedback, False),
+    ("GET", "/mirim/status", side.status, False),
+    ("POST", "/mirim/reload", side.reload, False),
+    ("GET", "/metrics", side.metrics, False),
+    ("GET", "/health", side.health, True),
+    ("GET", "/ready", side.ready, True),
+)
+
+
+def build(house: House) -> ASGIApp:
+    """The whole application around a house."""
+
+    async def openapi(visit: Visit) -> Answer:
+        return description()
+
+    rows = [*ROUTES, ("GET", "/openapi.json", openapi, True)]
+    rows += [("GET", path, partial(pages.page, name), True) for path, name in pages.PATHS.items()]
+    routes = []
+    for method, path, handler, free in rows:
+        routes.append(Route(path, Endpoint(house, handler, path, open=free), methods=[method]))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        house.draining = True
+
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _lost(house)})
+    app.router.redirect_slashes = False
+    return Guard(app, house)
+
+
+def _lost(house: House) -> Any:
+    async def lost(request: Any, error: Exception) -> Any:
+        assert isinstance(error, HTTPException)
+        status, method = error.status_code, request.method
+
+        async def refuse(visit: Visit) -> Answer:
+            if status == 405:
+                allowed = (error.headers or {}).get("Allow", "")
+                raise ApiError(
+                    405, f"{method} is not allowed here", code="method_not_allowed", headers={"Allow": allowed}
+                )
+            raise ApiError(404, f"there is nothing at {request.url.path[:200]}", code="not_found")
+
+        return Endpoint(house, refuse, "", open=True)
+
+    return lost

@@ -1,0 +1,328 @@
+"""Does a JSON value fit a JSON Schema? The one checker of requests, of tool arguments and of closed JSON.
+
+Covers the keywords that grammars can enforce (ENFORCED) and nothing more; `refuse` finds what lies outside,
+so that a schema is either kept to the letter or refused.
+"""
+
+from __future__ import annotations
+
+import re
+import re._parser as _parser  # type: ignore[import-not-found]
+from collections.abc import Iterator
+from typing import Any
+
+Schema = dict[str, Any]
+
+ENFORCED = frozenset(
+    "type enum const anyOf oneOf allOf properties required additionalProperties items prefixItems minItems maxItems "
+    "minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum $ref $defs "
+    "definitions".split()
+)
+NOTES = frozenset(
+    "title description default examples $schema $id $comment deprecated readOnly writeOnly nullable strict "
+    "discriminator".split()
+)
+#: Formats that grammars enforce, as patterns.
+FORMATS = {
+    "date": r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
+    "time": r"^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{3})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
+    "date-time": (
+        r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+        r"(\.[0-9]{3})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+    ),
+    "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
+}
+_TYPES: dict[str, Any] = {
+    "object": lambda v: isinstance(v, dict),
+    "array": lambda v: isinstance(v, list),
+    "string": lambda v: isinstance(v, str),
+    "boolean": lambda v: isinstance(v, bool),
+    "null": lambda v: v is None,
+    "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+    "integer": lambda v: not isinstance(v, bool) and (isinstance(v, int) or (isinstance(v, float) and v.is_integer())),
+}
+
+
+class Misfit(Exception):
+    """`path` is where in the value ('messages[0].content'), `why` is what is wrong there, `kind` the keyword."""
+
+    def __init__(self, path: str, why: str, kind: str = "") -> None:
+        super().__init__(f"{path}: {why}" if path else why)
+        self.path, self.why, self.kind = path, why, kind
+
+
+def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None = None) -> None:
+    """Raise Misfit at the first place where `value` does not fit."""
+    if schema is True:
+        return
+    if schema is False:
+        raise Misfit(path, "nothing is allowed here", "false")
+    schema = resolve(schema, root := root if root is not None else schema)
+    _check_any(value, schema, path, root)
+    kinds = types(schema)
+    if kinds and not any(_TYPES[k](value) for k in kinds):
+        raise Misfit(path, f"expected {' or '.join(kinds)}, got {_shown(value)}", "type")
+    if "const" in schema and not same(value, schema["const"]):
+        raise Misfit(path, f"must be {schema['const']!r}, got {_shown(value)}", "enum")
+    if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
+        known = ", ".join(repr(o) for o in schema["enum"][:20])
+        raise Misfit(path, f"must be one of {known}, got {_shown(value)}", "enum")
+    if isinstance(value, str):
+        _check_text(value, schema, path)
+    elif isinstance(value, dict):
+        _check_object(value, schema, path, root)
+    elif isinstance(value, list):
+        _check_array(value, schema, path, root)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _check_number(value, schema, path)
+
+
+def fits(value: Any, schema: Schema | bool, root: Schema | None = None) -> bool:
+    try:
+        check(value, schema, "", root)
+    except Misfit:
+        return False
+    return True
+
+
+def resolve(schema: Schema, root: Schema) -> Schema:
+    """Follow `$ref` inside the document; Misfit when it points nowhere or round in circles."""
+    seen: set[str] = set()
+    while "$ref" in schema:
+        ref = schema["$ref"]
+        if not isinstance(ref, str) or not ref.startswith("#") or ref in seen:
+            raise Misfit("", f'"$ref": {ref!r} does not lead to a schema in this document', "$ref")
+        seen.add(ref)
+        here: Any = root
+        for part in ref[1:].strip("/").split("/") if ref not in ("#", "#/") else ():
+            part = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(here, dict) or part not in here:
+                raise Misfit("", f'"$ref": {ref!r} does not lead to a schema in this document', "$ref")
+            here = here[part]
+        if not isinstance(here, dict):
+            raise Misfit("", f'"$ref": {ref!r} does not lead to a schema in this document', "$ref")
+        schema = here
+    return schema
+
+
+def types(schema: Schema) -> list[str]:
+    kind = schema.get("type")
+    return [] if kind is None else [kind] if isinstance(kind, str) else list(kind)
+
+
+def same(a: Any, b: Any) -> bool:
+    """JSON equality: true is not 1."""
+    if isinstance(a, bool) != isinstance(b, bool):
+        return False
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
+    for part in schema.get("allOf", ()):
+        check(value, part, path, root)
+    # A grammar cannot exclude a second fit, so oneOf means anyOf here.
+    for key in ("anyOf", "oneOf"):
+        options = schema.get(key)
+        if not options:
+            continue
+        problems: list[Misfit] = []
+        for option in options:
+            try:
+                check(value, option, path, root)
+                break
+            except Misfit as misfit:
+                problems.append(misfit)
+        else:
+            # The option that got furthest into the value is the one that was meant.
+            raise max(problems, key=lambda m: (m.kind not in ("type", "enum"), len(m.path)))
+
+
+def _check_text(value: str, schema: Schema, path: str) -> None:
+    if len(value) < schema.get("minLength", 0):
+        raise Misfit(path, f"needs at least {schema['minLength']} character(s), has {len(value)}", "minLength")
+    if len(value) > schema.get("maxLength", len(value)):
+        raise Misfit(path, f"holds at most {schema['maxLength']} characters, has {len(value)}", "maxLength")
+    for pattern in filter(None, (schema.get("pattern"), FORMATS.get(schema.get("format", "")))):
+        if not re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, value):
+            raise Misfit(path, f"does not match {pattern}", "pattern")
+
+
+def _check_number(value: float, schema: Schema, path: str) -> None:
+    for key, bad in (
+        ("minimum", lambda v, b: v < b),
+        ("maximum", lambda v, b: v > b),
+        ("exclusiveMinimum", lambda v, b: v <= b),
+        ("exclusiveMaximum", lambda v, b: v >= b),
+    ):
+        if key in schema and bad(value, schema[key]):
+            word = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above"}.get(key, "below")
+            raise Misfit(path, f"must be {word} {schema[key]}, got {value}", key)
+
+
+def _check_array(value: list[Any], schema: Schema, path: str, root: Schema) -> None:
+    if len(value) < schema.get("minItems", 0):
+        raise Misfit(path, f"needs at least {schema['minItems']} item(s), has {len(value)}", "minItems")
+    if len(value) > schema.get("maxItems", len(value)):
+        raise Misfit(path, f"holds at most {schema['maxItems']} items, has {len(value)}", "maxItems")
+    first = schema.get("prefixItems", ())
+    for number, item in enumerate(value):
+        part = first[number] if number < len(first) else schema.get("items", True)
+        check(item, part, f"{path}[{number}]", root)
+
+
+def _check_object(value: dict[str, Any], schema: Schema, path: str, root: Schema) -> None:
+    known = schema.get("properties", {})
+    rest = schema.get("additionalProperties", True)
+    for key, item in value.items():
+        where = f"{path}.{key}" if path else key
+        if key in known:
+            check(item, known[key], where, root)
+        elif rest is False:
+            raise Misfit(where, "is not a known parameter", "additionalProperties")
+        else:
+            check(item, rest, where, root)
+    for key in schema.get("required", ()):
+        if key not in value:
+            raise Misfit(f"{path}.{key}" if path else key, "is required", "required")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)[:60]
+
+
+def refuse(schema: Any, path: str = "") -> None:
+    """Raise Misfit where a schema is malformed or asks for what no grammar here enforces."""
+    _Review(schema).look(schema, path, 0)
+
+
+class _Review:
+    def __init__(self, root: Any) -> None:
+        self.root = root
+
+    def look(self, schema: Any, path: str, depth: int) -> None:
+        if isinstance(schema, bool):
+            return
+        if not isinstance(schema, dict):
+            raise Misfit(path, f"a schema is an object, got {_shown(schema)}", "schema")
+        if depth > 40:
+            raise Misfit(path, "the schema is nested too deep", "schema")
+        for key in schema:
+            if key not in ENFORCED and key not in NOTES:
+                raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
+        self._keywords(schema, path)
+        if "$ref" in schema:
+            resolve(schema, self.root)
+        for where, part in _parts(schema, path):
+            self.look(part, where, depth + 1)
+
+    def _keywords(self, schema: Schema, path: str) -> None:
+        bad = [k for k in types_or_misfit(schema, path) if k not in _TYPES]
+        if bad:
+            raise Misfit(path, f'"type": {bad[0]!r} is not a JSON type', "schema")
+        kinds = types(schema)
+        for key in ("minItems", "maxItems", "minLength", "maxLength"):
+            if key in schema and (not _TYPES["integer"](schema[key]) or schema[key] < 0):
+                raise Misfit(path, f'"{key}" must be a whole number', "schema")
+        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            if key not in schema:
+                continue
+            if not _TYPES["number"](schema[key]):
+                raise Misfit(path, f'"{key}" must be a number', "schema")
+            if kinds != ["integer"]:
+                raise Misfit(path, f'"{key}" can be enforced for integers only; leave it out', "keyword")
+        for key in ("enum", "anyOf", "oneOf", "allOf", "prefixItems"):
+            if key in schema and (not isinstance(schema[key], list) or not schema[key]):
+                raise Misfit(path, f'"{key}" must be a list that is not empty', "schema")
+        for key in ("properties", "$defs", "definitions"):
+            if key in schema and not isinstance(schema[key], dict):
+                raise Misfit(path, f'"{key}" must be an object', "schema")
+        required = schema.get("required", [])
+        if not isinstance(required, list) or not all(isinstance(k, str) for k in required):
+            raise Misfit(path, '"required" must be a list of names', "schema")
+        if "format" in schema and schema["format"] not in FORMATS:
+            raise Misfit(
+                path, f'"format": {schema["format"]!r} cannot be enforced; known: {", ".join(FORMATS)}', "keyword"
+            )
+        if "pattern" in schema:
+            self._pattern(schema["pattern"], path)
+
+    def _pattern(self, pattern: Any, path: str) -> None:
+        if not isinstance(pattern, str) or not (pattern.startswith("^") and pattern.endswith("$")):
+            raise Misfit(path, '"pattern" must be text that begins with ^ and ends with $', "keyword")
+        if len(pattern) > 500 or re.search(r"\\[bBAZpP1-9]|\(\?[^:]", pattern):
+            raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
+        try:
+            re.compile(pattern)
+            if _explodes(_parser.parse(pattern)):
+                raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
+
+
+def _explodes(ops: Any, inside: bool = False) -> bool:
+    """Whether an unbounded repetition stands inside another: matching it could take for ever."""
+    for op, value in ops:
+        name = str(op)
+        if name in ("MAX_REPEAT", "MIN_REPEAT"):
+            unbounded = value[1] is _parser.MAXREPEAT or value[1] > 1000
+            if (unbounded and inside) or _explodes(value[2], inside or unbounded):
+                return True
+        elif name in ("SUBPATTERN", "BRANCH"):
+            branches = value[1] if name == "BRANCH" else [value[-1]]
+            if any(_explodes(branch, inside) for branch in branches):
+                return True
+    return False
+
+
+def types_or_misfit(schema: Schema, path: str) -> list[Any]:
+    kind = schema.get("type", [])
+    if not isinstance(kind, str | list) or (isinstance(kind, list) and not all(isinstance(k, str) for k in kind)):
+        raise Misfit(path, '"type" must be a name or a list of names', "schema")
+    return [kind] if isinstance(kind, str) else kind
+
+
+def _parts(schema: Schema, path: str) -> Iterator[tuple[str, Any]]:
+    for key in ("properties", "$defs", "definitions"):
+        for name, part in schema.get(key, {}).items():
+            yield f"{path}.{key}.{name}", part
+    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for number, part in enumerate(schema.get(key, ())):
+            yield f"{path}.{key}[{number}]", part
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield f"{path}.{key}", schema[key]
+
+
+def simplify(schema: Any) -> Any:
+    """The part of a schema that grammars enforce; the rest of it stays a description for the model."""
+    if not isinstance(schema, dict):
+        return schema
+    kinds = types(schema)
+    out: Schema = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "definitions"):
+            out[key] = {name: simplify(part) for name, part in value.items()}
+        elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            out[key] = [simplify(part) for part in value]
+        elif key in ("items", "additionalProperties"):
+            out[key] = simplify(value)
+        elif key in ENFORCED and _enforceable(key, value, kinds):
+            out[key] = value
+    return out
+
+
+def _enforceable(key: str, value: Any, kinds: list[str]) -> bool:
+    if key == "format":
+        return value in FORMATS
+    if key == "pattern":
+        try:
+            refuse({key: value})
+        except Misfit:
+            return False
+    return key not in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") or kinds == ["integer"]

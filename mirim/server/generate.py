@@ -1,0 +1,195 @@
+"""Orders and their pieces: what chat, completions and responses share between the wire and the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mirim.core.types import Message, Sampling
+from mirim.server import wire
+from mirim.server.check import Misfit, refuse
+from mirim.server.door import Visit
+from mirim.server.produce import Order, Piece, produce
+from mirim.server.room import Served
+from mirim.server.scheduler import Stop, stream
+from mirim.server.wire import invalid, unsupported
+
+#: Longest answer that is written unasked by an engine that does not say how much it holds.
+UNASKED = 4096
+
+#: What the assistant cannot do; sampling is no part of this list, because its answers are not drawn at random.
+_NOT_GROUNDED = ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs")
+
+
+def sampling(row: dict[str, Any], served: Served, limit: int | None, logprobs: int | None = None) -> Sampling:
+    """How to draw, from a checked request. Without a seed, every answer is drawn anew."""
+    seed = row.get("seed")
+    return Sampling(
+        max_tokens=limit if limit is not None else served.context or UNASKED,
+        temperature=float(row.get("temperature", 1.0)),
+        top_p=float(row.get("top_p", 1.0)),
+        top_k=row.get("top_k", 0),
+        min_p=float(row.get("min_p", 0.0)),
+        repeat_penalty=float(row.get("repeat_penalty", 1.0)),
+        seed=secrets.randbelow(2**31) if seed is None else seed & 0x7FFFFFFF,
+        stop=wire.stops(row.get("stop")),
+        logprobs=logprobs,
+    )
+
+
+def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], limit: int | None) -> Order:
+    """A conversation as an order; ApiError for what does not go together."""
+    tools: list[dict[str, Any]] = row.get("tools") or []
+    choice = row.get("tool_choice", "auto" if tools else "none")
+    if served.kind == "assistant":
+        _grounded(row, served, messages)
+    elif "policy" in (row.get("mirim") or {}):
+        raise unsupported("mirim.policy", f"{served.name} is a bare model; only the assistant has policies")
+    elif not getattr(served.engine, "template", "-"):
+        raise invalid(f"{served.name} has no chat template; use /v1/completions", "model", "no_chat_template")
+    if "tool_choice" in row and not tools:
+        raise invalid("tool_choice needs tools", "tool_choice")
+    names = [tool["function"]["name"] for tool in tools]
+    if len(names) != len(set(names)):
+        raise invalid("two tools have the same name", "tools")
+    if isinstance(choice, dict):
+        choice = choice["function"]["name"]
+        if choice not in names:
+            raise invalid(f'tool_choice names "{choice}", which is not among the tools', "tool_choice")
+        choice = f"={choice}"
+    for number, tool in enumerate(tools):
+        _check_tool(tool["function"], f"tools[{number}].function.parameters")
+    schema = _schema(row.get("response_format") or {"type": "text"})
+    if schema is not None and tools and choice != "none":
+        raise unsupported("response_format", "it cannot be combined with tools; set tool_choice to none")
+    wanted = row.get("top_logprobs", 0) if row.get("logprobs") else None
+    if row.get("top_logprobs") and not row.get("logprobs"):
+        raise invalid("top_logprobs needs logprobs: true", "top_logprobs")
+    if wanted is not None and ((tools and choice != "none") or not gives_logprobs(served)):
+        why = "not together with tools" if tools else f"the engine of {served.name} does not give them"
+        raise unsupported("logprobs", why)
+    return Order(
+        served,
+        messages,
+        sampling(row, served, limit, wanted),
+        tuple(tools) if choice != "none" else (),
+        choice,
+        schema,
+        (row.get("mirim") or {}).get("policy"),
+    )
+
+
+def gives_logprobs(served: Served) -> bool:
+    return hasattr(served.engine, "score_tokens")
+
+
+def _grounded(row: dict[str, Any], served: Served, messages: Sequence[Message]) -> None:
+    for key in _NOT_GROUNDED:
+        if row.get(key):
+            raise unsupported(key, f"{served.name} answers from documents; use a bare model, see /v1/models")
+    if messages[-1].role != "user" or not messages[-1].content.strip():
+        raise invalid("the last message must be the user's question", "messages")
+
+
+def _check_tool(function: dict[str, Any], param: str) -> None:
+    parameters = function.get("parameters")
+    if parameters is None:
+        return
+    try:
+        refuse(parameters)
+    except Misfit as misfit:
+        # What no grammar enforces is a description to the model, unless the caller asked for strictness.
+        if misfit.kind != "keyword" or function.get("strict"):
+            raise invalid(f"{param}{misfit.path}: {misfit.why}", param, "invalid_schema") from misfit
+    if parameters and parameters.get("type", "object") != "object":
+        raise invalid(f'{param}.type must be "object"', param, "invalid_schema")
+
+
+def _schema(form: dict[str, Any]) -> dict[str, Any] | None:
+    if form["type"] == "text":
+        return None
+    if form["type"] == "json_object":
+        return {"type": "object"}
+    schema: dict[str, Any] = form["json_schema"]["schema"]
+    try:
+        refuse(schema)
+    except Misfit as misfit:
+        param = "response_format.json_schema.schema"
+        raise invalid(f"{param}{misfit.path}: {misfit.why}", param, "invalid_schema") from misfit
+    return schema
+
+
+async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[int, Piece]]:
+    """(choice, piece) of all orders as they come, computed side by side. Counts what was done."""
+    house = visit.house
+    stop = Stop(house.deadline)
+    began = time.perf_counter()
+    prompt = completion = cached = 0
+    sources = [_one(visit, stop, o, n) for n, o in enumerate(orders)]
+    try:
+        async with contextlib.aclosing(_merged(sources) if len(sources) > 1 else sources[0]) as together:
+            async for number, piece in together:
+                if not visit.first and (piece.text or piece.calls):
+                    visit.first = time.perf_counter() - began
+                if piece.reason:
+                    completion += piece.completion_tokens
+                    prompt, cached = max(prompt, piece.prompt_tokens), max(cached, piece.cached_tokens)
+                    if piece.extra and piece.extra.get("abstained"):
+                        house.metrics.count("mirim_abstained_total", model=visit.model)
+                yield number, piece
+    finally:
+        stop.cancel()
+        total = time.perf_counter() - began
+        for kind, amount in (("prompt", prompt), ("cached", cached), ("completion", completion)):
+            house.metrics.count("mirim_tokens_total", amount, model=visit.model, kind=kind)
+        house.metrics.observe("mirim_first_token_seconds", visit.first or total, model=visit.model)
+        house.metrics.finished(total, visit.first or total, completion)
+        visit.notes |= {"prompt_tokens": prompt, "completion_tokens": completion, "first": round(visit.first, 4)}
+
+
+async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIterator[tuple[int, Piece]]:
+    async with contextlib.aclosing(stream(order.served.lane, visit.owner, stop, lambda: produce(order))) as source:
+        async for piece in source:
+            yield number, piece
+
+
+async def _merged(sources: Sequence[AsyncIterator[tuple[int, Piece]]]) -> AsyncIterator[tuple[int, Piece]]:
+    """Several streams as one; the first error ends all of them."""
+    line: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def drain(source: AsyncIterator[tuple[int, Piece]]) -> None:
+        try:
+            async with contextlib.aclosing(source) as items:  # type: ignore[type-var]
+                async for item in items:
+                    line.put_nowait(item)
+            line.put_nowait(None)
+        except BaseException as error:
+            line.put_nowait(error)
+            raise
+
+    tasks = [asyncio.ensure_future(drain(s)) for s in sources]
+    try:
+        left = len(tasks)
+        while left:
+            item = await line.get()
+            if item is None:
+                left -= 1
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def copies(first: Order, count: int) -> list[Order]:
+    """The same order `count` times, each with a seed of its own."""
+    seeds = [(first.sampling.seed + n) & 0x7FFFFFFF for n in range(count)]
+    return [replace(first, sampling=replace(first.sampling, seed=s)) for s in seeds]

@@ -1,0 +1,291 @@
+"""From a checked request to pieces of an answer: runs in a lane's thread, knows engines and no HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
+from mirim.server.check import Misfit, Schema, simplify
+from mirim.server.closing import close
+from mirim.server.room import Served
+from mirim.server.wire import ApiError, invalid
+
+_MARK = "<tool_call>"
+_TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a choice. The last one has `reason`, and the counts of the whole."""
+
+    text: str = ""
+    calls: tuple[dict[str, Any], ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
+    reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    extra: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to generate. `choice`: none, auto, required or '=' and a function's name."""
+
+    served: Served
+    prompt: str | Sequence[Message]
+    sampling: Sampling
+    tools: tuple[dict[str, Any], ...] = ()
+    choice: str = "none"
+    schema: Schema | None = None
+    policy: str | None = None
+    asked: frozenset[str] = field(default_factory=frozenset)
+
+
+def produce(order: Order) -> Iterator[Piece]:
+    """The pieces of one choice. ApiError for what the request got wrong."""
+    try:
+        if order.served.kind == "assistant":
+            yield from _answer(order)
+        elif order.choice not in ("none", "auto"):
+            yield from _call(order)
+        elif order.choice == "auto" and order.tools:
+            yield from _maybe_call(order)
+        else:
+            yield from _text(order)
+    except UsageError as error:
+        raise refusal(error, "prompt" if isinstance(order.prompt, str) else "messages") from error
+
+
+def refusal(error: UsageError, param: str) -> ApiError:
+    """An engine's refusal as OpenAI says it."""
+    if _TOO_LONG.search(str(error)):
+        return invalid(str(error), param, "context_length_exceeded")
+    return invalid(str(error), param)
+
+
+def _generate(order: Order, schema: Schema | None = None, tools: Sequence[dict[str, Any]] = ()) -> Iterator[Delta]:
+    served = order.served
+    assert served.engine is not None
+    options: dict[str, Any] = {} if served.adapter is None else {"adapter": served.adapter}
+    prompt = order.prompt
+    if tools and not isinstance(prompt, str):
+        prompt = _explained(served.engine, prompt, tools)
+    return served.engine.generate(prompt, order.sampling, tools=tools, schema=schema, **options)
+
+
+def _text(order: Order) -> Iterator[Piece]:
+    """Plain text, or JSON bound by a schema: what is cut off is closed."""
+    said, deltas = "", []
+    for delta in _generate(order, order.schema):
+        said += delta.text
+        deltas.append(replace(delta, text="", logprobs=()))
+        if delta.text or delta.logprobs:
+            yield Piece(delta.text, logprobs=delta.logprobs)
+    if order.schema is not None and (rest := _rest(said, order.schema)):
+        said += rest
+        yield Piece(rest)
+    yield _last(order, deltas, said)
+
+
+def _rest(said: str, schema: Schema) -> str:
+    try:
+        json.loads(said)
+        return ""
+    except ValueError:
+        pass
+    try:
+        return close(said, schema)
+    except Misfit as misfit:
+        raise ApiError(
+            500, f"the engine did not keep to the schema, and its text cannot be closed: {misfit}", code="schema_broken"
+        ) from misfit
+
+
+def _last(order: Order, deltas: Sequence[Delta], said: str, reason: str = "") -> Piece:
+    end = deltas[-1] if deltas else Delta("")
+    engine = order.served.engine
+    made = end.completion_tokens or sum(len(d.token_ids) for d in deltas)
+    if not made and said and engine is not None:
+        made = engine.count(said)
+    return Piece(
+        reason=reason or end.finish_reason or "stop",
+        prompt_tokens=end.prompt_tokens,
+        completion_tokens=made,
+        cached_tokens=end.cached_tokens,
+    )
+
+
+# -- tools -----------------------------------------------------------------------------------------------------
+
+
+def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
+    """What a call may look like: one of the functions (or the one named) with arguments that fit it."""
+    options, places = [], {}
+    for tool in tools:
+        function = tool["function"]
+        if name and function["name"] != name:
+            continue
+        place = f"arguments{len(options)}"
+        arguments = simplify(function.get("parameters") or {"type": "object", "properties": {}})
+        places[place] = {"type": "object", **_moved(arguments, f"#/$defs/{place}")}
+        options.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": function["name"]}, "arguments": {"$ref": f"#/$defs/{place}"}},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": options, "$defs": places}
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """References of a schema that moves into a larger document, pointed to its new place there."""
+    if isinstance(schema, list):
+        return [_moved(part, place) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {k: _moved(v, place) for k, v in schema.items()}
+    if isinstance(out.get("$ref"), str):
+        out["$ref"] = place + out["$ref"].removeprefix("#").rstrip("/")
+    return out
+
+
+def _call(order: Order) -> Iterator[Piece]:
+    """A call that must be made: bound by a grammar, closed when it is cut off."""
+    name = order.choice.removeprefix("=") if order.choice != "required" else ""
+    schema = call_schema(order.tools, name)
+    said, deltas = "", []
+    for delta in _generate(order, schema, order.tools):
+        said += delta.text
+        deltas.append(replace(delta, text="", logprobs=()))
+        # Nothing to show yet, but whoever waits may have left: this is where that is noticed.
+        yield Piece()
+    calls = deltas[-1].tool_calls if deltas and not said.strip() else ()
+    if not calls:
+        said += _rest(said, schema)
+        calls = (_parsed(json.loads(said)),)
+    yield Piece(calls=calls)
+    yield _last(order, deltas, said, "tool_calls")
+
+
+def _maybe_call(order: Order) -> Iterator[Piece]:
+    """Text, until the model begins a call: then the call is made under a grammar, so that it is valid."""
+    names = {tool["function"]["name"] for tool in order.tools}
+    said = sent = ""
+    deltas: list[Delta] = []
+    source = _generate(order, None, order.tools)
+    try:
+        for delta in source:
+            said += delta.text
+            deltas.append(replace(delta, text="", logprobs=()))
+            if _MARK in said:
+                break
+            if said.lstrip().startswith("{"):
+                continue
+            keep = max((n for n in range(1, len(_MARK)) if said.endswith(_MARK[:n])), default=0)
+            if len(said) - keep > len(sent):
+                yield Piece(said[len(sent) : len(said) - keep], logprobs=delta.logprobs)
+                sent = said[: len(said) - keep]
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+    native = deltas[-1].tool_calls if deltas else ()
+    before = said.partition(_MARK)[0]
+    if _MARK in said or native:
+        if len(before.rstrip()) > len(sent):
+            yield Piece(before[len(sent) :].rstrip())
+        if native and _MARK not in said:
+            yield Piece(calls=native)
+            yield _last(order, deltas, said, "tool_calls")
+        else:
+            for piece in _call(replace(order, choice="required")):
+                # What was written before the call counts too.
+                extra = len(deltas) if piece.reason else 0
+                yield replace(piece, completion_tokens=piece.completion_tokens + extra)
+        return
+    whole = _loose(said)
+    if whole is not None and whole.get("name") in names:
+        yield Piece(calls=(_parsed(whole),))
+        yield _last(order, deltas, said, "tool_calls")
+        return
+    if len(said) > len(sent):
+        yield Piece(said[len(sent) :])
+    yield _last(order, deltas, said)
+
+
+def _loose(text: str) -> dict[str, Any] | None:
+    """A call written as a bare object, as some models do."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(row, dict) and isinstance(row.get("arguments", row.get("parameters")), dict):
+        return row
+    return None
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    arguments = row.get("arguments", row.get("parameters", {}))
+    return {
+        "id": f"call_{secrets.token_hex(12)}",
+        "type": "function",
+        "function": {"name": row["name"], "arguments": json.dumps(arguments, ensure_ascii=False)},
+    }
+
+
+def _explained(engine: Engine, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> Sequence[Message]:
+    """Tools in words for a model whose chat template has no place for them."""
+    template = getattr(engine, "template", None)
+    if template is None or "tools" in template:
+        return prompt
+    listed = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    text = (
+        f"You can call these functions:\n{listed}\n"
+        f'To call one, write {_MARK}{{"name": ..., "arguments": {{...}}}}</tool_call> and nothing else.'
+    )
+    if prompt and prompt[0].role == "system":
+        return [replace(prompt[0], content=f"{prompt[0].content}\n\n{text}"), *prompt[1:]]
+    return [Message("system", text), *prompt]
+
+
+# -- the grounded assistant ----------------------------------------------------------------------------------
+
+
+def _answer(order: Order) -> Iterator[Piece]:
+    """An answer with its sources; stop strings and max_tokens cut it as they would a model's own text."""
+    messages = order.prompt
+    assert not isinstance(messages, str)
+    answer = order.served.assistant.answer(messages[-1].content, messages[:-1], order.policy)
+    text, reason = answer.answer, "stop"
+    cut = min((at for s in order.sampling.stop if (at := text.find(s)) >= 0), default=-1)
+    if cut >= 0:
+        text = text[:cut]
+    used = sum(_tokens(order, m.content) for m in messages)
+    parts = re.findall(r"\s*\S+\s*$|\s*\S+", text) or [text]
+    made = _tokens(order, text)
+    if made > order.sampling.max_tokens:
+        reason = "length"
+        while parts and _tokens(order, "".join(parts)) > order.sampling.max_tokens:
+            parts.pop()
+        made = _tokens(order, "".join(parts))
+    for part in parts:
+        yield Piece(part)
+    row = answer.to_json()
+    extra = {k: row[k] for k in ("citations", "confidence", "abstained", "policy")}
+    extra |= {"removed": row.get("removed", []), "model": row["model"]}
+    yield Piece(reason=reason, prompt_tokens=used, completion_tokens=made, extra=extra)
+
+
+def _tokens(order: Order, text: str) -> int:
+    engine = order.served.engine
+    if not text:
+        return 0
+    return engine.count(text) if engine is not None else len(text.split())

@@ -1,0 +1,242 @@
+"""Who is computed when: a bounded queue in front of each engine, fair between keys, work in threads.
+
+An engine has `slots` places. A request waits in its key's line; a place that falls free goes to the key with the
+fewest running, then to the one served longest ago, so that one busy key cannot hold up the others. A full queue
+refuses at once (429 with Retry-After) rather than letting everybody wait for an answer that comes too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mirim.server.wire import ApiError
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A place in a lane. `waited` is in seconds."""
+
+    owner: str
+    since: float
+    ready: asyncio.Future[None]
+    waited: float = 0.0
+    started: float = 0.0
+
+
+@dataclass(slots=True)
+class Lane:
+    """The queue of one engine. To be used from one event loop; the work itself runs in `slots` threads."""
+
+    slots: int
+    limit: int = 64
+    patience: float = 60.0
+    running: dict[str, int] = field(default_factory=dict)
+    lines: dict[str, deque[Ticket]] = field(default_factory=dict)
+    served: dict[str, float] = field(default_factory=dict)
+    #: Mean seconds that a place is held, remembered over about ten requests.
+    pace: float = 1.0
+    closed: bool = False
+    pool: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.slots, thread_name_prefix="mirim-lane")
+
+    @property
+    def busy(self) -> int:
+        return sum(self.running.values())
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self.lines.values()))
+
+    async def enter(self, owner: str) -> Ticket:
+        """Wait for a place; ApiError 429 when the queue is full or `patience` seconds were not enough."""
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(owner, time.monotonic(), loop.create_future())
+        if self.waiting >= self.limit:
+            raise self._refusal(f"{self.waiting} requests are waiting already")
+        self.lines.setdefault(owner, deque()).append(ticket)
+        self._admit()
+        try:
+            async with asyncio.timeout(self.patience):
+                await ticket.ready
+        except TimeoutError as error:
+            self._abandon(ticket)
+            raise self._refusal(f"no place fell free in {self.patience:g} seconds") from error
+        except BaseException:
+            self._abandon(ticket)
+            raise
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the place back."""
+        self.running[ticket.owner] -= 1
+        if not self.running[ticket.owner]:
+            del self.running[ticket.owner]
+        self.pace += 0.1 * (time.monotonic() - ticket.started - self.pace)
+        self._admit()
+
+    def close(self) -> None:
+        self.closed = True
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _abandon(self, ticket: Ticket) -> None:
+        if ticket.started:
+            self.leave(ticket)
+            return
+        line = self.lines.get(ticket.owner)
+        if line is not None and ticket in line:
+            line.remove(ticket)
+            if not line:
+                del self.lines[ticket.owner]
+
+    def _admit(self) -> None:
+        while self.busy < self.slots and self.lines:
+            owner = min(
+                self.lines, key=lambda o: (self.running.get(o, 0), self.served.get(o, 0.0), self.lines[o][0].since)
+            )
+            line = self.lines[owner]
+            ticket = line.popleft()
+            if not line:
+                del self.lines[owner]
+            if ticket.ready.done():
+                continue
+            now = time.monotonic()
+            ticket.started, ticket.waited = now, now - ticket.since
+            self.running[owner] = self.running.get(owner, 0) + 1
+            self.served[owner] = now
+            if len(self.served) > 4096:
+                self.served = {o: t for o, t in self.served.items() if o in self.running or o in self.lines}
+            ticket.ready.set_result(None)
+
+    def _refusal(self, why: str) -> ApiError:
+        seconds = math.ceil(min(120.0, max(1.0, (self.waiting + 1) * self.pace / self.slots)))
+        return ApiError(
+            429,
+            f"the server is busy: {why}; try again in {seconds} s",
+            code="server_busy",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+class Stop:
+    """Says to a thread's work that nobody wants it any more, or that its time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._flag = threading.Event()
+        self._until = time.monotonic() + seconds
+        self.seconds = seconds
+
+    def cancel(self) -> None:
+        self._flag.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._flag.is_set()
+
+    @property
+    def late(self) -> bool:
+        return time.monotonic() > self._until
+
+    def check(self) -> None:
+        """Raise ApiError 408 when the time is up."""
+        if self.late:
+            raise ApiError(
+                408, f"the answer took longer than {self.seconds:g} seconds; ask for less", code="deadline_exceeded"
+            )
+
+
+_END = object()
+
+
+async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
+    """Run an iterator in one of the lane's threads and hand out what it gives.
+
+    Leaving the loop early cancels the work at its next piece; its place is given back when the thread is
+    really done, so that an engine never has more to do than it has slots for.
+    """
+    ticket = await lane.enter(owner)
+    loop = asyncio.get_running_loop()
+    pieces: asyncio.Queue[Any] = asyncio.Queue()
+
+    def put(item: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: the server is being stopped
+            loop.call_soon_threadsafe(pieces.put_nowait, item)
+
+    def run() -> None:
+        try:
+            if stop.cancelled:
+                put(_END)
+                return
+            source = work()
+            try:
+                for item in source:
+                    if stop.cancelled:
+                        break
+                    stop.check()
+                    put(item)
+            finally:
+                if hasattr(source, "close"):
+                    source.close()
+            put(_END)
+        except BaseException as error:
+            put(error)
+
+    context = contextvars.copy_context()
+    try:
+        job = loop.run_in_executor(lane.pool, lambda: context.run(run))
+    except BaseException:
+        lane.leave(ticket)
+        raise
+    job.add_done_callback(lambda _: lane.leave(ticket))
+    try:
+        while (item := await pieces.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.cancel()
+
+
+async def call(lane: Lane, owner: str, stop: Stop, work: Callable[[], T]) -> T:
+    """One value computed in one of the lane's threads."""
+
+    def once() -> Iterator[T]:
+        yield work()
+
+    result: T
+    async with contextlib.aclosing(stream(lane, owner, stop, once)) as pieces:  # type: ignore[type-var]
+        async for result in pieces:
+            return result
+    raise RuntimeError("the work gave nothing")  # cannot happen: `once` yields or raises
+
+
+class Bucket:
+    """Requests a minute of one key: a token bucket that holds a minute's worth at most, and at least one."""
+
+    def __init__(self, a_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate, self._clock = a_minute / 60, clock
+        self.size = max(1.0, a_minute)
+        self.level, self._at = self.size, clock()
+
+    def take(self) -> float:
+        """0 when the request may go on, otherwise the seconds to wait."""
+        now = self._clock()
+        self.level = min(self.size, self.level + (now - self._at) * self.rate)
+        self._at = now
+        if self.level >= 1:
+            self.level -= 1
+            return 0.0
+        return (1 - self.level) / self.rate

@@ -1,0 +1,302 @@
+// The conversation: streaming answers, their sources, what people think of them.
+
+import { $, ask, icon, make, number, onLanguage, speak, t, tongue } from "/web/words.js";
+
+const UP = "M7 11v8H4v-8zM7 11l4-7c1.500 0 2.500 1 2.300 2.700L12.800 10H18a2 2 0 0 1 2 2.300l-1 5A2 2 0 0 1 17 19H7";
+const DOWN = "M7 13V5H4v8zM7 13l4 7c1.500 0 2.500-1 2.300-2.700L12.800 14H18a2 2 0 0 0 2-2.300l-1-5A2 2 0 0 0 17 5H7";
+const COPY = "M9 9h10v11H9zM5 15V4h10";
+
+let models = [];
+let turns = []; // {role, content, model, extra, id}
+let running = null;
+
+speak();
+onLanguage(() => { fillModels($("model").value); describe(); });
+start();
+
+async function start() {
+  try {
+    const reply = await ask("/v1/models");
+    if (!reply.ok) throw new Error((await reply.json()).error.message);
+    models = (await reply.json()).data;
+    fillModels(sessionStorage.getItem("mirim.model"));
+    describe();
+  } catch (error) {
+    $("said").textContent = t("offline");
+    $("log").append(make("li", { class: "trouble" }, `${t("offline")} ${error.message}`));
+  }
+  $("question").focus();
+}
+
+function fillModels(chosen) {
+  const groups = [["assistants", (m) => m.mirim.grounded], ["bareModels", (m) => !m.mirim.grounded]];
+  $("model").replaceChildren(
+    ...groups.flatMap(([label, belongs]) => {
+      const found = models.filter(belongs);
+      if (!found.length) return [];
+      return [make("optgroup", { label: t(label) }, ...found.map((m) => make("option", { value: m.id }, m.id)))];
+    }),
+  );
+  if (models.some((m) => m.id === chosen)) $("model").value = chosen;
+}
+
+const grounded = () => models.find((m) => m.id === $("model").value)?.mirim.grounded;
+
+function describe() {
+  const text = document.querySelector("[data-t=promise], [data-t=bare]");
+  text.dataset.t = grounded() === false ? "bare" : "promise";
+  text.textContent = t(text.dataset.t);
+}
+
+$("model").addEventListener("change", () => {
+  sessionStorage.setItem("mirim.model", $("model").value);
+  describe();
+});
+$("fresh").addEventListener("click", () => {
+  running?.abort();
+  turns = [];
+  $("log").replaceChildren();
+  $("welcome").hidden = false;
+  $("export").disabled = true;
+  $("question").focus();
+});
+
+// -- asking ----------------------------------------------------------------------------------------------
+
+const field = $("question");
+field.addEventListener("input", () => {
+  field.style.height = "auto";
+  field.style.height = `${Math.min(field.scrollHeight, 220)}px`;
+});
+field.addEventListener("keydown", (e) => {
+  if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
+    e.preventDefault();
+    $("ask").requestSubmit();
+  }
+});
+$("ask").addEventListener("submit", (e) => {
+  e.preventDefault();
+  const text = field.value.trim();
+  if (!text || running || !models.length) return;
+  field.value = "";
+  field.dispatchEvent(new Event("input"));
+  send(text);
+});
+$("stop").addEventListener("click", () => running?.abort());
+document.addEventListener("keydown", (e) => {
+  if (e.key === "Escape" && running && !document.querySelector("dialog[open]")) running.abort();
+});
+
+async function send(text) {
+  const model = $("model").value;
+  $("welcome").hidden = true;
+  turns.push({ role: "user", content: text });
+  $("log").append(make("li", { class: "turn user" }, make("p", { class: "who hidden" }, t("you")), make("p", { class: "text" }, text)));
+  const body = make("p", { class: "text", "aria-busy": "true" }, make("span", { class: "dots" }, t(grounded() ? "thinking" : "writing")));
+  const item = make("li", { class: "turn answer" }, make("p", { class: "who hidden" }, model), body);
+  $("log").append(item);
+  $("said").textContent = t(grounded() ? "thinking" : "writing");
+  item.scrollIntoView({ block: "end", behavior: "smooth" });
+  running = new AbortController();
+  busy(true);
+  const turn = { role: "assistant", content: "", model, extra: null, id: "", reason: "", question: text };
+  try {
+    await stream(turn, running.signal, () => { body.textContent = turn.content; follow(); });
+    if (!turn.content) body.textContent = "—";
+  } catch (error) {
+    if (error.name === "AbortError") turn.reason = "stopped";
+    else {
+      item.classList.add("trouble");
+      body.textContent = error.message;
+      $("said").textContent = error.message;
+      turns.pop(); // the question was not answered: it can be asked again
+      field.value ||= text;
+    }
+  }
+  running = null;
+  busy(false);
+  body.removeAttribute("aria-busy");
+  if (!item.classList.contains("trouble")) {
+    if (turn.reason === "stopped" && !turn.content) body.textContent = t("stopped");
+    turns.push(turn);
+    $("export").disabled = false;
+    dress(item, turn);
+    $("said").textContent = `${turn.extra?.abstained ? `${t("unknown")}. ` : ""}${turn.content}`;
+  }
+  follow();
+  field.focus({ preventScroll: true });
+}
+
+function busy(yes) {
+  $("send").hidden = yes;
+  $("stop").hidden = !yes;
+}
+
+/** Keep the end in view while it grows, unless the reader scrolled up. */
+function follow() {
+  const page = document.scrollingElement;
+  if (page.scrollHeight - page.scrollTop - page.clientHeight < 240) page.scrollTop = page.scrollHeight;
+}
+
+async function stream(turn, signal, show) {
+  const messages = turns.filter((m) => m.content).map(({ role, content }) => ({ role, content }));
+  const request = { model: turn.model, messages, stream: true };
+  if (!grounded()) request.temperature = 0.3;
+  const reply = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(request), signal })
+    .catch((error) => { throw error.name === "AbortError" ? error : new Error(t("offline")); });
+  if (!reply.ok) {
+    const wait = reply.headers.get("retry-after");
+    if (reply.status === 429) throw new Error(t("busy", wait ?? "5"));
+    const message = await reply.json().then((row) => row.error.message).catch(() => reply.status);
+    throw new Error(t("broken", message));
+  }
+  let held = "";
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    held += value;
+    const events = held.split("\n\n");
+    held = events.pop();
+    for (const line of events) {
+      const data = line.split("\n").filter((l) => l.startsWith("data: ")).map((l) => l.slice(6)).join("\n");
+      if (!data || data === "[DONE]") continue;
+      const row = JSON.parse(data);
+      if (row.error) throw new Error(t("broken", row.error.message));
+      turn.id = row.id;
+      const choice = row.choices[0];
+      if (!choice) continue;
+      turn.content += choice.delta.content ?? "";
+      turn.extra = choice.delta.mirim ?? turn.extra;
+      turn.reason = choice.finish_reason ?? turn.reason;
+      if (choice.delta.content) show();
+    }
+  }
+}
+
+// -- what stands below an answer -----------------------------------------------------------------------------
+
+function dress(item, turn) {
+  const extra = turn.extra;
+  if (extra?.abstained) {
+    item.classList.add("unknown");
+    item.prepend(make("p", { class: "badge" }, t("unknown")));
+    item.append(make("p", { class: "dim" }, t("unknownWhy")));
+  }
+  if (extra?.removed?.length) item.append(make("p", { class: "dim" }, t("removed", extra.removed.join(" "))));
+  if (turn.reason === "length") item.append(make("p", { class: "dim" }, t("cut")));
+  if (turn.reason === "stopped" && turn.content) item.append(make("p", { class: "dim" }, t("stopped")));
+  if (extra?.citations?.length) item.append(citations(turn));
+  if (!turn.content) return;
+  const foot = make("div", { class: "foot" });
+  if (extra && !extra.abstained) {
+    const share = new Intl.NumberFormat(tongue, { style: "percent" }).format(extra.confidence);
+    const level = extra.confidence >= 0.8 ? "high" : extra.confidence >= 0.6 ? "middle" : "low";
+    foot.append(make("span", { class: `sure ${level}` }, make("span", { class: "dot", "aria-hidden": "true" }), t("sure", share)));
+  }
+  foot.append(opinions(item, turn));
+  item.append(foot);
+}
+
+function citations(turn) {
+  const list = make("ol", { class: "sources", "aria-label": t("sources") });
+  turn.extra.citations.forEach((c, n) => {
+    const where = [c.source, c.page && t("page", c.page)].filter(Boolean).join(", ");
+    const button = make("button", { type: "button", class: "cite" },
+      make("span", { class: "mark" }, String(n + 1)),
+      make("span", { class: "from" }, make("b", {}, where), make("span", { class: "quote" }, c.text)));
+    button.addEventListener("click", () => open(turn.model, c, where));
+    list.append(make("li", {}, button));
+  });
+  return list;
+}
+
+async function open(model, c, where) {
+  const url = `/mirim/sources/${encodeURIComponent(model)}/${encodeURIComponent(c.document)}?start=${c.start}&end=${c.end}`;
+  $("source-title").textContent = c.source;
+  $("source-where").textContent = [c.page && t("page", c.page), t("characters", number(c.start), number(c.end))].filter(Boolean).join(" · ");
+  const text = $("source-text");
+  text.textContent = "…";
+  $("source").showModal();
+  try {
+    const reply = await ask(url);
+    const row = await reply.json();
+    if (!reply.ok) throw new Error(row.error.message);
+    // Offsets count Unicode characters, JavaScript counts halves of them.
+    const all = Array.from(row.text);
+    const part = (a, b) => all.slice(a, b).join("");
+    const mark = make("mark", {}, part(row.mark_start, row.mark_end));
+    text.replaceChildren((row.before ? "… " : "") + part(0, row.mark_start), mark, part(row.mark_end, all.length) + (row.after ? " …" : ""));
+    if (row.title) $("source-title").textContent = row.title;
+    if (row.title && row.title !== c.source) $("source-where").textContent = `${where} · ${t("characters", number(c.start), number(c.end))}`;
+    mark.scrollIntoView({ block: "center" });
+    text.focus({ preventScroll: true });
+  } catch (error) {
+    text.textContent = t("broken", error.message);
+  }
+}
+for (const button of document.querySelectorAll("dialog .close")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
+$("source").addEventListener("click", (e) => { if (e.target === $("source")) $("source").close(); });
+
+function opinions(item, turn) {
+  const box = make("span", { class: "opinions" });
+  const copy = make("button", { type: "button", class: "quiet", "aria-label": t("copy"), title: t("copy") }, icon(COPY));
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(turn.content);
+      $("said").textContent = t("copied");
+      copy.classList.add("chosen");
+    } catch { /* the browser does not allow it */ }
+  });
+  box.append(copy);
+  for (const [rating, key, path] of [["up", "good", UP], ["down", "bad", DOWN]]) {
+    const button = make("button", { type: "button", class: "quiet", "aria-label": t(key), title: t(key), "aria-pressed": "false" }, icon(path));
+    button.addEventListener("click", () => {
+      for (const b of box.querySelectorAll("[aria-pressed]")) b.setAttribute("aria-pressed", String(b === button));
+      comment(item, turn, rating);
+    });
+    box.append(button);
+  }
+  return box;
+}
+
+function comment(item, turn, rating) {
+  item.querySelector(".comment")?.remove();
+  const input = make("input", { type: "text", maxLength: 5000, placeholder: t("comment"), "aria-label": t("comment") });
+  const form = make("form", { class: "comment" }, input, make("button", { type: "submit", class: "main" }, t("store")));
+  form.addEventListener("submit", async (e) => {
+    e.preventDefault();
+    const row = { model: turn.model, rating, question: turn.question, answer: turn.content, response_id: turn.id };
+    if (input.value.trim()) row.comment = input.value.trim();
+    if (turn.extra?.citations?.length) row.citations = turn.extra.citations;
+    const reply = await ask("/mirim/feedback", { method: "POST", body: JSON.stringify(row) }).catch(() => null);
+    const said = reply?.ok ? t("thanks") : t("broken", reply ? (await reply.json()).error.message : t("offline"));
+    form.replaceWith(make("p", { class: "dim comment", role: "status" }, said));
+  });
+  item.append(form);
+  input.focus();
+}
+
+// -- taking it along -------------------------------------------------------------------------------------------
+
+$("export").addEventListener("click", () => {
+  const model = turns.findLast((m) => m.model)?.model ?? "mirim";
+  const lines = [`# ${t("exported", model)}`, ""];
+  for (const turn of turns) {
+    lines.push(`## ${turn.role === "user" ? t("you") : `${t("answer")} (${turn.model})`}`, "", turn.content, "");
+    if (turn.extra) {
+      const share = new Intl.NumberFormat(tongue, { style: "percent" }).format(turn.extra.confidence);
+      lines.push(turn.extra.abstained ? `*${t("unknown")}*` : `*${t("sure", share)}*`, "");
+      turn.extra.citations.forEach((c, n) => {
+        const page = c.page ? `, ${t("page", c.page)}` : "";
+        lines.push(`${n + 1}. ${c.source}${page}, ${t("characters", c.start, c.end)}:`, `   > ${c.text.replaceAll("\n", "\n   > ")}`);
+      });
+      lines.push("");
+    }
+  }
+  const url = URL.createObjectURL(new Blob([lines.join("\n")], { type: "text/markdown" }));
+  make("a", { href: url, download: `mirim-${new Date().toISOString().slice(0, 16).replace(":", "")}.md` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+});

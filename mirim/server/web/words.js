@@ -1,0 +1,146 @@
+// What the page says, in English and Portuguese; and the few helpers that both pages share.
+
+const WORDS = {
+  en: {
+    skip: "Skip to the question", model: "Model", tools: "Tools", fresh: "New conversation",
+    export: "Export the conversation", language: "Idioma: português", admin: "Live load", log: "Conversation",
+    welcome: "What would you like to know?",
+    promise: "Answers come from your own documents, with the passage they rest on. What is not there is not made up.",
+    bare: "This model answers freely, without your documents. Do not take its word for facts.",
+    question: "Your question", place: "Ask a question", send: "Send", stop: "Stop",
+    hint: "Check important answers against their source. Nothing leaves this server.",
+    close: "Close", keyTitle: "This server asks for a key",
+    keyText: "Whoever runs it makes one with: mirim keys new. It is kept in this tab only.",
+    adminKey: "This view needs one made with: mirim keys new --admin. It is kept in this tab only.",
+    key: "Key", keyWrong: "This key is unknown or revoked.", use: "Use it",
+    you: "You", thinking: "Looking it up…", writing: "Writing…", sources: "Sources", page: "page {0}",
+    sure: "Confidence {0}", unknown: "I do not know", unknownWhy: "The documents do not settle this, so no answer was made up.",
+    removed: "Left out, because no source supports it: {0}", cut: "The answer was cut off at its longest length.",
+    stopped: "Stopped.", good: "Good answer", bad: "Bad answer", comment: "What was good or bad about it? (optional)",
+    store: "Send", thanks: "Thank you. Your opinion is stored on this server.", copy: "Copy", copied: "Copied.",
+    broken: "That did not work: {0}", busy: "The server is busy. Try again in {0} s.", offline: "The server cannot be reached.",
+    characters: "characters {0} to {1}", assistants: "From your documents", bareModels: "Bare models",
+    back: "Back to the conversation", now: "Now", speed: "Tokens per second", running: "Being answered",
+    first: "First token, median", memory: "Memory", latency: "Latency, last five minutes", what: "Seconds",
+    queues: "Engines", places: "Running", queue: "Waiting", models: "Models", kind: "Kind", context: "Context",
+    replies: "Replies by status", none: "No requests yet.", wait: "{0} waiting", p95: "95 % within {0}", up: "up for {0}",
+    total: "Whole answer", firstRow: "First token", of: "{0} of {1}", assistant: "assistant", adapter: "adapter", bareKind: "model",
+    exported: "Conversation with {0}", answer: "Answer",
+  },
+  pt: {
+    skip: "Ir para a pergunta", model: "Modelo", tools: "Ferramentas", fresh: "Nova conversa",
+    export: "Exportar a conversa", language: "Language: English", admin: "Carga ao vivo", log: "Conversa",
+    welcome: "O que você gostaria de saber?",
+    promise: "As respostas vêm dos seus próprios documentos, com o trecho em que se apoiam. O que não está lá não é inventado.",
+    bare: "Este modelo responde livremente, sem os seus documentos. Não confie nele para fatos.",
+    question: "Sua pergunta", place: "Faça uma pergunta", send: "Enviar", stop: "Parar",
+    hint: "Confira na fonte as respostas importantes. Nada sai deste servidor.",
+    close: "Fechar", keyTitle: "Este servidor pede uma chave",
+    keyText: "Quem o mantém cria uma com: mirim keys new. Ela fica guardada só nesta aba.",
+    adminKey: "Esta tela precisa de uma criada com: mirim keys new --admin. Ela fica guardada só nesta aba.",
+    key: "Chave", keyWrong: "Esta chave é desconhecida ou foi revogada.", use: "Usar",
+    you: "Você", thinking: "Procurando…", writing: "Escrevendo…", sources: "Fontes", page: "página {0}",
+    sure: "Confiança {0}", unknown: "Não sei", unknownWhy: "Os documentos não esclarecem isso, então nenhuma resposta foi inventada.",
+    removed: "Retirado, porque nenhuma fonte confirma: {0}", cut: "A resposta foi cortada no tamanho máximo.",
+    stopped: "Interrompida.", good: "Boa resposta", bad: "Resposta ruim", comment: "O que foi bom ou ruim? (opcional)",
+    store: "Enviar", thanks: "Obrigado. Sua opinião ficou guardada neste servidor.", copy: "Copiar", copied: "Copiado.",
+    broken: "Não deu certo: {0}", busy: "O servidor está ocupado. Tente de novo em {0} s.", offline: "O servidor não responde.",
+    characters: "caracteres {0} a {1}", assistants: "Dos seus documentos", bareModels: "Modelos puros",
+    back: "Voltar à conversa", now: "Agora", speed: "Tokens por segundo", running: "Em resposta",
+    first: "Primeiro token, mediana", memory: "Memória", latency: "Latência, últimos cinco minutos", what: "Segundos",
+    queues: "Motores", places: "Em curso", queue: "Na fila", models: "Modelos", kind: "Tipo", context: "Contexto",
+    replies: "Respostas por código", none: "Nenhum pedido ainda.", wait: "{0} na fila", p95: "95 % em até {0}", up: "no ar há {0}",
+    total: "Resposta inteira", firstRow: "Primeiro token", of: "{0} de {1}", assistant: "assistente", adapter: "adaptador", bareKind: "modelo",
+    exported: "Conversa com {0}", answer: "Resposta",
+  },
+};
+
+export const $ = (id) => document.getElementById(id);
+export let tongue = stored("mirim.language") || (navigator.language || "en").slice(0, 2);
+if (!WORDS[tongue]) tongue = "en";
+
+export function t(key, ...values) {
+  return values.reduce((text, value, n) => text.replace(`{${n}}`, value), WORDS[tongue][key] ?? key);
+}
+
+export function number(value, digits = 2) {
+  return value == null ? "–" : new Intl.NumberFormat(tongue, { maximumFractionDigits: digits }).format(value);
+}
+
+function stored(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+
+/** Write every fixed text of the page in the chosen language. */
+export function speak() {
+  document.documentElement.lang = tongue;
+  for (const e of document.querySelectorAll("[data-t]")) e.textContent = t(e.dataset.t);
+  for (const e of document.querySelectorAll("[data-place]")) e.placeholder = t(e.dataset.place);
+  for (const e of document.querySelectorAll("[data-label]")) {
+    e.setAttribute("aria-label", t(e.dataset.label));
+    if (e.matches("button, a")) e.title = t(e.dataset.label);
+  }
+  const button = $("language");
+  button.textContent = tongue === "en" ? "PT" : "EN";
+  button.lang = tongue === "en" ? "pt" : "en";
+}
+
+export function onLanguage(then) {
+  $("language").addEventListener("click", () => {
+    tongue = tongue === "en" ? "pt" : "en";
+    try { localStorage.setItem("mirim.language", tongue); } catch { /* private window */ }
+    speak();
+    then();
+  });
+}
+
+/** An element with properties and children; text is always text, never markup. */
+export function make(tag, properties = {}, ...children) {
+  const e = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key === "class") e.className = value;
+    else if (key.includes("-")) e.setAttribute(key, value);
+    else e[key] = value;
+  }
+  e.append(...children.filter((c) => c != null));
+  return e;
+}
+
+export function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
+
+/** fetch with the key of this tab; asks for one, once for each try, when the server wants it. */
+export async function ask(url, options = {}) {
+  for (;;) {
+    const key = sessionStorage.getItem("mirim.key");
+    const headers = { ...(options.body ? { "content-type": "application/json" } : {}) };
+    if (key) headers.authorization = `Bearer ${key}`;
+    const reply = await fetch(url, { ...options, headers });
+    const code = reply.ok ? "" : (await reply.clone().json().catch(() => ({}))).error?.code;
+    if (reply.status !== 401 && code !== "admin_key_needed") return reply;
+    await askKey(Boolean(key));
+  }
+}
+
+let asking = null;
+function askKey(wrong) {
+  asking ??= new Promise((done) => {
+    $("key-wrong").hidden = !wrong;
+    $("key").value = "";
+    $("keys").addEventListener("cancel", (e) => e.preventDefault());
+    $("key-form").addEventListener("submit", () => {
+      sessionStorage.setItem("mirim.key", $("key").value.trim());
+      asking = null;
+      done();
+    }, { once: true });
+    $("keys").showModal();
+  });
+  return asking;
+}
