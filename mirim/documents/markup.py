@@ -15,7 +15,7 @@ from mirim.documents.markdown import cell
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _DROPPED = frozenset(
     "script style noscript template svg canvas iframe object embed applet audio video map head title meta link base "
-    "button select option datalist textarea input dialog nav math-error".split()
+    "button select option datalist textarea input".split()
 )
 _BLOCKS = frozenset(
     "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer form frameset "
@@ -29,8 +29,8 @@ _ROLES = frozenset("navigation search dialog alertdialog".split())
 _NAMES = frozenset(
     "cookie cookies consent cookie-banner cookie-notice cookie-consent cookiebar cookie-bar gdpr lgpd breadcrumb "
     "breadcrumbs navbar nav-bar navigation site-nav main-nav main-menu site-menu skip-link skiplink share "
-    "share-buttons sharing social social-links social-media newsletter popup modal advert advertisement ads mw-jump-link "
-    "site-header-nav noprint-nav".split()
+    "share-buttons sharing social social-links social-media newsletter popup modal advert advertisement ads "
+    "mw-jump-link".split()
 )
 
 

@@ -88,13 +88,20 @@ def _refuse_binary(data: bytes) -> None:
         raise Refused(f"holds binary data, not text ({strange} control bytes in the first {len(head)})")
 
 
+#: Encodings that texts are found in; look-alikes that nobody writes any more are not tried.
+_PAGES = [
+    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "gb18030", "big5"),
+    *("shift_jis", "euc_jp", "euc_kr", "iso8859_2", "iso8859_5", "iso8859_7", "iso8859_9", "tis_620"),
+]
+
+
 def _guess(data: bytes) -> str:
     """Windows-1252 unless a statistical guess is sure of something else."""
     sample = data[:20000]
     if len(sample) > 400:
         from charset_normalizer import from_bytes
 
-        best = from_bytes(sample, steps=3, chunk_size=512).best()
+        best = from_bytes(sample, steps=3, chunk_size=512, cp_isolation=_PAGES).best()
         # It takes Western text for one of many look-alikes; another script is what it tells apart.
         if best is not None and best.encoding and not _western(best.encoding):
             letters = [c for c in str(best) if c.isalpha()]

@@ -251,7 +251,12 @@ def test_processes_give_what_this_process_gives(project: Project, tmp_path: Path
     assert state(project) == here
 
 
-_RUN = "import sys; from mirim.core.project import Project; from mirim.documents.ingest import ingest; ingest(Project.open(sys.argv[1]), *sys.argv[2:], workers=1)"
+_RUN = """
+import sys
+from mirim.core.project import Project
+from mirim.documents.ingest import ingest
+ingest(Project.open(sys.argv[1]), *sys.argv[2:], workers=1)
+"""
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,14 @@ def page(text: str) -> tuple[str, str, dict[str, str]]:
     html = need("lxml.html", "documents")
     etree = need("lxml.etree", "documents")
     text = _DECLARATION.sub("", text).replace("\x00", "")
-    parser = html.HTMLParser(recover=True, remove_comments=True, remove_pis=True, huge_tree=False)
+    parser = html.HTMLParser(recover=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(text, parser=parser)
     except etree.ParserError as error:
         raise Refused("holds no text") from error
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        # The parser stops there and would lose the rest without a word.
+        raise Refused("is nested too deeply to be read: elements within elements, more than 2048 levels")
     title = " ".join((root.findtext(".//title") or "").split())
     metadata = {"language": root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or ""}
     for meta in root.iter("meta"):
@@ -57,7 +61,12 @@ def page(text: str) -> tuple[str, str, dict[str, str]]:
     if body is None:
         body = root
     markup.furniture(body)
-    content = markup.convert(body)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20_000))
+    try:
+        content = markup.convert(body)
+    finally:
+        sys.setrecursionlimit(limit)
     return content, _site(title, content), metadata
 
 

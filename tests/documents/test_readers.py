@@ -1,0 +1,196 @@
+"""Every reader on its own sample, and the fine points of each format."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirim.core import plugins
+from mirim.documents import kinds
+from mirim.documents.extract import extract
+from mirim.documents.readers.eml import separate
+from mirim.documents.readers.html import page
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def read(path: Path) -> Any:
+    return extract(path, path.name, kinds.choose(path)[0])[0]
+
+
+@pytest.mark.parametrize("name", plugins.names(kinds.ROOM))
+def test_sample(name: str) -> None:
+    """A reader is complete once samples/<name>.<ending> and samples/<name>.expected lie beside the others."""
+    module = kinds.readers()[name]
+    [sample] = [p for p in SAMPLES.glob(f"{name}.*") if p.suffix != ".expected"]
+    assert sample.suffix in module.SUFFIXES
+    assert kinds.choose(sample) == (name, [])
+    document = read(sample)
+    assert document.media_type == module.MEDIA
+    lines = document.text.split("\n")
+    for line in (SAMPLES / f"{name}.expected").read_text("utf-8").splitlines():
+        assert line in lines
+    assert "\r" not in document.text
+    assert document.text.endswith("\n")
+
+
+def test_furniture_is_left_out() -> None:
+    text = read(SAMPLES / "html.html").text
+    for word in ("Início", "cookies", "alert", "Direitos"):
+        assert word not in text
+
+
+def test_metadata() -> None:
+    assert read(SAMPLES / "markdown.md").title == "Visiting hours"
+    assert read(SAMPLES / "markdown.md").licence == "CC0"
+    assert read(SAMPLES / "html.html").title == "Convênios"
+    assert read(SAMPLES / "eml.eml").metadata["created"] == "2025-12-01T09:00:00-03:00"
+    assert read(SAMPLES / "csv.csv").language == "pt"
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<p>a</p>b<p>c", "a\n\nb\n\nc"),
+        ("<ul><li>a<ul><li>b</ul><li>c</ul>", "- a\n    - b\n- c"),
+        ("<ol start=3><li>a<li>b</ol>", "3. a\n4. b"),
+        ("<p>H<sub>2</sub>O <em> x </em>y", "H2O *x* y"),
+        ("<pre>a\n  b</pre>", "```\na\n  b\n```"),
+        ("<blockquote><p>a</p><p>b</p></blockquote>", "> a\n>\n> b"),
+        ("<p>a<br>b", "a\nb"),
+        ("<h2>A <b>b</b></h2>c", "## A **b**\n\nc"),
+        ("<p><a href='#x'>in</a> <a href='http://a/(b)'>out</a>", "in [out](http://a/(b))"),
+        ("<details><summary>Q?</summary><p>A.</p></details>", "**Q?**\n\nA."),
+        ("<table><tr><td>a|b<td>c<tr><td>d</table>", "| a\\|b | c |\n| --- | --- |\n| d |  |"),
+        ("<table><tr><td rowspan=2>a<td>b<tr><td>c</table>", "| a | b |\n| --- | --- |\n| a | c |"),
+        ("<table><tr><td>a<td><ul><li>x<li>y</ul></table>", "| a | - x - y |\n| --- | --- |"),
+        ("<nav>menu</nav><p>The content of this page, long enough.", "The content of this page, long enough."),
+        ("<nav>menu only</nav>", "menu only"),
+        ("<p hidden>no</p><p style='display: none'>no</p><p>Yes, this is to be seen.", "Yes, this is to be seen."),
+        ("<article><p>text of it</p><footer>By Ana</footer></article>", "text of it\n\nBy Ana"),
+        ("<p>text of it<footer>rights<address>Rua 1, tel. 2</address></footer>", "text of it\n\nRua 1, tel. 2"),
+        ("&lt;b&gt; &amp; &nbsp;x", "<b> & \u00a0x"),
+    ],
+)  # fmt: skip
+def test_html(markup: str, expected: str) -> None:
+    assert page(markup)[0] == expected
+
+
+def test_spanning_bombs_are_bounded() -> None:
+    text = page("<table><tr><td colspan=100000000 rowspan=100000000>a<td>b<tr><td>c</table>")[0]
+    assert len(text) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "fresh", "quoted"),
+    [
+        ("Hi\n\n> old", "Hi", "old"),
+        ("Hi\n\nOn Mon, Ana <a@b.c> wrote:\nold\n", "Hi", "On Mon, Ana <a@b.c> wrote:\nold"),
+        ("Oi\n\nEm seg., 1 de dez., Ana escreveu:\n> velho", "Oi", "Em seg., 1 de dez., Ana escreveu:\nvelho"),
+        ("Oi\n\n-----Mensagem original-----\nvelho", "Oi", "-----Mensagem original-----\nvelho"),
+        ("no quotes\nat all", "no quotes\nat all", ""),
+    ],
+)  # fmt: skip
+def test_quoted_replies(body: str, fresh: str, quoted: str) -> None:
+    assert separate(body) == (fresh, quoted)
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("a;b\n1,5;2,5\n3,5;4,5\n", "| 1,5 | 2,5 |"),
+        ("a\tb\n1\t2\n", "| 1 | 2 |"),
+        ("a|b\n1|2\n", "| 1 | 2 |"),
+        ('a,b\n"x, y",2\n', "| x, y | 2 |"),
+        ("sep=;\na;b\n1;2\n", "| 1 | 2 |"),
+        ("a,b\n1,2,3\n", "| 1 | 2 | 3 |"),
+        ('a,b\n"line\nbreak",2\n', "| line break | 2 |"),
+        ("Industry\nHealth/Care\nSales\n", "| Health/Care |"),
+    ],
+)
+def test_csv(tmp_path: Path, text: str, row: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert row in read(tmp_path / "t.csv").text.split("\n")
+
+
+def test_pdf_pages_headers_hyphens(make_pdf: Callable[..., bytes]) -> None:
+    document = read(SAMPLES / "pdf.pdf")
+    assert "Clinic handbook" not in document.text
+    assert "\n1\n" not in document.text
+    assert "examination" in document.text
+    assert [document.page_at(document.text.index(w)) for w in ("Drink", "typical", "five days")] == [1, 2, 3]
+    assert document.title == "Preparing for a scan"
+    assert [s.heading for s in document.sections] == ["Preparing for a scan", "How long it takes"]
+
+
+def test_pdf_sentence_over_two_pages(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
+    first = [(60, 700 - 14 * i, 11, f"Line {i} of the first page goes on and on") for i in range(3)]
+    second = [(60, 700, 11, "and ends on the second page. Then more.")]
+    (tmp_path / "a.pdf").write_bytes(make_pdf([first, second]))
+    document = read(tmp_path / "a.pdf")
+    assert "on and on\nand ends" in document.text
+    assert document.page_at(document.text.index("and ends")) == 2
+
+
+def test_word_details(tmp_path: Path, make_docx: Callable[..., Path]) -> None:
+    def p(text: str, properties: str = "") -> str:
+        return f"<w:p><w:pPr>{properties}</w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"
+
+    def c(content: str, properties: str = "") -> str:
+        return f"<w:tc><w:tcPr>{properties}</w:tcPr>{content}</w:tc>"
+
+    rows = (
+        c(p("wide"), '<w:gridSpan w:val="2"/>'),
+        c(p("tall"), '<w:vMerge w:val="restart"/>') + c(p("x")),
+        c("<w:p/>", "<w:vMerge/>") + c(p("y")),
+    )
+    merged = "<w:tbl>" + "".join(f"<w:tr>{row}</w:tr>" for row in rows) + "</w:tbl>"
+    box = "<w:p><w:r><w:pict><w:txbxContent>" + p("in a box") + "</w:txbxContent></w:pict></w:r></w:p>"
+    note = '<w:p><w:r><w:t>Claim</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
+    outline = '<w:outlineLvl w:val="1"/>'
+    file = make_docx(
+        tmp_path / "a.docx",
+        p("Section", outline) + merged + box + note,
+        footnotes='<w:footnote w:id="2">' + p("Source") + "</w:footnote>",
+    )
+    text = read(file).text
+    table = "| wide | wide |\n| --- | --- |\n| tall | x |\n| tall | y |"
+    assert text == f"## Section\n\n{table}\n\nin a box\n\nClaim[^1]\n\n[^1]: Source\n"
+
+
+def test_strict_word(tmp_path: Path) -> None:
+    space = "http://purl.oclc.org/ooxml/wordprocessingml/main"
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
+        archive.writestr(
+            "word/document.xml",
+            f'<w:document xmlns:w="{space}"><w:body><w:p><w:r><w:t>Strict</w:t></w:r></w:p></w:body></w:document>',
+        )
+    assert read(tmp_path / "a.docx").text == "Strict\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "least"), [("html", 0.97), ("docx", 0.96), ("csv", 0.99), ("md", 0.95), ("pdf", 0.85)]
+)
+def test_fidelity(shared: Path, name: str, least: float) -> None:
+    """Mean token F1 against reference Markdown that another converter wrote; see bench/ingest_fidelity.py."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("fidelity", Path(__file__).parents[2] / "bench/ingest_fidelity.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    scores = []
+    folder = shared / "data/documents/docling" / name
+    for source in sorted((folder / "sources").iterdir()):
+        for reference in (folder / "groundtruth" / f"{source.name}.md", folder / "groundtruth" / f"{source.stem}.md"):
+            if reference.is_file():
+                scores.append(bench.f1(bench.words(read(source).text), bench.words(reference.read_text("utf-8"))))
+                break
+    assert len(scores) > 5
+    assert sum(scores) / len(scores) >= least
