@@ -1,0 +1,74 @@
+"""`mirim evaluate`: held-out questions of a project, or a model on pairs, reading or plain text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.core.report import Report
+from mirim.core.verbs import verb
+
+
+@verb
+def evaluate(
+    project: Project | None = None,
+    *,
+    model: str = "",
+    base: str = "",
+    questions: Path | None = None,
+    policy: Literal["", "quote", "grounded", "free"] = "",
+    limit: int = 0,
+    pairs: Path | None = None,
+    reading: Path | None = None,
+    perplexity: Path | None = None,
+    engine: str = "",
+    seed: int = 0,
+) -> Report:
+    """Measure with confidence intervals, through the functions that people use.
+
+    Without a FILE option: the project's evals/*.jsonl, the tuned model beside its base.
+
+    Args:
+        model: Model to measure instead of the project's own.
+        base: What to compare with; default is the model's base, or search alone for a model from scratch.
+        questions: Questions to ask instead of evals/*.jsonl.
+        policy: Answer policy; the project's own when empty.
+        limit: Ask at most so many questions, spread evenly.
+        pairs: JSON lines with sentence_good and sentence_bad: which does the model find likelier?
+        reading: Reading comprehension in SQuAD's JSON format; answers are generated.
+        perplexity: JSON lines (.zst too) with text: bits per byte.
+        engine: Engine to run the model with; chosen by the model's format when empty.
+        seed: Seed of the resampling.
+    """
+    chosen = [f for f in (pairs, reading, perplexity) if f is not None]
+    if len(chosen) > 1:
+        raise UsageError("one of --pairs, --reading, --perplexity at a time")
+    if project is None and (not chosen or not model):
+        project = Project.find()
+    if chosen:
+        if not chosen[0].is_file():
+            raise UsageError(f"{chosen[0]} does not exist")
+        from mirim.models.engine import open_engine
+
+        ref = model or str(project.model if project else "")
+        running = open_engine(ref, engine=engine, project=project)
+        try:
+            if pairs:
+                from mirim.evals.pairs import measure as measure_pairs
+
+                return measure_pairs(running, pairs, ref)
+            if reading:
+                from mirim.evals.reading import measure as measure_reading
+
+                return measure_reading(running, reading, ref, limit)
+            from mirim.evals.perplexity import measure as measure_perplexity
+
+            return measure_perplexity(running, chosen[0], ref)
+        finally:
+            running.close()
+    assert project is not None
+    from mirim.evals.compare import compare
+
+    return compare(project, model, base, questions, policy, limit, engine, seed)
