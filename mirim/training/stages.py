@@ -51,6 +51,7 @@ class Plan:
     context: int
     steps: int
     epochs: float
+    tasks: tuple[str, ...]
     batch_tokens: int
     learning_rate: float
     schedule: Literal["cosine", "wsd", "constant"]
@@ -72,7 +73,7 @@ def run(plan: Plan) -> Report:
     device = detect(plan.threads)
     work = plan.out.parent / f".train-{plan.out.name}"
     torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
-    examples = list(_examples(plan.project)) if plan.project else []
+    examples = [e for e in _examples(plan.project) if not plan.tasks or e.task in plan.tasks] if plan.project else []
     if plan.project and plan.method != "pretrain" and not examples:
         raise UsageError(
             f"{plan.project.examples} holds no training examples; type: mirim synth --project {plan.project.root}"

@@ -28,6 +28,7 @@ def train(
     context: int = 1024,
     steps: int = 0,
     epochs: float = 3.0,
+    tasks: tuple[str, ...] = (),
     batch_tokens: int = 0,
     learning_rate: float = 0.0,
     schedule: Literal["cosine", "wsd", "constant"] = "cosine",
@@ -51,6 +52,7 @@ def train(
         context: Longest sequence in tokens.
         steps: Steps of fine-tuning; 0 follows from epochs.
         epochs: Passes over the examples.
+        tasks: Learn the examples of these tasks only, such as judge; all when empty.
         batch_tokens: Tokens a step; 0 follows from the model's size.
         learning_rate: Peak learning rate; 0 takes the method's.
         schedule: cosine, wsd (warm-up, stable, decay) or constant.
@@ -103,6 +105,7 @@ def train(
             context=context,
             steps=steps,
             epochs=epochs,
+            tasks=tasks,
             batch_tokens=batch_tokens,
             learning_rate=learning_rate,
             schedule=schedule,
