@@ -29,10 +29,15 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
     """Wrap a verb. A `project` parameter accepts a Project, a path or None (search from here)."""
     signature = inspect.signature(function)
     name = function.__name__
+    leads = next(iter(signature.parameters), "") == "project"
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = signature.bind_partial(*args, **kwargs).arguments
+        if args and leads and "project" in kwargs:
+            # The command line passes the project by name and the rest by position.
+            given = signature.bind_partial(kwargs.pop("project"), *args, **kwargs).arguments
+        else:
+            given = signature.bind_partial(*args, **kwargs).arguments
         # A flag left out arrives as absent from Python and as its None default from nowhere else.
         project = None
         if "project" in signature.parameters:
@@ -44,10 +49,11 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             given.setdefault(key, value)
         return _call(function, signature, given)
 
-    if "project" in signature.parameters and _required(signature):
-        # Left out, the project is searched for: the signature people and the command line read says so.
-        shown = [p.replace(default=None) if p.name == "project" else p for p in signature.parameters.values()]
-        call.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    if "project" in signature.parameters:
+        # What the command line reads: the project is a flag, so words never go to it, and may be left out.
+        rest = [p for p in signature.parameters.values() if p.name != "project"]
+        flag = signature.parameters["project"].replace(default=None, kind=inspect.Parameter.KEYWORD_ONLY)
+        call.__signature__ = signature.replace(parameters=[*rest, flag])  # type: ignore[attr-defined]
     return call
 
 
@@ -76,7 +82,7 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
     """The keyword-only options of a verb and their types: the keys its table in mirim.toml may hold."""
     hints = typing.get_type_hints(inspect.unwrap(function))
     parameters = inspect.signature(function).parameters.values()
-    return {p.name: hints.get(p.name, str) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {p.name: hints.get(p.name, str) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "project"}
 
 
 def _configured(name: str, function: Callable[..., Any], project: Project | None) -> dict[str, Any]:

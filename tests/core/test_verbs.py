@@ -88,3 +88,16 @@ def test_no_project_anywhere_says_how_to_make_one(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="mirim new"):
         cook()
+
+
+def test_words_of_the_command_line_go_to_a_variadic_parameter(tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_text("")
+
+    @verb
+    def gather(project: Project, *paths: Path, deep: bool = False) -> tuple[Project, tuple[Path, ...], bool]:
+        return project, paths, deep
+
+    project = Project.open(tmp_path)
+    assert gather(project, Path("a"), Path("b")) == (project, (Path("a"), Path("b")), False)
+    # As the command line calls it: the rest by position, the project by name.
+    assert gather(Path("a"), Path("b"), project=tmp_path, deep=True) == (project, (Path("a"), Path("b")), True)
