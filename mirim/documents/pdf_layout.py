@@ -74,13 +74,14 @@ def _without_running(pages: list[Page]) -> list[Page]:
             for line in lines:
                 top = line.y > 0.88 * height
                 if top or line.y < 0.11 * height:
-                    edge.append((line, (top, re.sub(r"\d+", "#", line.text.lower()))))
+                    place = f" at {round(line.y / 3)}" if len(pages) == 2 else ""
+                    edge.append((line, (top, re.sub(r"\d+", "#", line.text.lower()) + place)))
         edges.append(edge)
         seen.update({key for _, key in edge})
     often = max(2, len(pages) * 0.3)
     kept: list[Page] = []
     for (lines, tables, height), edge in zip(pages, edges, strict=True):
-        drop = {id(line) for line, key in edge if len(pages) > 2 and seen[key] >= often}
+        drop = {id(line) for line, key in edge if seen[key] >= often}
         # A page's number is its lowest or its highest line.
         for line in (min(lines, key=lambda k: k.y), max(lines, key=lambda k: k.y)) if lines and height else ():
             if _NUMBER.match(line.text) and len(line.text) < 20 and not 0.17 * height < line.y < 0.88 * height:
@@ -218,6 +219,10 @@ def _continues(lines: list[Line], start: int, j: int, look: _Look, leading: floa
         return False
     if abs(before.size - line.size) > 0.15 * look.body:
         return line.size < 0.8 * look.body and len(line.text) < 4
+    listed = _BULLET.match(lines[start].text) or _ITEM.match(lines[start].text)
+    if listed and _ENDS.search(before.text) and line.x0 < lines[start].x0 + 1:
+        # Back at the margin of its mark: the item is over.
+        return False
     right = max(one.x1 for one in lines[start:j])
     short = right - before.x1 > 0.25 * (right - min(one.x0 for one in lines[start:j])) and j - start > 1
     indented = line.x0 > before.x0 + 0.8 * before.size and not _BULLET.match(lines[start].text) and j - start > 1

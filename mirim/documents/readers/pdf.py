@@ -115,4 +115,5 @@ def _title(information: dict[str, str], texts: list[str]) -> str:
 
 def _facts(information: dict[str, str]) -> dict[str, str]:
     names = {"Author": "author", "Subject": "subject", "CreationDate": "created"}
-    return {names[k]: v for k, v in information.items() if k in names}
+    empty = ("(unspecified)", "unspecified", "(anonymous)", "anonymous")
+    return {names[k]: v for k, v in information.items() if k in names and v.strip().lower() not in empty}
