@@ -134,17 +134,22 @@ class Lane:
 class Stop:
     """Says to a thread's work that nobody wants it any more, or that its time is up."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, parent: Stop | None = None) -> None:
         self._flag = threading.Event()
-        self._until = time.monotonic() + seconds
+        self._parent = parent
+        self._until = parent._until if parent else time.monotonic() + seconds
         self.seconds = seconds
 
     def cancel(self) -> None:
         self._flag.set()
 
+    def child(self) -> Stop:
+        """One that can be cancelled by itself and is cancelled with this one."""
+        return Stop(self.seconds, self)
+
     @property
     def cancelled(self) -> bool:
-        return self._flag.is_set()
+        return self._flag.is_set() or (self._parent is not None and self._parent.cancelled)
 
     @property
     def late(self) -> bool:
@@ -168,6 +173,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
     really done, so that an engine never has more to do than it has slots for.
     """
     ticket = await lane.enter(owner)
+    stop = stop.child()
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[Any] = asyncio.Queue()
 

@@ -181,7 +181,6 @@ function dress(item, turn) {
   if (extra?.abstained) {
     item.classList.add("unknown");
     item.prepend(make("p", { class: "badge" }, t("unknown")));
-    item.append(make("p", { class: "dim" }, t("unknownWhy")));
   }
   if (extra?.removed?.length) item.append(make("p", { class: "dim" }, t("removed", extra.removed.join(" "))));
   if (turn.reason === "length") item.append(make("p", { class: "dim" }, t("cut")));

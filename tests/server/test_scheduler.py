@@ -1,0 +1,137 @@
+"""Admission, fairness, cancellation, deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mirim.server.scheduler import Bucket, Lane, Stop, call, stream
+from mirim.server.wire import ApiError
+
+
+def test_never_more_at_work_than_slots_and_all_are_served() -> None:
+    running = most = 0
+
+    async def main() -> list[int]:
+        lane = Lane(3, limit=100)
+
+        def work(n: int) -> int:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            time.sleep(0.01)
+            running -= 1
+            return n
+
+        out = await asyncio.gather(*(call(lane, "a", Stop(9), lambda n=n: work(n)) for n in range(20)))
+        await asyncio.sleep(0.05)
+        assert lane.busy == lane.waiting == 0
+        return out
+
+    assert asyncio.run(main()) == list(range(20))
+    assert most <= 3
+
+
+def test_a_busy_key_does_not_hold_up_another() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        lane = Lane(1, limit=100)
+        jobs = [asyncio.ensure_future(call(lane, "greedy", Stop(9), lambda: order.append("greedy"))) for _ in range(10)]
+        await asyncio.sleep(0)
+        jobs.append(asyncio.ensure_future(call(lane, "modest", Stop(9), lambda: order.append("modest"))))
+        await asyncio.gather(*jobs)
+
+    asyncio.run(main())
+    assert order.index("modest") <= 2
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_return() -> None:
+    async def main() -> None:
+        lane = Lane(1, limit=2, patience=0.2)
+        jobs = [asyncio.ensure_future(call(lane, "a", Stop(9), lambda: time.sleep(0.5))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(ApiError) as refused:
+            await lane.enter("b")
+        assert refused.value.status == 429
+        assert int(refused.value.headers["Retry-After"]) >= 1
+        done = await asyncio.gather(*jobs, return_exceptions=True)
+        # Those that waited longer than the server's patience are told so, and leave no trace.
+        assert [getattr(d, "status", 200) for d in done] == [200, 429, 429]
+        assert lane.waiting == 0
+
+    asyncio.run(main())
+
+
+def test_leaving_cancels_the_work_and_frees_its_place() -> None:
+    made: list[int] = []
+    ended: list[bool] = []
+
+    def work() -> Iterator[int]:
+        try:
+            for n in range(1000):
+                time.sleep(0.002)
+                made.append(n)
+                yield n
+        finally:
+            ended.append(True)
+
+    async def main() -> None:
+        lane = Lane(1)
+        source = stream(lane, "a", Stop(60), work)
+        assert await anext(source) == 0
+        await source.aclose()  # type: ignore[attr-defined]
+        for _ in range(100):
+            await asyncio.sleep(0.01)
+            if not lane.busy:
+                break
+        assert lane.busy == 0
+
+    asyncio.run(main())
+    assert ended == [True]
+    assert len(made) < 50
+
+
+def test_cancelled_in_the_queue_never_runs() -> None:
+    ran: list[str] = []
+
+    async def main() -> None:
+        lane = Lane(1)
+        first = asyncio.ensure_future(call(lane, "a", Stop(9), lambda: time.sleep(0.1)))
+        second = asyncio.ensure_future(call(lane, "a", Stop(9), lambda: ran.append("second")))
+        await asyncio.sleep(0.02)
+        second.cancel()
+        await first
+        await asyncio.sleep(0.05)
+        assert lane.busy == lane.waiting == 0
+
+    asyncio.run(main())
+    assert ran == []
+
+
+def test_a_deadline_ends_work() -> None:
+    def work() -> Iterator[int]:
+        for n in range(1000):
+            time.sleep(0.01)
+            yield n
+
+    async def main() -> Any:
+        async for _ in stream(Lane(1), "a", Stop(0.05), work):
+            pass
+
+    with pytest.raises(ApiError) as late:
+        asyncio.run(main())
+    assert late.value.status == 408
+
+
+def test_a_key_s_rate() -> None:
+    now = [0.0]
+    bucket = Bucket(2, clock=lambda: now[0])
+    assert [bucket.take(), bucket.take()] == [0.0, 0.0]
+    assert bucket.take() == pytest.approx(30)
+    now[0] = 30.0
+    assert bucket.take() == 0.0
