@@ -23,7 +23,7 @@ def _part(value: Any) -> Any:
             files = sorted(p for p in value.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
             return {p.relative_to(value).as_posix(): sha256_file(p) for p in files}
         return sha256_file(value) if value.is_file() else None
-    return value
+    return [_part(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def fresh(path: Path, inputs: str) -> bool:
