@@ -23,7 +23,6 @@ from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.progress import note
 from mirim.core.project import Project
-from mirim.core.report import Report
 from mirim.core.verbs import verb
 
 _MORE = "mirim keys new"
@@ -46,7 +45,7 @@ def serve(
     tls_key: str = "",
     cors_origin: tuple[str, ...] = (),
     audit: str = "",
-) -> Report:
+) -> None:
     """Serve models over OpenAI's interface, with a web page. Ctrl-C lets running answers end and stops.
 
     Args:
@@ -79,7 +78,8 @@ def serve(
             "cors_origin": cors_origin, "audit": audit,
         }  # fmt: skip
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
-        return serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
+        serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
+        return
     _check(port, parallel, queue, deadline, ctx, tls_cert, tls_key, cors_origin)
     stores = (key_room.store(project), key_room.store(None), key_room.home() / "keys.json")
     watched = key_room.Watched(*stores)
@@ -114,14 +114,7 @@ def serve(
     finally:
         bound.close()
         house.room.close()
-    return Report("Served", "Stopped.", data={"address": address, "stopped": True}) if not _json() else _Quiet()
-
-
-class _Quiet(Report):
-    """Nothing more to print: the one JSON object was the address."""
-
-    def __init__(self) -> None:
-        super().__init__("Served")
+    note("stopped; running answers were ended first")
 
 
 def _json() -> bool:
