@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,26 +41,61 @@ def read(path: Path) -> Iterator[HeldOut]:
 
 
 class Guard:
-    """Says whether a question is one of the held-out ones, or nearly."""
+    """Says whether a question is one of the held-out ones, or nearly: by all its words, or by those that matter."""
 
     def __init__(self, questions: list[str]) -> None:
-        self._sets = [_words(q) for q in questions]
-        self._by_word: dict[str, list[int]] = {}
-        for i, words in enumerate(self._sets):
-            for word in words:
-                self._by_word.setdefault(word, []).append(i)
+        self._measures = [(measure, _Sets([measure(q) for q in questions])) for measure in (_words, _all)]
+        self._openings: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+        for question in questions:
+            words = tuple(tokens(question))
+            if len(words) >= _OPENING:
+                self._openings.setdefault(words[:_OPENING], []).append(words)
 
     @classmethod
     def of(cls, project: Project) -> Guard:
         return cls([h.question for path in project.eval_files() for h in read(path)])
 
     def holds(self, question: str) -> bool:
-        words = _words(question)
-        counts: dict[int, int] = {}
-        for word in words:
-            for i in self._by_word.get(word, ()):
-                counts[i] = counts.get(i, 0) + 1
-        return any(n / len(words | self._sets[i]) >= SAME for i, n in counts.items())
+        """Whether a question is a held-out one, or as good as."""
+        return bool(question) and any(sets.near(measure(question)) for measure, sets in self._measures)
+
+    def inside(self, text: str) -> bool:
+        """Whether a text (a prompt, a passage, a heading) holds a held-out question somewhere."""
+        if any(self.holds(q) for q in _QUESTION.findall(text)):
+            return True
+        words = tokens(text)
+        for i in range(len(words) - _OPENING + 1):
+            for whole in self._openings.get(tuple(words[i : i + _OPENING]), ()):
+                if tuple(words[i : i + len(whole)]) == whole:
+                    return True
+        return False
+
+
+#: Words by which a held-out question is looked up inside a text.
+_OPENING = 4
+_QUESTION = re.compile(r"[^.!?\n|>:]{6,}\?")
+
+
+class _Sets:
+    """Sets of words, and whether another set is nearly one of them (Jaccard ≥ SAME)."""
+
+    def __init__(self, sets: list[frozenset[str]]) -> None:
+        self._sets = sets
+        self._by_word: dict[str, list[int]] = {}
+        for i, words in enumerate(sets):
+            for word in words:
+                self._by_word.setdefault(word, []).append(i)
+
+    def near(self, words: frozenset[str]) -> bool:
+        # Two sets with a Jaccard of SAME share a word among any few of one: the rarest are looked up.
+        rarest = sorted(words, key=lambda w: len(self._by_word.get(w, ())))
+        few = rarest[: len(words) - math.ceil(SAME * len(words)) + 1]
+        candidates = {i for w in few for i in self._by_word.get(w, ())}
+        return any(len(words & self._sets[i]) >= SAME * len(words | self._sets[i]) for i in candidates)
+
+
+def _all(question: str) -> frozenset[str]:
+    return frozenset(tokens(question))
 
 
 def _words(question: str) -> frozenset[str]:

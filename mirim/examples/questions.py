@@ -1,28 +1,43 @@
 """Questions from documents alone: what a text states, asked the way people ask, in English and Portuguese.
 
-Each question knows the span that answers it. They come from a document's own questions (FAQs), from its
-headings, from table rows, and from sentences that hold an amount, a time, a place…: the fact is taken out and
-asked for. Words are then swapped for everyday ones, dropped, or typed carelessly.
+Each question knows the span that answers it. They come from a document's own questions (FAQs), from headings,
+from table rows and 'name: value' lines, and from sentences whose facts are taken out and asked for. Then they
+are worded as people type: keywords, greetings, everyday words, slips.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from mirim.core.types import Document, Passage, Span
+from mirim.core.types import Document, Span
 from mirim.documents.passages import cut
-from mirim.documents.sentences import sentences
-from mirim.documents.synonyms import alternatives
-from mirim.documents.words import STOPWORDS, fold, rarity, tokens
-from mirim.examples.kinds import KINDS, shown
+from mirim.documents.words import STOPWORDS, fold, tokens
+from mirim.examples import english, headings, portuguese, tables
+from mirim.examples.units import Unit, units
+from mirim.examples.wording import about, keywords, slips, vary
+
+#: Languages that questions can be made in.
+LANGUAGES = ("en", "pt")
+#: Questions of one sentence at most, and the share of them that may be answered by yes or no.
+EACH, YES_NO = 3, 0.3
+
+_RULES = {"en": english.ask, "pt": portuguese.ask}
+_WANTED = frozenset("money duration hour time count place person contact percent condition how why definition what faq".split())
+_INLINE = re.compile(r"([^?]{8,150}\?)\s+(\S.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with the span that answers it. `text` is the span's text, `lead` what stands above it."""
+    """A question with the span that answers it.
+
+    text, lead   the span as answering sees it, and what stands above it
+    kind         what was asked for ('money', 'faq', 'row'…), or who asked ('teacher')
+    topic        the heading's topic where the question names it, '' otherwise
+    plain        the question before it was reworded, without its topic; `plain_topic` with it
+    """
 
     question: str
     language: str
@@ -30,83 +45,28 @@ class Asked:
     text: str
     lead: str
     kind: str
+    topic: str = ""
+    plain: str = ""
+    plain_topic: str = ""
 
 
-#: How a kind of answer is asked for; {} is what the sentence is about.
-_FRAMES = {
-    "en": {
-        "money": (
-            "how much is {}",
-            "what does {} cost",
-            "{} price",
-            "how much do you charge for {}",
-            "what is the fee for {}",
-        ),
-        "duration": ("how long {}", "how long does {} take", "how many days {}", "how long before {}", "{} how long"),
-        "time": ("when {}", "what time {}", "what days {}", "{} opening hours", "until what time {}", "which day {}"),
-        "count": ("how many {}", "how many {} allowed", "what is the limit for {}", "maximum {}"),
-        "contact": (
-            "what number do I call for {}",
-            "how do I reach {}",
-            "{} phone number",
-            "who do I contact about {}",
-        ),
-        "place": ("where {}", "where do I go for {}", "where is {}", "{} address"),
-        "person": ("who {}", "who is in charge of {}", "which doctor {}"),
-        "": (
-            "what about {}",
-            "{}",
-            "tell me about {}",
-            "can I {}",
-            "do I need {}",
-            "is {} allowed",
-            "what do you say about {}",
-            "what should I know about {}",
-            "how does {} work",
-        ),
-    },
-    "pt": {
-        "money": ("quanto custa {}", "qual o valor de {}", "preço de {}", "quanto vocês cobram por {}", "{} quanto é"),
-        "duration": (
-            "quanto tempo {}",
-            "quantos dias {}",
-            "qual o prazo para {}",
-            "quantas horas {}",
-            "{} demora quanto",
-        ),
-        "time": ("quando {}", "que horas {}", "que dia {}", "qual o horário de {}", "até que horas {}"),
-        "count": ("quantos {}", "quantas {}", "qual o máximo de {}", "qual o limite de {}"),
-        "contact": (
-            "qual o telefone para {}",
-            "com quem falo sobre {}",
-            "como entro em contato sobre {}",
-            "telefone {}",
-        ),
-        "place": ("onde {}", "onde fica {}", "aonde vou para {}", "qual o endereço de {}"),
-        "person": ("quem {}", "quem é responsável por {}", "qual médico {}"),
-        "": (
-            "e {}",
-            "{}",
-            "como funciona {}",
-            "posso {}",
-            "preciso de {}",
-            "pode {}",
-            "o que devo saber sobre {}",
-            "vocês têm {}",
-            "tem que {}",
-        ),
-    },
-}
+def ask(
+    document: Document, rng: random.Random, most: int = 60, skip: Callable[[str], bool] = lambda question: False
+) -> Iterator[Asked]:
+    """Up to `most` questions of a document, spread over its passages; the same for the same seed.
 
-
-def ask(document: Document, rng: random.Random, most: int = 60) -> Iterator[Asked]:
-    """Up to `most` questions of a document, spread over its passages; the same for the same seed."""
-    language = document.language if document.language in _FRAMES else ""
-    if not language:
+    A question that `skip` holds for is not asked, nor is anything of the sentences right below it.
+    """
+    language = document.language
+    if language not in LANGUAGES:
         return
-    pools = [list(_of_passage(p, language, rng)) for p in cut(document)]
-    for pool in pools:
-        rng.shuffle(pool)
+    pools: list[list[Asked]] = []
+    spoken = bool(re.search(r"\bvoc[êe]", document.text, re.I))
+    for passage in cut(document):
+        pool = [a for u in units(passage) for a in _of_unit(u, document, language, spoken, rng, skip)]
+        # Taken from the end: questions after facts before others, by and large.
+        order = {id(a): rng.random() + 0.7 * (a.kind in _WANTED) for a in pool}
+        pools.append(sorted(pool, key=lambda a: order[id(a)]))
     seen: set[str] = set()
     given = 0
     while any(pools) and given < most:
@@ -114,96 +74,97 @@ def ask(document: Document, rng: random.Random, most: int = 60) -> Iterator[Aske
             if pool and given < most:
                 one = pool.pop()
                 key = " ".join(tokens(one.question))
-                if key and key not in seen:
+                if key and key not in seen and not skip(one.question) and not skip(one.plain):
                     seen.add(key)
                     given += 1
                     yield one
 
 
-def _of_passage(passage: Passage, language: str, rng: random.Random) -> Iterator[Asked]:
-    lead = passage.heading
-    question = ""
-    spans = sentences(passage.text, language)
-    for start, end in spans:
-        text = passage.text[start:end]
-        bare = _bare(text)
-        if not re.search(r"\w", bare) or re.fullmatch(r"[\s|:\-=]+", text):
-            continue
-        if text.lstrip().startswith("#"):
-            lead = _join(passage.heading, bare)
-            question = bare if bare.endswith("?") else ""
-            continue
-        if bare.endswith("?") and len(bare.split()) >= 3:
-            question, lead = bare, _join(passage.heading, bare)
-            continue
-        span = Span(passage.document, passage.start + start, passage.start + end)
-        if question:
-            yield Asked(question, language, span, bare, lead, "faq")
-            yield Asked(typed(question, language, rng), language, span, bare, lead, "faq")
-            question = ""
-        yield from _of_sentence(bare, lead, span, language, rng)
+def _of_unit(
+    unit: Unit, document: Document, language: str, spoken: bool, rng: random.Random, skip: Callable[[str], bool]
+) -> list[Asked]:
+    """A few questions that one sentence answers, its best kinds first."""
+    above = question_above(unit)
+    inline = _INLINE.match(unit.text)
+    if (above and skip(above)) or (inline and skip(inline.group(1))):
+        return []
+    found: list[tuple[str, str]] = []
+    body = unit.text
+    if inline and not unit.raw.startswith("|"):
+        found += [(inline.group(1), "faq"), (inline.group(1), "faq")]
+        body = inline.group(2)
+    if above and unit.place == 0:
+        found += [(above, "faq"), (above, "faq")]
+    elif unit.place == 0 and len(unit.text.split()) >= 6:
+        found += [(q, "heading") for q in headings.ask(unit.lead, language) if rng.random() < 0.4]
+    if unit.raw.lstrip().startswith("|"):
+        rows = list(tables.of_row(document.text, unit.start, unit.end, language))
+        found += rng.sample(rows, min(EACH, len(rows)))
+    else:
+        line = list(tables.of_line(body, language))
+        asked = line or list(_RULES[language](body, spoken))
+        if line:
+            value = body.partition(": ")[2]
+            asked += list(_RULES[language](value, spoken)) if len(value.split()) > 6 else []
+        facts = [a for a in asked if a[1]]
+        plain = [a for a in asked if not a[1]]
+        chosen = rng.sample(facts, min(EACH - 1, len(facts)))
+        if plain and rng.random() < (YES_NO if chosen else 2 * YES_NO):
+            chosen.append(rng.choice(plain))
+        found += chosen
+    return [a for q, kind in found if (a := _word(q, kind, unit, language, rng))]
 
 
-def _of_sentence(text: str, lead: str, span: Span, language: str, rng: random.Random) -> Iterator[Asked]:
-    about = topic(text, lead, language)
-    if len(about) < 2:
-        return
-    kinds = sorted(shown(fold(text)))
-    for kind in kinds[:2] or [""]:
-        for _ in range(2):
-            yield Asked(phrase(about, kind, language, rng), language, span, text, lead, kind or "statement")
+def _word(question: str, kind: str, unit: Unit, language: str, rng: random.Random) -> Asked | None:
+    """The question with its topic, where it needs one, in somebody's words."""
+    question = re.sub(r"\s+", " ", question).strip()
+    if not 2 <= len(question.split()) <= 32:
+        return None
+    asked = Asked(question, language, unit.span, unit.text, unit.lead, kind, plain=question)
+    if kind == "faq":
+        return replace(asked, question=vary(question, kind, language, rng) if rng.random() < 0.7 else question)
+    name = headings.topic(headings.last(unit.lead))
+    topic = ""
+    if kind != "heading" and name and not headings.named(question, name, language):
+        stop = STOPWORDS[language]
+        own = [w for w in tokens(question) if w not in stop]
+        # A sentence with few words of its own takes its meaning from the heading: so must its question.
+        if (len(own) <= 3 and kind != "row") or rng.random() < (0.1 if kind == "row" else 0.3):
+            topic = name
+    if topic:
+        question = about(question, name, language, rng)
+        asked = replace(asked, topic=topic, plain_topic=question)
+        if rng.random() < 0.25:
+            words = keywords(f"{name} {asked.plain}", kind, language, rng)
+            return replace(asked, question=slips(words, rng))
+    elif not _stands(question, language):
+        return None
+    return replace(asked, question=vary(question, kind, language, rng))
 
 
-def phrase(about: list[str], kind: str, language: str, rng: random.Random) -> str:
-    """A question of a kind about some words, as somebody might type it."""
-    few = [w for w in about if rng.random() < 0.75] or about[:2]
-    few = few[: rng.randint(2, 5)]
-    if rng.random() < 0.25:
-        rng.shuffle(few)
-    frames = _FRAMES[language]
-    frame = rng.choice(frames[kind] if kind in frames else frames[""])
-    text = frame.format(" ".join(few))
-    text = text[0].upper() + text[1:] + ("?" if rng.random() < 0.7 else "")
-    return typed(text, language, rng)
-
-
-def topic(text: str, lead: str, language: str) -> list[str]:
-    """What a sentence is about: its content words and its last heading's, without the words of the fact itself."""
-    body = fold(text)
-    for _, hold in KINDS.values():
-        body = re.sub(hold, " ", body)
+def _stands(question: str, language: str) -> bool:
+    """Whether a question says enough to be asked of a whole library."""
     stop = STOPWORDS[language]
-    head = [w for w in tokens(lead.rpartition(">")[2]) if w not in stop and not w.isdigit()]
-    words = [w for w in tokens(body) if w not in stop and not w.isdigit() and len(w) > 2]
-    words.sort(key=lambda w: -rarity(w, language))
-    kept = list(dict.fromkeys([*head[:4], *words[:5]]))
-    order = {w: i for i, w in enumerate(tokens(f"{lead} {text}"))}
-    return sorted(kept, key=lambda w: order.get(w, 0))
+    return len({w for w in tokens(question) if w not in stop and len(w) > 2}) >= 2
 
 
-def typed(question: str, language: str, rng: random.Random) -> str:
-    """The question in somebody else's words and fingers: an everyday word, no accents, lower case, a slip."""
-    words = tokens(question)
-    swaps = [a for a in alternatives(words, language) if a.end - a.start <= 2]
-    text = question
-    if swaps and rng.random() < 0.6:
-        chosen = rng.choice(swaps)
-        words[chosen.start : chosen.end] = list(rng.choice(chosen.members))
-        text = " ".join(words) + ("?" if question.endswith("?") else "")
-    if rng.random() < 0.3:
-        text = fold(text)
-    if rng.random() < 0.06 and len(text) > 12:
-        at = rng.randrange(3, len(text) - 2)
-        text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    return text
+def question_above(unit: Unit) -> str:
+    """The question right above a sentence, '' when there is none."""
+    heading = unit.passage.heading
+    label = unit.lead[len(heading) :].strip() if unit.lead.startswith(heading) else ""
+    for text in (label, heading.rpartition(" > ")[2].strip()):
+        if text.endswith("?") and len(text.split()) >= 2:
+            # Only the last question counts: a label may follow the heading of another.
+            return text
+    return ""
 
 
-def _bare(text: str) -> str:
-    line = " ".join(text.split())
-    if line.startswith("|"):
-        line = " | ".join(c.strip() for c in line.strip("|").split("|") if c.strip())
-    return re.sub(r"^(?:#{1,6}\s+|[-*+>]\s+|\d{1,3}[.)]\s+)+|\*\*|__|`", "", line).strip()
+def of_quote(question: str, unit: Unit, language: str, kind: str) -> Asked:
+    """A question that somebody else wrote about a sentence."""
+    return Asked(question, language, unit.span, unit.text, unit.lead, kind, plain=question)
 
 
-def _join(heading: str, below: str) -> str:
-    return heading if below in heading else f"{heading} > {below}" if heading else below
+def content(text: str, language: str) -> set[str]:
+    """Folded content words."""
+    stop = STOPWORDS.get(language, frozenset())
+    return {w for w in tokens(fold(text)) if w not in stop}

@@ -34,7 +34,7 @@ def split(documents: Iterable[Document], share: float, seed: int) -> dict[str, S
         lsh.insert(document.id, sketch)
     heads = sorted(set(group.values()), key=lambda h: hashlib.sha256(f"{seed} {h}".encode()).hexdigest())
     held = {h for h in heads if int(hashlib.sha256(f"{seed} {h}".encode()).hexdigest()[:8], 16) < share * 2**32}
-    if len(heads) >= 2:
+    if len(heads) >= 2 and share > 0:
         held = held or {heads[0]}
         held = held if len(held) < len(heads) else held - {heads[-1]}
     else:

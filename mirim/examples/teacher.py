@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
-from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
 from mirim.core.stamp import fingerprint
-from mirim.core.types import Document, Passage, Span
+from mirim.core.types import Document, Passage
+from mirim.documents import store
 from mirim.documents.passages import cut
-from mirim.examples.questions import Asked
+from mirim.examples.questions import Asked, of_quote
+from mirim.examples.units import units
 
-#: Calls under way at once, tries of one call, seconds one may take.
-PARALLEL, TRIES, TIMEOUT = 4, 4, 120.0
+#: Calls under way at once, tries of one call, seconds one may take, seconds before a second try.
+PARALLEL, TRIES, TIMEOUT, PAUSE = 4, 4, 120.0, 0.5
 
 _PROMPT = {
     "en": 'Read the text. Write up to 4 questions that a customer might ask and that the text answers, each in other words than the text\'s. Reply with JSON only: {{"items": [{{"question": "...", "quote": "the sentence of the text that answers, word for word"}}]}}\n\n{heading}\n{text}',
@@ -28,42 +32,73 @@ _PROMPT = {
 }
 
 
-def ask(documents: Iterable[Document], url: str, model: str, journal: Path) -> Iterator[tuple[Document, list[Asked]]]:
+def ask(folder: Path, ids: Sequence[str], url: str, model: str, data: Path) -> Iterator[tuple[Document, list[Asked]]]:
     """The teacher's questions, document by document. A quote that is not in the passage is dropped with its question.
 
-    Each reply is written to `journal` as it comes: an interrupted run pays for no call twice. UsageError for
-    an endpoint that refuses the key or the model; MirimError when it stays unreachable.
+    Each reply is written to teacher.jsonl in `data` as it comes: an interrupted run pays for no call twice.
+    UsageError for an endpoint that refuses the key or the model; MirimError when it stays unreachable.
     """
     httpx = need("httpx", "serve")
     key = os.environ.get("MIRIM_TEACHER_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
-    done = {row["key"]: row for row in read_jsonl(journal)} if journal.is_file() else {}
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    spent = [0, 0]
     dropped = 0
     client = httpx.Client(timeout=TIMEOUT, headers={"Authorization": f"Bearer {key}"})
-    with client, journal.open("a", encoding="utf-8") as out, ThreadPoolExecutor(PARALLEL) as pool:
+    with client, Journal(data / "teacher.jsonl") as journal, ThreadPoolExecutor(PARALLEL) as pool:
 
         def call(passage: Passage) -> dict[str, Any]:
             digest = fingerprint(model, passage.heading, passage.text)
-            return done.get(digest) or _call(client, url, model, passage, digest)
+            return journal.get(digest) or journal.add(_call(client, url, model, passage, digest))
 
-        for document in track(list(documents), "teacher"):
+        for id_ in track(ids, "teacher"):
+            document = store.load(folder, id_)
             passages = [p for p in cut(document) if len(p.text.split()) >= 12]
             asked: list[Asked] = []
             for passage, row in zip(passages, pool.map(call, passages), strict=True):
-                if row["key"] not in done:
-                    done[row["key"]] = row
-                    out.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    out.flush()
-                    spent[0] += row["tokens"][0]
-                    spent[1] += row["tokens"][1]
                 found = list(_grounded(row["items"], passage))
                 dropped += len(row["items"]) - len(found)
                 asked += found
             yield document, asked
-    note(
-        f"teacher: {spent[0]:,} tokens read, {spent[1]:,} written; {dropped} questions dropped, their quotes are not in the text"
-    )
+        note(
+            f"teacher: {journal.calls} calls, {journal.read:,} tokens read, {journal.written:,} written; "
+            f"{dropped} questions dropped, their quotes are not in the text"
+        )
+
+
+class Journal:
+    """Replies by digest of what was asked, on disk as soon as they come, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.calls = self.read = self.written = 0
+        self._lock = threading.Lock()
+        self._rows: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+            # The last line of a killed run may be cut short: its call is made again.
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                self._rows[row["key"]] = {"key": row["key"], "items": list(row["items"]), "tokens": row["tokens"]}
+        cut_short = path.is_file() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
+        self._out = path.open("a", encoding="utf-8")
+        if cut_short:
+            self._out.write("\n")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        return self._rows.get(key)
+
+    def add(self, row: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._rows[row["key"]] = row
+            self._out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._out.flush()
+            self.calls += 1
+            self.read += row["tokens"][0]
+            self.written += row["tokens"][1]
+        return row
 
 
 def _call(client: Any, url: str, model: str, passage: Passage, digest: str) -> dict[str, Any]:
@@ -71,10 +106,10 @@ def _call(client: Any, url: str, model: str, passage: Passage, digest: str) -> d
 
     prompt = _PROMPT.get(passage.language, _PROMPT["en"]).format(heading=passage.heading, text=passage.text)
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0.3, "max_tokens": 600}
-    problem = ""
+    problem, wait = "", 0.0
     for attempt in range(TRIES):
         if attempt:
-            time.sleep(2.0**attempt / 2)
+            time.sleep(wait or PAUSE * 2.0**attempt)
         try:
             reply = client.post(f"{url.rstrip('/')}/chat/completions", json=body)
         except httpx.HTTPError as error:
@@ -85,6 +120,9 @@ def _call(client: Any, url: str, model: str, passage: Passage, digest: str) -> d
                 f"the teacher at {url} refused the call ({reply.status_code}: {reply.text[:200]}); check --teacher-model and MIRIM_TEACHER_KEY"
             )
         if reply.status_code != 200:
+            # A server that says when to come back is taken at its word, within reason.
+            after = reply.headers.get("retry-after", "")
+            wait = min(60.0, float(after)) if after.replace(".", "", 1).isdigit() else 0.0
             problem = f"status {reply.status_code}: {reply.text[:200]}"
             continue
         try:
@@ -117,8 +155,14 @@ def _items(text: str) -> list[dict[str, str]]:
 
 
 def _grounded(items: list[dict[str, str]], passage: Passage) -> Iterator[Asked]:
+    """Questions whose quote stands in the passage, each with the sentence that holds the quote."""
     for item in items:
-        start = passage.text.find(item["quote"]) if len(item["quote"]) >= 8 else -1
-        if start >= 0:
-            span = Span(passage.document, passage.start + start, passage.start + start + len(item["quote"]))
-            yield Asked(item["question"], passage.language, span, item["quote"], passage.heading, "teacher")
+        quote = item["quote"]
+        # A teacher joins wrapped lines; white space is free, every other character must be the text's.
+        found = re.search(r"\s+".join(map(re.escape, quote.split())), passage.text) if len(quote) >= 8 else None
+        if found is None or len(item["question"].split()) > 60:
+            continue
+        start = passage.start + found.start()
+        home = next((u for u in units(passage) if u.start <= start < u.end), None)
+        if home is not None:
+            yield of_quote(item["question"], home, passage.language, "teacher")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mirim.core.types import Example, Message, Passage
 from mirim.examples.questions import Asked
@@ -18,21 +19,23 @@ def messages(question: str, passages: Sequence[Passage], language: str = "en") -
     return (Message("user", f"{texts}\n\n? {question}"),)
 
 
-def make(asked: Asked, home: Passage, other: Passage | None) -> Iterator[Example]:
-    """The question with the passage that answers it, and with one that does not, to be refused."""
-    base = {"question": asked.question, "language": asked.language}
+def make(asked: Asked, home: Passage, other: Passage | None = None, cut: str = "") -> Iterator[Example]:
+    """The question with the passage that answers it, and what must be refused: `other`, a passage that does not,
+    or `cut`, the text of the passage without the sentence that answers."""
+    made = {"question": asked.question, "language": asked.language}
     target = home.text[asked.span.start - home.start : asked.span.end - home.start].strip()
+    kind = asked.kind or "yes or no"
     yield example(
-        "answer", messages(asked.question, [home], asked.language), target, (asked.span,), base | {"kind": asked.kind}
+        "answer", messages(asked.question, [home], asked.language), target, (asked.span,), made | {"kind": kind}
     )
     if other is not None:
-        refusal = REFUSAL.get(asked.language, REFUSAL["en"])
-        yield example(
-            "answer", messages(asked.question, [other], asked.language), refusal, (), base | {"kind": "other passage"}
-        )
+        yield refused(asked.question, asked.language, other, "other passage")
+    if cut:
+        yield refused(asked.question, asked.language, replace(home, text=cut), "fact removed")
 
 
-def outside(question: str, language: str, passage: Passage) -> Example:
-    """A question that no document answers, to be refused."""
-    made = {"question": question, "language": language, "kind": "out of scope"}
-    return example("answer", messages(question, [passage], language), REFUSAL[language], (), made)
+def refused(question: str, language: str, passage: Passage, kind: str = "out of scope") -> Example:
+    """A question that the passage does not answer. 'out of scope': no document answers it."""
+    made = {"question": question, "language": language, "kind": kind}
+    refusal = REFUSAL.get(language, REFUSAL["en"])
+    return example("answer", messages(question, [passage], language), refusal, (), made)

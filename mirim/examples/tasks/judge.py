@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from mirim.core.types import Example, Message
+from mirim.examples.negatives import Wrong
 from mirim.examples.questions import Asked
 from mirim.examples.tasks import example
 
@@ -18,14 +18,15 @@ def messages(text: str, heading: str, question: str) -> tuple[Message, ...]:
     return (Message("user", f"{heading}: {text}\n? {question}"),)
 
 
-def make(asked: Asked, others: Sequence[Asked], rng: random.Random) -> Iterator[Example]:
-    """The question with its own text, and with texts that do not hold its answer: neighbours and look-alikes."""
-    base = {"question": asked.question, "language": asked.language}
-    yield example(
-        "judge", messages(asked.text, asked.lead, asked.question), "yes", (asked.span,), base | {"kind": asked.kind}
-    )
-    wrong = [o for o in others if o.span != asked.span and o.text != asked.text]
-    for other in rng.sample(wrong, min(2, len(wrong))):
-        yield example(
-            "judge", messages(other.text, other.lead, asked.question), "no", (), base | {"kind": "other text"}
-        )
+def make(asked: Asked, others: Iterable[Wrong]) -> Iterator[Example]:
+    """The question with its own text, and questions with texts that do not hold their answer."""
+    made = {"question": asked.question, "language": asked.language, "kind": asked.kind or "yes or no"}
+    yield example("judge", messages(asked.text, asked.lead, asked.question), "yes", (asked.span,), made)
+    for other in others:
+        yield refused(other, asked.language)
+
+
+def refused(wrong: Wrong, language: str) -> Example:
+    """A question with a text that does not answer it."""
+    made = {"question": wrong.question, "language": language, "kind": wrong.kind}
+    return example("judge", messages(wrong.text, wrong.lead, wrong.question), "no", (), made)

@@ -1,0 +1,99 @@
+"""People's own examples, in seeds/*.jsonl: questions with answers, or whole conversations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.files import read_jsonl
+from mirim.core.project import Project
+from mirim.core.types import Example, Message, Passage
+from mirim.documents.words import tokens
+from mirim.examples.questions import Asked, of_quote
+from mirim.examples.tasks import example
+from mirim.examples.units import Unit, units
+
+#: Sentences of a long answer that are taught as answering; the first ones say most.
+SENTENCES = 3
+_SHAPE = '{"question", "answer", "document"?, "answerable"?} or {"messages": [{"role", "content"}, ...]}'
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A line of seeds/*.jsonl. `messages` is set for a conversation, otherwise `question` is."""
+
+    question: str = ""
+    answer: str = ""
+    document: str = ""
+    answerable: bool = True
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def asked(self) -> list[str]:
+        """Everything that a person says in it."""
+        return [self.question] if self.question else [m.content for m in self.messages if m.role == "user"]
+
+
+def files(project: Project) -> list[Path]:
+    folder = project.root / "seeds"
+    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+
+
+def read(path: Path) -> Iterator[Seed]:
+    """The examples of a file; UsageError names the line that is of another shape."""
+    for number, row in enumerate(read_jsonl(path), 1):
+        yield _seed(row, f"{path} line {number}")
+
+
+def _seed(row: dict[str, Any], where: str) -> Seed:
+    if isinstance(row.get("messages"), list):
+        try:
+            messages = tuple(Message.from_json(m) for m in row["messages"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f'{where}: a message is {{"role", "content"}} ({error})') from error
+        roles = [m.role for m in messages]
+        if len(messages) < 2 or roles[-1] != "assistant" or set(roles) - {"system", "user", "assistant", "tool"}:
+            raise UsageError(
+                f"{where}: the messages end with the assistant's; found roles {', '.join(roles) or 'none'}"
+            )
+        return Seed(messages=messages)
+    question, answer, answerable = row.get("question"), row.get("answer", ""), row.get("answerable", True)
+    document = row.get("document") or ""
+    if not isinstance(question, str) or not question.strip() or not isinstance(answer, str):
+        raise UsageError(f"{where}: expected {_SHAPE}")
+    if not isinstance(document, str) or not isinstance(answerable, bool) or (answerable and not answer.strip()):
+        raise UsageError(f"{where}: expected {_SHAPE}; an answer may be empty only where answerable is false")
+    return Seed(question.strip(), answer.strip(), document, answerable)
+
+
+def located(seed: Seed, passages: list[Passage], language: str) -> list[tuple[Asked, Passage]]:
+    """The sentences of a document that hold a seed's answer: word for word, or nearly (white space, marks)."""
+    every = [(u, p) for p in passages for u in units(p)]
+    parts = [w for w in re.split(r"(?<=[.!?])\s+|\n+", seed.answer) if len(tokens(w)) >= 3] or [seed.answer]
+    found: list[tuple[Unit, Passage]] = []
+    for part in parts[:SENTENCES]:
+        words = set(tokens(part))
+        best, most = None, 0.6
+        for unit, passage in every:
+            have = set(tokens(unit.text))
+            share = len(words & have) / max(1, len(words))
+            if len(words) <= 6 and part.lower() not in unit.text.lower():
+                continue
+            # Of equals the shortest text says it most plainly.
+            if share > most or (best and share == most and len(unit.text) < len(best[0].text)):
+                best, most = (unit, passage), share
+        if best and best not in found:
+            found.append(best)
+    return [(of_quote(seed.question, u, language, "seed"), p) for u, p in found]
+
+
+def chat(seed: Seed) -> Example:
+    """A seed that no document holds: learned as the conversation it is."""
+    if seed.messages:
+        return example("chat", seed.messages[:-1], seed.messages[-1].content, (), {"kind": "seed"}, "import")
+    made = {"question": seed.question, "kind": "seed"}
+    return example("chat", (Message("user", seed.question),), seed.answer, (), made, "import")
