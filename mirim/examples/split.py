@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from mirim.core.extras import need
+from mirim.audit.similar import alike
 from mirim.core.types import Document, Split
-from mirim.documents.words import tokens
 
 #: Texts whose word 4-grams overlap this much (Jaccard) are one text for the split.
 ALIKE = 0.6
-_PERMUTATIONS = 64
 
 
 def split(documents: Iterable[Document], share: float, seed: int) -> dict[str, Split]:
@@ -19,19 +17,10 @@ def split(documents: Iterable[Document], share: float, seed: int) -> dict[str, S
 
     Which side is decided by a hash of the id, so that a new document moves no old one. With two groups of
     documents or more, each side gets at least one; a single document is for training.
-    Near-duplicates are found by MinHash (Broder 1997).
     """
-    datasketch = need("datasketch", "documents")
-    lsh = datasketch.MinHashLSH(threshold=ALIKE, num_perm=_PERMUTATIONS)
     group: dict[str, str] = {}
-    for document in documents:
-        sketch = datasketch.MinHash(num_perm=_PERMUTATIONS, seed=1)
-        words = tokens(document.text)
-        grams = {" ".join(words[i : i + 4]) for i in range(max(1, len(words) - 3))}
-        sketch.update_batch([g.encode() for g in grams])
-        near = sorted(lsh.query(sketch))
-        group[document.id] = group[near[0]] if near else document.id
-        lsh.insert(document.id, sketch)
+    for id_, near in alike(documents, ALIKE).items():
+        group[id_] = group[near[0]] if near else id_
     heads = sorted(set(group.values()), key=lambda h: hashlib.sha256(f"{seed} {h}".encode()).hexdigest())
     held = {h for h in heads if int(hashlib.sha256(f"{seed} {h}".encode()).hexdigest()[:8], 16) < share * 2**32}
     if len(heads) >= 2 and share > 0:

@@ -1,0 +1,1 @@
+"""Checks, one file each: `check(project, documents) -> Iterator[Finding]`, found by file name."""

@@ -1,0 +1,33 @@
+"""personal: data about people that a model should not learn and an answer should not show."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from mirim.audit.identifiers import identifiers, masked
+from mirim.core.project import Project
+from mirim.core.report import Finding, Severity
+from mirim.core.types import Document
+
+#: How bad each is: numbers that name one person first; an organisation's own contacts belong in its documents.
+SEVERITY: dict[str, Severity] = {
+    "CPF": "error", "SUS card": "error", "payment card": "error", "CNPJ": "info", "e-mail": "info", "phone": "info",
+}  # fmt: skip
+_DO = {
+    "error": "take it out of the source, or of data/documents/ if the source must stay as it is",
+    "info": "fine if it is the organisation's own; otherwise take it out",
+}
+
+
+def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
+    """One finding for each kind of identifier in a document, values masked."""
+    for document in documents:
+        found: dict[str, list[str]] = defaultdict(list)
+        for kind, value in identifiers(document.text):
+            found[kind].append(value)
+        for kind, values in found.items():
+            distinct = list(dict.fromkeys(values))
+            shown = ", ".join(masked(v) for v in distinct[:3]) + (" …" if len(distinct) > 3 else "")
+            severity = SEVERITY[kind]
+            yield Finding(severity, document.id, f"{len(distinct)} {kind}: {shown}", _DO[severity])
