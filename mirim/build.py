@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core import stamp
-from mirim.core.errors import MirimError
+from mirim.core.errors import GateRefused, MirimError
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
@@ -79,11 +79,20 @@ def build(project: Project, *, base: str = "") -> Report:
         ),
     ]
     rows: list[dict[str, Any]] = []
+    refused: GateRefused | None = None
     for number, stage in enumerate(stages, 1):
         if stage.name == "evaluate" and not project.eval_files():
             note(f"no questions in {project.evals}: the model is built but not evaluated; see docs/evaluate.md")
             continue
-        rows.append(_run(project, stage, f"[{number}/{len(stages)}] {stage.name}"))
+        try:
+            rows.append(_run(project, stage, f"[{number}/{len(stages)}] {stage.name}"))
+        except GateRefused as error:
+            # What passed its gate is built to the end; the refusal still decides the exit code.
+            if stage.name != "export" or not any(gguf.glob("*.gguf")):
+                raise
+            refused = error
+            rows.append({"stage": stage.name, "state": "refused in part", "seconds": 0.0})
+            note(str(error))
     table = Table("Stages", ("stage", "state", "seconds"), tuple((r["stage"], r["state"], r["seconds"]) for r in rows))
     summary = f"{model} is ready. Type: mirim chat --project {project.root}   or: mirim serve --project {project.root}"
     scores = _scores(model)

@@ -34,6 +34,8 @@ from mirim.training.shape import PASSES, build, shape
 
 #: Share of the text kept for validation, and rows of examples used for it.
 HELD_TEXT, HELD_ROWS = 0.02, 400
+#: Tokens of text mixed into the examples of a model from scratch, beside the examples' own.
+REHEARSED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,15 @@ def run(plan: Plan) -> Report:
             f"{plan.project.examples} holds no training examples; type: mirim synth --project {plan.project.root}"
         )
     results: dict[str, Result] = {}
+    rehearsal: list[Row] = []
     if plan.method == "pretrain":
-        model, tokenizer = _pretrain(plan, device, work, fingerprint, results)
+        model, tokenizer, rehearsal = _pretrain(plan, device, work, fingerprint, results)
     else:
         model, tokenizer = load_base(plan.base, plan.project)
         if plan.method == "lora":
             model = with_lora(model, plan.rank, plan.seed)
     if examples:
-        _tune(plan, device, work, fingerprint, model, tokenizer, examples, results)
+        _tune(plan, device, work, fingerprint, model, tokenizer, examples, rehearsal, results)
     bundle = _save(plan, model, tokenizer, inputs, fingerprint, device, results)
     shutil.rmtree(work, ignore_errors=True)
     return Report(
@@ -115,7 +118,10 @@ def _inputs(plan: Plan) -> dict[str, Any]:
     return row
 
 
-def _pretrain(plan: Plan, device: Device, work: Path, run_id: str, results: dict[str, Result]) -> tuple[Any, Any]:
+def _pretrain(
+    plan: Plan, device: Device, work: Path, run_id: str, results: dict[str, Result]
+) -> tuple[Any, Any, list[Row]]:
+    """The model after the text stage, its tokenizer, and some of the text to rehearse while it learns tasks."""
     files = reading.files(plan.corpus) if plan.corpus else []
     stored = sorted(plan.project.documents.glob("*.md")) if plan.project and plan.project.documents.is_dir() else []
     if not files and not stored:
@@ -171,7 +177,7 @@ def _pretrain(plan: Plan, device: Device, work: Path, run_id: str, results: dict
         validation=validation,
         label="pretrain",
     )
-    return model, tokenizer
+    return model, tokenizer, kept
 
 
 def _tune(
@@ -182,6 +188,7 @@ def _tune(
     model: Any,
     tokenizer: Any,
     examples: list[Example],
+    rehearsal: list[Row],
     results: dict[str, Result],
 ) -> None:
     train_rows: list[Row] = []
@@ -199,6 +206,13 @@ def _tune(
         )
     if not train_rows:
         raise UsageError("no example is left to train on; type: mirim synth, or raise --context")
+    # A model from scratch forgets how text goes on while it learns one-word answers, unless it rehearses.
+    amount = REHEARSED * sum(len(r.ids) for r in train_rows)
+    for row in rehearsal:
+        if amount <= 0:
+            break
+        train_rows.append(row)
+        amount -= len(row.ids)
     room = min(plan.context, max(512, max(len(r.ids) for r in train_rows)))
     width = int(getattr(model.config, "hidden_size", 512))
     batch_tokens = plan.batch_tokens or (4096 if width <= 512 else 8192)

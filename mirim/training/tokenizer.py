@@ -20,11 +20,10 @@ CHATML = (
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:
     """A PreTrainedTokenizerFast trained on `texts`; a small corpus may give fewer tokens than asked for."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
