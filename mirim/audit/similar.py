@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mirim.core.extras import need
 from mirim.core.types import Document
@@ -18,7 +19,7 @@ def alike(documents: Iterable[Document], share: float) -> dict[str, list[str]]:
     """
     datasketch = need("datasketch", "documents")
     index = datasketch.MinHashLSH(threshold=share, num_perm=_PERMUTATIONS)
-    sketches = {}
+    sketches: dict[str, Any] = {}
     found: dict[str, list[str]] = {}
     for document in documents:
         sketch = datasketch.MinHash(num_perm=_PERMUTATIONS, seed=1)

@@ -27,7 +27,7 @@ def read(path: Path) -> Iterator[HeldOut]:
     """The questions of a file; UsageError names the line and the key that is missing or of the wrong type."""
     for number, row in enumerate(read_jsonl(path), 1):
         for key, kind in (("id", (str, int)), ("question", str), ("answer", str), ("answerable", bool)):
-            if not isinstance(row.get(key), kind):  # type: ignore[arg-type]
+            if not isinstance(row.get(key), kind):
                 raise UsageError(
                     f'{path} line {number}: "{key}" is {row.get(key)!r}; '
                     'a line is {"id", "question", "answer", "answerable", "document"}'

@@ -25,7 +25,9 @@ LANGUAGES = ("en", "pt")
 EACH, YES_NO = 3, 0.3
 
 _RULES = {"en": english.ask, "pt": portuguese.ask}
-_WANTED = frozenset("money duration hour time count place person contact percent condition how why definition what faq".split())
+_WANTED = frozenset(
+    "money duration hour time count place person contact percent condition how why definition what faq".split()
+)
 _INLINE = re.compile(r"([^?]{8,150}\?)\s+(\S.*)", re.DOTALL)
 
 

@@ -20,7 +20,12 @@ def split(documents: Iterable[Document], share: float, seed: int) -> dict[str, S
     """
     group: dict[str, str] = {}
     for id_, near in alike(documents, ALIKE).items():
-        group[id_] = group[near[0]] if near else id_
+        heads_near = {group[n] for n in near}
+        head = min(heads_near, default=id_)
+        group[id_] = head
+        if len(heads_near) > 1:
+            # What is like two texts joins them.
+            group |= {i: head for i, h in group.items() if h in heads_near}
     heads = sorted(set(group.values()), key=lambda h: hashlib.sha256(f"{seed} {h}".encode()).hexdigest())
     held = {h for h in heads if int(hashlib.sha256(f"{seed} {h}".encode()).hexdigest()[:8], 16) < share * 2**32}
     if len(heads) >= 2 and share > 0:

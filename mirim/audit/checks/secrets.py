@@ -12,7 +12,7 @@ from mirim.core.types import Document
 
 _NAMED = re.compile(
     r"\b(password|passwd|passcode|senha|api[ _-]?key|chave de api|secret|access[ _-]?token|token de acesso)\b"
-    r"[*_`\"']{0,3}\s*(?:[:=]|\bis\b|\bé\b)\s*[*_`\"']{0,3}(?=[^\s*`\"']*(?:\d|[@#$%&!?]\w))([^\s*`\"',;]{5,})",
+    r"[*_`\"']{0,3}\s*(?:(?:\bis\b|\bé\b)?\s*[:=]|\bis\b|\bé\b)\s*[*_`\"']{0,3}(?=[^\s*`\"']*(?:\d|[@#$%&!?]\w))([^\s*`\"',;]{5,})",
     re.IGNORECASE,
 )
 _KEYS = (

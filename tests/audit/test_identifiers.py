@@ -1,0 +1,77 @@
+"""Check digits: real-looking numbers that hold, and the same with one digit changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from mirim.audit.identifiers import identifiers, is_card, is_cnpj, is_cpf, is_sus, masked
+
+
+def _cpf(first: str) -> str:
+    """An independent computation of the two check digits."""
+    d = [int(c) for c in first]
+    for n in (10, 11):
+        total = 0
+        for i, x in enumerate(d):
+            total += x * (n - i)
+        rest = total % 11
+        d.append(0 if rest < 2 else 11 - rest)
+    return "".join(map(str, d))
+
+
+@pytest.mark.parametrize("first", ["111444777", "529982247", "000000001", "123456789"])
+def test_cpf_agrees_with_the_textbook_rule(first: str) -> None:
+    whole = _cpf(first)
+    assert is_cpf(whole)
+    assert is_cpf(f"{whole[:3]}.{whole[3:6]}.{whole[6:9]}-{whole[9:]}")
+    for i in (9, 10):
+        changed = whole[:i] + str((int(whole[i]) + 1) % 10) + whole[i + 1 :]
+        assert not is_cpf(changed)
+
+
+def test_equal_digits_are_no_cpf() -> None:
+    assert not is_cpf("111.111.111-11")
+
+
+def test_cnpj() -> None:
+    assert is_cnpj("11.222.333/0001-81")
+    assert not is_cnpj("11.222.333/0001-82")
+    assert not is_cnpj("00.000.000/0000-00")
+
+
+def test_sus_card() -> None:
+    # Weighted 15..1 and divisible by 11: 7 at weight 15 is 105, then 5 at weight 1 makes 110.
+    assert is_sus("700000000000005")
+    assert not is_sus("700000000000004")
+    assert not is_sus("300000000000002")
+
+
+def test_luhn() -> None:
+    assert is_card("4111 1111 1111 1111")
+    assert is_card("5500-0000-0000-0004")
+    assert not is_card("4111 1111 1111 1112")
+    assert not is_card("0000 0000 0000 0000")
+
+
+def test_kinds_in_a_text_each_value_once() -> None:
+    text = (
+        "CPF 529.982.247-25, CNPJ 11.222.333/0001-81, cartão 4111 1111 1111 1111, SUS 700 0000 0000 0005, "
+        "escreva para ana.lima@loja.example ou ligue (11) 4002-8922. Pedido 1234-5678, versão 1.2.3, R$ 1.234,56."
+    )
+    found = list(identifiers(text))
+    assert found == [
+        ("CNPJ", "11.222.333/0001-81"),
+        ("CPF", "529.982.247-25"),
+        ("SUS card", "700 0000 0000 0005"),
+        ("payment card", "4111 1111 1111 1111"),
+        ("e-mail", "ana.lima@loja.example"),
+        ("phone", "(11) 4002-8922"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["529.982.247-25", "4111 1111 1111 1111", "hunter2!", "ana.lima@loja.example"])
+def test_masked_never_shows_the_value(value: str) -> None:
+    shown = masked(value)
+    assert value not in shown
+    assert sum(a == b for a, b in zip(shown, value, strict=False) if b.isalnum()) <= 4 or "@" in value
+    assert value.split("@")[0] not in shown
