@@ -177,7 +177,8 @@ def _crew(intake: Intake, total: int) -> int:
     if plain and intake.size(_SMALL) <= _SMALL:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, 16, (total + 3) // 4))
+    # One more than there are cores: while one waits for the disk another works.
+    return max(1, min(cores + 1, 16, (total + 7) // 8))
 
 
 def _put(writer: Writer, batch: list[Done]) -> None:
