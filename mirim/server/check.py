@@ -7,7 +7,7 @@ so that a schema is either kept to the letter or refused.
 from __future__ import annotations
 
 import re
-import re._parser as _parser  # type: ignore[import-not-found]
+import re._parser as _parser
 from collections.abc import Iterator
 from typing import Any
 
@@ -259,7 +259,7 @@ class _Review:
             raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
         try:
             re.compile(pattern)
-            if _explodes(_parser.parse(pattern)):
+            if _explodes(_parser.parse(pattern)):  # type: ignore[no-untyped-call]
                 raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
         except (re.error, RecursionError, OverflowError) as error:
             raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import re._parser as _parser  # type: ignore[import-not-found]
+import re._parser as _parser
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice

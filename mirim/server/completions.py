@@ -118,7 +118,7 @@ def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenL
         row -= row.max()
         row -= np.log(np.exp(row).sum())
         token = ids[at] if at < len(ids) else int(row.argmax())
-        best = np.argsort(-row, kind="stable")[:top] if top else []
+        best: Any = np.argsort(-row, kind="stable")[:top] if top else []
         others = tuple(TokenLogprob(_shown(engine, int(t)), float(row[t]), int(t)) for t in best)
         out.append(TokenLogprob(_shown(engine, token), float(row[token]), token, (), others))
     return out
@@ -132,7 +132,7 @@ def _shown(engine: Any, token: int) -> str:
 class _Shower:
     """Choices in OpenAI's shape."""
 
-    def __init__(self, row: dict[str, Any], orders: list[Order], echoes: dict[str, Any]) -> None:
+    def __init__(self, row: dict[str, Any], orders: list[Order], echoes: dict[str, list[TokenLogprob]]) -> None:
         self.row, self.orders, self.echoes = row, orders, echoes
         self.top = row.get("logprobs") or 0
         self.base = {

@@ -132,7 +132,8 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[i
     prompt = completion = cached = 0
     sources = [_one(visit, stop, o, n) for n, o in enumerate(orders)]
     try:
-        async with contextlib.aclosing(_merged(sources) if len(sources) > 1 else sources[0]) as together:
+        both = _merged(sources) if len(sources) > 1 else sources[0]
+        async with contextlib.aclosing(both) as together:  # type: ignore[type-var]
             async for number, piece in together:
                 if not visit.first and (piece.text or piece.calls):
                     visit.first = time.perf_counter() - began
@@ -153,7 +154,8 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[i
 
 
 async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIterator[tuple[int, Piece]]:
-    async with contextlib.aclosing(stream(order.served.lane, visit.owner, stop, lambda: produce(order))) as source:
+    pieces = stream(order.served.lane, visit.owner, stop, lambda: produce(order))
+    async with contextlib.aclosing(pieces) as source:  # type: ignore[type-var]
         async for piece in source:
             yield number, piece
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -35,13 +35,13 @@ class Histogram:
 class Metrics:
     """Used from the event loop only, so nothing here is locked."""
 
-    counters: dict[str, Counter[Labels]] = field(default_factory=lambda: defaultdict(Counter))
+    counters: dict[str, dict[Labels, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
     histograms: dict[str, dict[Labels, Histogram]] = field(default_factory=lambda: defaultdict(dict))
     recent: deque[tuple[float, float, float, int]] = field(default_factory=lambda: deque(maxlen=2048))
     started: float = field(default_factory=time.time)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
-        self.counters[name][tuple(sorted(labels.items()))] += amount  # type: ignore[assignment]
+        self.counters[name][tuple(sorted(labels.items()))] += amount
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         self.histograms[name].setdefault(tuple(sorted(labels.items())), Histogram()).add(seconds)

@@ -53,7 +53,7 @@ def _replies(stream: bool = False, kind: str = "application/json", body: bool = 
     }
 
 
-def _post(summary: str, schema: dict[str, Any], stream: bool = False) -> dict[str, Any]:
+def _action(summary: str, schema: dict[str, Any], stream: bool) -> dict[str, Any]:
     return {
         "post": {
             "summary": summary,
@@ -76,8 +76,15 @@ def _offset(name: str) -> dict[str, Any]:
 
 
 @cache
-def description() -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+def description(models: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; with the names that `model` may have, where they may be told."""
+
+    def _post(summary: str, schema: dict[str, Any], stream: bool = False) -> dict[str, Any]:
+        if models:
+            known = {**schema["properties"], "model": {"type": "string", "enum": list(models)}}
+            schema = {**schema, "properties": known}
+        return _action(summary, schema, stream)
+
     return {
         "openapi": "3.1.0",
         "info": {

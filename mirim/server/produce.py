@@ -127,7 +127,8 @@ def _last(order: Order, deltas: Sequence[Delta], said: str, reason: str = "") ->
 
 def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
     """What a call may look like: one of the functions (or the one named) with arguments that fit it."""
-    options, places = [], {}
+    options: list[Schema] = []
+    places: dict[str, Schema] = {}
     for tool in tools:
         function = tool["function"]
         if name and function["name"] != name:

@@ -56,7 +56,7 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
 
 def _as_chat(row: dict[str, Any]) -> dict[str, Any]:
     """The parameters as chat completions name them."""
-    out = {k: row[k] for k in ("temperature", "top_p", "mirim") if k in row}
+    out: dict[str, Any] = {k: row[k] for k in ("temperature", "top_p", "mirim") if k in row}
     if row.get("tools"):
         out["tools"] = [
             {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}} for tool in row["tools"]
@@ -80,7 +80,8 @@ class _Frame:
     """A response as it grows."""
 
     def __init__(self, row: dict[str, Any]) -> None:
-        self.row, self.text, self.calls, self.end = row, "", [], Piece()
+        self.row, self.text, self.end = row, "", Piece()
+        self.calls: list[dict[str, Any]] = []
         self.item = wire.new_id("msg")
         self.base: dict[str, Any] = {
             "id": wire.new_id("resp"),

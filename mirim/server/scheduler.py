@@ -137,7 +137,7 @@ class Stop:
     def __init__(self, seconds: float, parent: Stop | None = None) -> None:
         self._flag = threading.Event()
         self._parent = parent
-        self._until = parent._until if parent else time.monotonic() + seconds
+        self._until: float = parent._until if parent else time.monotonic() + seconds
         self.seconds = seconds
 
     def cancel(self) -> None:

@@ -47,7 +47,9 @@ async def ready(visit: Visit) -> Answer:
 
 async def metrics(visit: Visit) -> Answer:
     visit.admin()
-    gauges = [("mirim_uptime_seconds", "Seconds since the start.", (), time.time() - visit.house.metrics.started)]
+    gauges: list[tuple[str, str, Any, float]] = [
+        ("mirim_uptime_seconds", "Seconds since the start.", (), time.time() - visit.house.metrics.started)
+    ]
     for name, lane in _lanes(visit.house).items():
         labels = (("model", name),)
         gauges += [

@@ -56,7 +56,7 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
     A null stands for a parameter left out, as OpenAI's clients write it.
     """
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_number)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise invalid(f"the body is not JSON: {why}", None, "invalid_json") from error
@@ -76,6 +76,12 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
             message = f'"{misfit.path}" is not a parameter that this server knows; leave it out'
         raise invalid(message, misfit.path or None, code) from misfit
     return row
+
+
+def _number(word: str) -> float:
+    """2.0 is a whole number in JSON Schema, and an int from here on."""
+    value = float(word)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _no_constant(word: str) -> Any:
@@ -108,7 +114,7 @@ def messages(rows: list[dict[str, Any]], param: str = "messages") -> tuple[Messa
     """OpenAI's messages as ours. Text parts are joined; parts that are not text are refused."""
     out = []
     for number, row in enumerate(rows):
-        role = "system" if row["role"] == "developer" else row["role"]
+        role: Any = "system" if row["role"] == "developer" else row["role"]
         content = row.get("content")
         if isinstance(content, list):
             content = "".join(part["text"] for part in content)

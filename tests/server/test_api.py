@@ -357,3 +357,11 @@ def test_operations(client: Any) -> None:
     home.draining = True
     assert http.get("/ready").status_code == 503
     assert http.get("/openapi.json").json()["openapi"].startswith("3.1")
+
+
+def test_whole_numbers_written_with_a_point(client: Any) -> None:
+    engine = Scripted()
+    assert chat(client(house(engine)), max_tokens=2.0, seed=3.0, top_k=1.0, n=1.0).status_code == 200
+    assert engine.calls[0]["sampling"].max_tokens == 2
+    reply = client(house()).post("/v1/completions", json={"model": "bare", "prompt": [7.0]})
+    assert reply.status_code == 400

@@ -263,3 +263,18 @@ def test_a_new_version_is_taken_in_without_a_stop(server: Callable[..., Any], to
     )
     with urllib.request.urlopen(request) as reply:
         assert json.load(reply)["usage"]["completion_tokens"] == 3
+
+
+def test_replies_are_not_held_back_by_nagle(server: Callable[..., Any]) -> None:
+    import http.client
+    import time
+
+    one = server("--model", "echo")
+    wire = http.client.HTTPConnection("127.0.0.1", int(one.url.rpartition(":")[2]))
+    seconds = []
+    for _ in range(20):
+        started = time.perf_counter()
+        wire.request("GET", "/health")
+        wire.getresponse().read()
+        seconds.append(time.perf_counter() - started)
+    assert sorted(seconds)[5] < 0.035
