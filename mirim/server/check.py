@@ -158,7 +158,7 @@ def _check_number(value: float, schema: Schema, path: str) -> None:
         ("exclusiveMinimum", lambda v, b: v <= b),
         ("exclusiveMaximum", lambda v, b: v >= b),
     ):
-        if key in schema and bad(value, schema[key]):
+        if key in schema and bad(value, schema[key]):  # type: ignore[no-untyped-call]
             word = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above"}.get(key, "below")
             raise Misfit(path, f"must be {word} {schema[key]}, got {value}", key)
 
@@ -259,7 +259,7 @@ class _Review:
             raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
         try:
             re.compile(pattern)
-            if _explodes(_parser.parse(pattern)):  # type: ignore[no-untyped-call]
+            if _explodes(_parser.parse(pattern)):
                 raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
         except (re.error, RecursionError, OverflowError) as error:
             raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error

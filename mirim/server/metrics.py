@@ -66,11 +66,11 @@ class Metrics:
                 out.append(f"{name}_sum{_braces(labels)} {histogram.sum:.6f}")
                 out.append(f"{name}_count{_braces(labels)} {total}")
         seen: set[str] = set()
-        for name, text, labels, number in sorted(gauges):
+        for name, text, labels, value in sorted(gauges):
             if name not in seen:
                 out += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
                 seen.add(name)
-            out.append(f"{name}{_braces(labels)} {_number(number)}")
+            out.append(f"{name}{_braces(labels)} {_number(value)}")
         return "\n".join(out) + "\n"
 
     def snapshot(self, window: float = 300.0) -> dict[str, object]:
