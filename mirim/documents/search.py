@@ -22,6 +22,9 @@ WEIGHTS = (2.5, 2.0, 1.0)
 #: Question words that are searched; of a longer question, the rarest ones.
 _TERMS = 32
 
+#: Passages from which on a word that most of them hold is not searched beside rarer ones.
+_MANY = 2000
+
 #: k1 + 1 of SQLite's bm25: what a word's weight tends to as it repeats.
 _CEILING = 2.2
 
@@ -132,6 +135,9 @@ class Index:
         stems = sorted({s for group in groups for s in group if self.frequency(s)})
         if not stems or limit < 1:
             return []
+        if self.count > _MANY:
+            # SQLite gives words of more than half the passages no weight, but walks through all of those.
+            stems = [s for s in stems if 2 * self.frequency(s) <= self.count] or stems
         most = _CEILING * sum(self._weight(max(map(self.frequency, group))) for group in groups)
         match = " OR ".join(f'"{s}"' for s in stems)
         found = self._rows(

@@ -71,9 +71,9 @@ def test_finds(index: Index, query: str, document: str) -> None:
      "blood " * 10_000, " ".join(f"w{i}" for i in range(10_000)), "the of and", "NEAR(blood test, 2)", "-water", "^x"],
 )  # fmt: skip
 def test_any_query_is_safe_and_quick(index: Index, query: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     hits = index.search(query)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert all(isinstance(h, Hit) and 0 <= h.score <= 1.2 for h in hits)
     assert len({h.passage.id for h in hits}) == len(hits)
 
@@ -174,8 +174,8 @@ def test_twenty_thousand_passages_in_twenty_milliseconds(tmp_path: Path) -> None
         index.search("warm up")
         spent = []
         for i in range(0, 1000, 50):
-            started = time.perf_counter()
+            started = time.process_time()
             assert index.search(f"where is unique{i} baras")[0].passage.document == f"d{i}"
-            spent.append(time.perf_counter() - started)
-    # Words of half the corpus are the hard case; the median leaves other programs' noise out.
-    assert sorted(spent)[len(spent) // 2] < 0.05
+            spent.append(time.process_time() - started)
+    # A word of most passages is the hard case. Processor time: other programs must not decide.
+    assert sorted(spent)[len(spent) // 2] < 0.02, spent
