@@ -17,5 +17,5 @@ def judge(engine: Engine, question: str, candidates: Sequence[Candidate]) -> lis
     prompts = [task.messages(plain(c.text), c.lead, question) for c in candidates]
     labels = list(task.TARGETS)
     many = getattr(engine, "score_many", None)
-    rows = many(prompts, labels) if many else [engine.score(p, labels) for p in prompts]
+    rows = many(prompts, [labels] * len(prompts)) if many else [engine.score(p, labels) for p in prompts]
     return [max(-LIMIT, min(LIMIT, sum(yes) - sum(no))) for yes, no in rows]
