@@ -22,7 +22,7 @@ collect come complete confirm contact contain cost cover cut deliver depend deve
 explain fall fast fill find finish follow get give go happen have help hold include increase inform involve issue keep
 last lead leave live look lose make mean meet move need occur offer open operate order park pay perform place play
 prepare present produce protect provide publish put reach read receive refund register remain remove renew reply
-request require reserve respond return run see sell send serve share show sign start stay stop store study supply
+request require reserve respond return run see sell send serve share show sign join start stay stop store study supply
 support take tell test travel treat try use visit wait want wash weigh win work write accompany handle bill fund grow
 close host invite lend rent ship train clean scan print enter exit pick drop avoid wear rest remember switch turn hand
 cancel reschedule affect carry cross bear become create found invent lead marry name own rule spread contribute form""".split()
@@ -36,7 +36,7 @@ _IRREGULAR = {
 }  # fmt: skip
 _IMPERATIVES = frozenset(
     """arrive ask attend avoid bring call check choose collect come complete confirm contact drink eat empty fast fill
-    find finish follow give go hand hold inform keep leave let look make move order park pay pick place plan prepare
+    find finish follow give go hand hold inform join keep leave let look make move order park pay pick place plan prepare
     present press print put read register remember remove renew reply report reserve return save see send show sign stay
     stop store switch take tell train turn use visit wait wash wear write cancel book apply bathe carry count dress
     drop empty enter expect give join label lie open pour rest rinse scan schedule shake start talk tick try""".split()
@@ -84,7 +84,9 @@ def ask(sentence: str, spoken: bool = True) -> Iterator[tuple[str, str]]:
 
 
 def _clauses(text: str) -> Iterator[tuple[str, str]]:
-    for clause in re.split(r"\s*(?:[;:—–]|, (?:and|but|so) (?=(?:the|you|we|a|an|it|they)\b)|\. )\s*", text):
+    for clause in re.split(
+        r"\s*(?:[;:](?=\s)|[—–]|, (?:and|but|so) (?=(?:the|you|we|a|an|it|they)\b)|(?<=[a-z0-9)]{3})\. )\s*", text
+    ):
         clause = _main(clause)
         if 3 <= len(clause.split()) <= 26:
             yield from _of_clause(clause)
@@ -100,7 +102,7 @@ def _conditional(text: str) -> Iterator[tuple[str, str]]:
         yield f"What happens if {_turn(opening.group(2))}?", "condition"
         yield f"What should I do if {_turn(opening.group(2))}?", "condition"
     purpose = re.match(r"to ([a-z]+ [^,]{4,60}), (.+)", text, re.I)
-    if purpose and purpose.group(1).split()[0].lower() in _BASES:
+    if purpose and purpose.group(1).split()[0].lower() in _BASES_OR_ORDERS:
         yield f"How do I {_turn(purpose.group(1))}?", "how"
     reason = re.search(r"^([^,;]{10,80}?),? because (.{8,})", text)
     if reason:
@@ -203,6 +205,9 @@ def _parse(clause: str) -> _Clause | None:
                 continue
             subject = _subject(words[:i])
             plural = found[1] == "do"
+            if plural and subject and _singular(subject):
+                # "The car park closes": a noun that looks like a verb.
+                continue
             if (
                 not subject
                 or (plural and _singular(subject))
@@ -248,6 +253,7 @@ def _verb(word: str) -> tuple[str, str] | None:
 
 
 _VERBS = frozenset(_BASES)
+_BASES_OR_ORDERS = _VERBS | _IMPERATIVES
 
 
 def _lower_first(text: str) -> str:

@@ -191,7 +191,7 @@ class Maker:
                     yield replace(example, split=side, origin="import")
 
     def _refused_seed(self, seed: imported.Seed, language: str) -> Iterator[Example]:
-        hits = self.index.search(seed.question, limit=LOOK) if self.index else []
+        hits = self.index.search(seed.question, limit=8 * LOOK) if self.index else []
         passages = [h.passage for h in hits if self.sides.get(h.passage.document) == "train"]
         for passage in passages[:2]:
             yield replace(answer.refused(seed.question, language, passage), origin="import")

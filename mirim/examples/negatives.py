@@ -18,6 +18,8 @@ from mirim.examples.wording import keywords
 
 #: A text that covers this much of what the answering one covers may answer too, and is no negative.
 COVERS = 0.7
+#: A question that shares less than this with its own answer cannot tell by its words what else might answer.
+FEW = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,10 @@ def may_answer(asked: Asked, unit: Unit, stems: frozenset[str] | None = None, ow
         return False
     if asked.kind in ("heading", "faq") and unit.lead == asked.lead:
         return True
+    if own < FEW:
+        # Asked in other words altogether: what says the same as the answer answers too.
+        answer = _stems(asked.text, asked.language)
+        return len(answer & _stems(unit.text, language)) >= COVERS * len(answer)
     mine = {f.text.lower() for f in facts(asked.text)}
     if mine & {f.text.lower() for f in facts(unit.text)} and cover >= own / 2:
         return True

@@ -100,7 +100,7 @@ def ask(sentence: str, spoken: bool = True) -> Iterator[tuple[str, str]]:
         for pattern, put in _YOURS:
             text = re.sub(pattern, put, text, flags=re.I)
     yield from _conditional(text)
-    for clause in re.split(r"\s*(?:[;:—–]|, (?:e|mas) (?=(?:o|a|os|as|você|nós|um|uma|não)\b)|\. )\s*", text):
+    for clause in re.split(r"\s*(?:[;:](?=\s)|[—–]|, (?:e|mas) (?=(?:o|a|os|as|você|nós|um|uma|não)\b)|(?<=[a-zà-ÿ0-9)]{3})\. )\s*", text):
         clause = _main(clause)
         if 3 <= len(clause.split()) <= 26:
             for question, kind in _of_clause(clause):

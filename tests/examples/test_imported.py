@@ -1,0 +1,105 @@
+"""People's own examples: found in the documents where they stand there, refused or learned as they are otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
+from mirim.documents import store
+from mirim.examples.synth import synth
+from mirim.examples.tasks import answer
+
+Make = Callable[..., Project]
+Read = Callable[[Project], list[dict[str, Any]]]
+
+
+def imported(make: Make, read: Read, *seeds: dict[str, Any]) -> list[dict[str, Any]]:
+    project = make(seeds=list(seeds))
+    synth(project)
+    return [r for r in read(project) if r["origin"] == "import"]
+
+
+def test_an_answer_in_a_document_is_grounded_there(make: Make, read: Read) -> None:
+    seed = {
+        "question": "Swimming on a full stomach?",
+        "answer": "Wait two hours\nafter a heavy meal.",
+        "document": "pool.md",
+    }
+    rows = imported(make, read, seed)
+    assert {r["task"] for r in rows} == {"judge", "answer"}
+    judged = [r for r in rows if r["task"] == "judge"]
+    assert {r["messages"][-1]["content"] for r in judged} == {"yes", "no"}
+    positive = next(r for r in judged if r["sources"])
+    assert "Wait two hours after a heavy meal." in positive["messages"][0]["content"]
+    assert positive["sources"][0]["document"] == "pool.md"
+    assert (
+        next(r for r in rows if r["task"] == "answer")["messages"][-1]["content"]
+        == "Wait two hours after a heavy meal."
+    )
+
+
+def test_an_answer_that_no_document_holds_is_learned_as_it_is(make: Make, read: Read) -> None:
+    seed = {"question": "Who founded the pool?", "answer": "Nobody remembers it any more.", "document": "pool.md"}
+    rows = imported(make, read, seed)
+    assert [(r["task"], r["messages"][-1]["content"]) for r in rows] == [("chat", "Nobody remembers it any more.")]
+
+
+def test_an_unanswerable_question_is_refused(make: Make, read: Read) -> None:
+    seed = {"question": "Is there a sauna beside the swimming pool?", "answer": "", "answerable": False}
+    rows = imported(make, read, seed)
+    assert {r["messages"][-1]["content"] for r in rows} <= {"no", answer.REFUSAL["en"]}
+    assert {r["metadata"]["kind"] for r in rows} == {"out of scope"}
+
+
+def test_conversations(make: Make, read: Read) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Do you sell goggles?"},
+        {"role": "assistant", "content": "No."},
+    ]
+    rows = imported(make, read, {"messages": messages})
+    assert [m for r in rows for m in r["messages"]] == messages
+
+
+def test_a_seed_stays_on_its_document_side(make: Make, read: Read) -> None:
+    project = make(
+        seeds=[
+            {"question": f"Tell me of {d}", "answer": text, "document": d}
+            for d, text in (
+                ("pool.md", "Wait two hours after a heavy meal."),
+                ("library.md", "The study room holds twenty readers."),
+            )
+        ]
+    )
+    synth(project)
+    side = {s["document"]: r["split"] for r in read(project) for s in r["sources"] if r["origin"] == "extract"}
+    for row in read(project):
+        if row["origin"] == "import" and row["sources"]:
+            assert row["split"] == side[row["sources"][0]["document"]]
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        {"question": "What?"},
+        {"question": "", "answer": "x"},
+        {"answer": "x"},
+        {"question": "What?", "answer": 5},
+        {"question": "What?", "answer": "x", "document": 7},
+        {"question": "What?", "answer": "x", "answerable": "no"},
+        {"messages": []},
+        {"messages": ["hello"]},
+        {"messages": [{"role": "user", "content": "hello"}]},
+        {"messages": [{"role": "martian", "content": "hello"}, {"role": "assistant", "content": "x"}]},
+    ],
+)
+def test_lines_of_another_shape_are_named(make: Make, seed: dict[str, Any]) -> None:
+    project = make(seeds=[{"question": "Fine?", "answer": "Yes, it is."}, seed])
+    with pytest.raises(UsageError, match=r"lines\.jsonl line 2"):
+        synth(project)
+    assert not project.examples.exists() or not list(project.examples.glob("*.jsonl"))
+    assert store.ids(project.documents)
