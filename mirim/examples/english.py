@@ -25,7 +25,7 @@ prepare present produce protect provide publish put reach read receive refund re
 request require reserve respond return run see sell send serve share show sign join start stay stop store study supply
 support take tell test travel treat try use visit wait want wash weigh win work write accompany handle bill fund grow
 close host invite lend rent ship train clean scan print enter exit pick drop avoid wear rest remember switch turn hand
-cancel reschedule affect carry cross bear become create found invent lead marry name own rule spread contribute form""".split()
+cancel reschedule affect carry cross bear become create found invent lead marry name own rule spread contribute form""".split()  # noqa: E501
 _IRREGULAR = {
     "began": "begin", "brought": "bring", "built": "build", "came": "come", "chose": "choose", "did": "do",
     "drank": "drink", "ate": "eat", "fell": "fall", "found": "find", "got": "get", "gave": "give", "went": "go",
@@ -39,7 +39,7 @@ _IMPERATIVES = frozenset(
     find finish follow give go hand hold inform join keep leave let look make move order park pay pick place plan prepare
     present press print put read register remember remove renew reply report reserve return save see send show sign stay
     stop store switch take tell train turn use visit wait wash wear write cancel book apply bathe carry count dress
-    drop empty enter expect give join label lie open pour rest rinse scan schedule shake start talk tick try""".split()
+    drop empty enter expect give join label lie open pour rest rinse scan schedule shake start talk tick try""".split()  # noqa: E501
 )
 _PERSON = {
     "you": "I", "your": "my", "yours": "mine", "yourself": "myself", "we": "you", "our": "your", "us": "you",
@@ -48,7 +48,7 @@ _PERSON = {
 #: Participles and adjectives that follow "has"/"have" when it is an auxiliary.
 _PERFECT = re.compile(r"^(?:been|become|had|gone|done|made|taken|given|seen|\w+ed)$")
 _BAD_SUBJECT = re.compile(
-    r"\b(?:it|they|he|she|this|these|those|which|that|who|whose|there|what|how|where|why|one|some|all|both|here|i|and then)\b|[,;:()]",
+    r"\b(?:it|they|he|she|this|these|those|which|that|who|whose|there|what|how|where|why|one|some|all|both|here|i|and then)\b|[,;:()]",  # noqa: E501
     re.I,
 )
 _STOP_REST = re.compile(
@@ -57,7 +57,7 @@ _STOP_REST = re.compile(
     re.I,
 )
 _OPENING = re.compile(r"^(?:however|then|also|please|in addition|for example|moreover|otherwise|therefore|note that|"
-                      r"remember that|as a rule|in general|usually|normally|of course|sorry)\b,? |^(?:yes|no), ", re.I)  # fmt: skip
+                      r"remember that|as a rule|in general|usually|normally|of course|sorry)\b,? |^(?:yes|no), ", re.I)  # fmt: skip  # noqa: E501
 #: A heading in capitals that a plain text file runs into the sentence below it.
 CAPITALS = re.compile(r"^(?:[A-ZÀ-Ý0-9][A-ZÀ-Ý0-9,:'/-]*\s+){1,8}(?=[A-ZÀ-Ý][a-zà-ÿ]|[AEO]\s[a-zà-ÿ])")
 _PREPOSITION = re.compile(
@@ -113,7 +113,7 @@ def _conditional(text: str) -> Iterator[tuple[str, str]]:
 def _main(clause: str) -> str:
     """The main clause, without what is put before it."""
     clause = clause.strip().strip(",")
-    found = re.match(r"(?:if|when|unless|to|for|in|on|at|after|before|during|as|with|without|by|from|once) [^,]{2,80}, (.+)",
+    found = re.match(r"(?:if|when|unless|to|for|in|on|at|after|before|during|as|with|without|by|from|once) [^,]{2,80}, (.+)",  # noqa: E501
                      clause, re.I)  # fmt: skip
     return found.group(1) if found else clause
 
@@ -276,8 +276,7 @@ def _of_clause(clause: str) -> Iterator[tuple[str, str]]:
         yield from _objects(parsed)
     for fact in found:
         yield from _for_fact(parsed, clause, fact)
-    for question, kind in _yes_no_of(parsed):
-        yield question, kind
+    yield from _yes_no_of(parsed)
 
 
 def _yes_no(clause: str, why: bool = False) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ _MONTH = (
     r"(?:January|February|March|April|May|June|July|August|September|October|November|December|"
     r"janeiro|fevereiro|março|abril|maio|junho|julho|agosto|setembro|outubro|novembro|dezembro)"
 )
-_CLOCK = r"(?:\d{1,2}(?::\d\d|h\d{0,2}(?!\w))(?:\s*(?:am|pm|a\.m\.|p\.m\.))?|\d{1,2}\s*(?:am|pm|a\.m\.|p\.m\.)|noon|midnight|meio-dia|meia-noite)"
+_CLOCK = r"(?:\d{1,2}(?::\d\d|h\d{0,2}(?!\w))(?:\s*(?:am|pm|a\.m\.|p\.m\.))?|\d{1,2}\s*(?:am|pm|a\.m\.|p\.m\.)|noon|midnight|meio-dia|meia-noite)"  # noqa: E501
 _NAME = r"[A-ZÀ-Ý][\w'À-ÿ-]+(?:\s(?:d[aeo]s?\s|of\s|e\s)?[A-ZÀ-Ý][\w'À-ÿ-]+)*"
 _PLACES = (
     r"(?:street|avenue|road|floor|room|building|desk|counter|reception|entrance|unit|website|portal|app|office|lab|"
@@ -32,14 +32,14 @@ _PLACES = (
 )
 
 _PATTERNS = (
-    ("contact", r"\(?\d{2}\)?\s?\d{4,5}[-. ]\d{4}|\b\d{3,5}[-.]\d{4}\b|\S+@[\w-]+\.[\w.-]*\w|\b(?:ext(?:ension|\.)|ramal)\s?\d+|\b0800[ -]?\d[\d -]+\d"),
+    ("contact", r"\(?\d{2}\)?\s?\d{4,5}[-. ]\d{4}|\b\d{3,5}[-.]\d{4}\b|\S+@[\w-]+\.[\w.-]*\w|\b(?:ext(?:ension|\.)|ramal)\s?\d+|\b0800[ -]?\d[\d -]+\d"),  # noqa: E501
     ("money", r"(?:R\$|US\$|\$|€|£)\s?\d+(?:[.,]\d+)*|\b\d+(?:[.,]\d+)*\s(?:reais|dollars|euros)\b"),
     ("percent", r"\b\d+(?:[.,]\d+)?\s?(?:%|per cent\b|por cento\b)"),
     ("hour", rf"\b{_CLOCK}(?:\s?(?:to|until|till|and|às|as|a|até|e|-|–)\s?{_CLOCK})?"),
-    ("duration", rf"\b{_NUMBER}(?:\s?(?:-|–|to|a|or|ou|e|and)\s?{_NUMBER})?[\s-](?:full |business |working |calendar |whole |mais )?{_UNIT}\b(?:\s(?:úteis|corridos|and a half|e meia))?"),
-    ("time", rf"\b{_DAY}(?:(?:,| e| and| to| a| or| ou| through| até)\s?(?:os |aos |on )?{_DAY})*\b|\b\d{{1,2}}º?\s(?:of |de )?{_MONTH}\b(?:\s(?:de\s)?\d{{4}})?|\b{_MONTH}\s\d{{1,2}}(?:,?\s\d{{4}})?\b|\b{_MONTH}\s(?:of |de )?\d{{4}}\b|\b(?:in|since|em|desde)\s(?P<y>(?:1[5-9]|20)\d\d)\b"),
+    ("duration", rf"\b{_NUMBER}(?:\s?(?:-|–|to|a|or|ou|e|and)\s?{_NUMBER})?[\s-](?:full |business |working |calendar |whole |mais )?{_UNIT}\b(?:\s(?:úteis|corridos|and a half|e meia))?"),  # noqa: E501
+    ("time", rf"\b{_DAY}(?:(?:,| e| and| to| a| or| ou| through| até)\s?(?:os |aos |on )?{_DAY})*\b|\b\d{{1,2}}º?\s(?:of |de )?{_MONTH}\b(?:\s(?:de\s)?\d{{4}})?|\b{_MONTH}\s\d{{1,2}}(?:,?\s\d{{4}})?\b|\b{_MONTH}\s(?:of |de )?\d{{4}}\b|\b(?:in|since|em|desde)\s(?P<y>(?:1[5-9]|20)\d\d)\b"),  # noqa: E501
     ("person", rf"\b(?:Dr|Dra|Mr|Mrs|Ms|Sr|Sra|Prof|Doctor|Nurse|Doutora?|Professora?)\b\.?\s{_NAME}"),
-    ("place", rf"\b(?:the |a |an |o |a )?(?:{_NAME}\s|[a-zà-ÿ-]+\s|\d+(?:st|nd|rd|th|º|ª)\s){{0,2}}{_PLACES}\b(?:\s(?:do|da|de|of)\s(?:the\s)?{_NAME}|\s{_NAME}|\s\d+)?"),
+    ("place", rf"\b(?:the |a |an |o |a )?(?:{_NAME}\s|[a-zà-ÿ-]+\s|\d+(?:st|nd|rd|th|º|ª)\s){{0,2}}{_PLACES}\b(?:\s(?:do|da|de|of)\s(?:the\s)?{_NAME}|\s{_NAME}|\s\d+)?"),  # noqa: E501
     ("count", rf"\b{_NUMBER}\s(?P<noun>(?:(?!{_UNIT}\b)[a-zà-ÿ-]+\s)?[a-zà-ÿ-]{{2,}}s(?:\s(?:of|de)\s[a-zà-ÿ]+)?)\b"),
 )  # fmt: skip
 _COMPILED = tuple((kind, re.compile(p, 0 if kind in ("person",) else re.I)) for kind, p in _PATTERNS)

@@ -29,25 +29,25 @@ _MONTHS = (
 #: kind → (how a question asks for it, how a text shows it); both match folded lower-case text.
 KINDS: dict[str, tuple[str, str]] = {
     "money": (
-        r"\bhow much (?:is|are|do|does|did|will|would|for|money)|\bcosts?\b|\bprices?\b|\bfees?\b|\bcharged?\b|\bexpensive\b"
-        r"|\bquanto (?:custa|custam|e|sai|fica|vou|se paga|pago|cobra|cobram|esta)\b|\bprecos?\b|\bvalor(?:es)?\b|\bcusto\b"
+        r"\bhow much (?:is|are|do|does|did|will|would|for|money)|\bcosts?\b|\bprices?\b|\bfees?\b|\bcharged?\b|\bexpensive\b"  # noqa: E501
+        r"|\bquanto (?:custa|custam|e|sai|fica|vou|se paga|pago|cobra|cobram|esta)\b|\bprecos?\b|\bvalor(?:es)?\b|\bcusto\b"  # noqa: E501
         r"|\btaxa\b|\bcobra(?:m|do|da)?\b|\bcaro\b|\bmulta\b",
         r"(?:r\$|us\$|\$|€|£)\s*\d|\b\d+(?:[.,]\d+)*\s*(?:reais|real|dollars?|euros?|brl|usd|eur|%)|\d[.,]\d{2}\b"
         r"|\bfree\b|\bno (?:extra )?(?:charge|cost|fee)\b|\bgratis\b|\bgratuit[oa]s?\b|\bsem (?:custo|cobranca|taxa)\b",
     ),
     "duration": (
-        r"\bhow long\b|\bhow soon\b|\bhow many (?:seconds|minutes|hours|days|weeks|months|years)\b|\bhow (?:far|much) (?:in advance|ahead|earlier|notice|time)"
-        r"|\bhow early\b|\bquanto tempo\b|\bquant[oa]s (?:segundos|minutos|horas|dias|semanas|meses|anos)\b|\bprazo\b|\bdemora\b"
+        r"\bhow long\b|\bhow soon\b|\bhow many (?:seconds|minutes|hours|days|weeks|months|years)\b|\bhow (?:far|much) (?:in advance|ahead|earlier|notice|time)"  # noqa: E501
+        r"|\bhow early\b|\bquanto tempo\b|\bquant[oa]s (?:segundos|minutos|horas|dias|semanas|meses|anos)\b|\bprazo\b|\bdemora\b"  # noqa: E501
         r"|\bantecedencia\b|\bdeadline\b|\bvalidity\b|\bvalidade\b|\bexpires?\b",
-        rf"\b(?:\d+|{_NUMBER_WORDS})(?:\s*(?:-|to|a|or|ou|e|and)\s*(?:\d+|{_NUMBER_WORDS}))?\s*(?:-\s*)?(?:full |business |working |calendar |uteis )?(?:{_UNITS})\b"
+        rf"\b(?:\d+|{_NUMBER_WORDS})(?:\s*(?:-|to|a|or|ou|e|and)\s*(?:\d+|{_NUMBER_WORDS}))?\s*(?:-\s*)?(?:full |business |working |calendar |uteis )?(?:{_UNITS})\b"  # noqa: E501
         r"|\b\d+\s*h\b|\bsame day\b|\bmesmo dia\b|\bimmediately\b|\bimediat",
     ),
     "time": (
-        r"\bwhat (?:time|day|days|date|hours)\b|\bwhich days?\b|\bwhen\b|\bopening hours\b|\bopen\b|\bclose[sd]?\b|\buntil what\b"
-        r"|\b(?:a|ate) que horas?\b|\bque horas?\b|\bque dias?\b|\bquais dias\b|\bqual (?:o |e o )?(?:dia|horario)\b|\bquando\b|\bhorarios?\b"
+        r"\bwhat (?:time|day|days|date|hours)\b|\bwhich days?\b|\bwhen\b|\bopening hours\b|\bopen\b|\bclose[sd]?\b|\buntil what\b"  # noqa: E501
+        r"|\b(?:a|ate) que horas?\b|\bque horas?\b|\bque dias?\b|\bquais dias\b|\bqual (?:o |e o )?(?:dia|horario)\b|\bquando\b|\bhorarios?\b"  # noqa: E501
         r"|\babre[m]?\b|\bfecha[m]?\b|\baberto\b|\bfunciona(?:m|mento)?\b",
         rf"\b\d{{1,2}}\s*(?::|h)\s*\d{{0,2}}\b|\b\d{{1,2}}\s*(?:am|pm|a\.m|p\.m|o'clock)\b|\b(?:{_WEEKDAYS})\b|\b(?:{_MONTHS})\b"
-        r"|\b\d{1,2}/\d{1,2}\b|\b(?:19|20)\d\d\b|\bnoon\b|\bmidnight\b|\bmeio-dia\b|\bdaily\b|\bdiariamente\b|\b24 hours\b|\b24 horas\b|\b24h\b",
+        r"|\b\d{1,2}/\d{1,2}\b|\b(?:19|20)\d\d\b|\bnoon\b|\bmidnight\b|\bmeio-dia\b|\bdaily\b|\bdiariamente\b|\b24 hours\b|\b24 horas\b|\b24h\b",  # noqa: E501
     ),
     "count": (
         r"\bhow many\b|\bhow old\b|\bwhat age\b|\bquant[oa]s\b|\bidade\b|\bmaximum number\b|\bnumero (?:maximo|de)\b",
@@ -56,10 +56,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "contact": (
         r"\bphone\b|\btelephone\b|\bwhat number\b|\be-?mail\b|\bwhatsapp\b|\bcontact\b|\bget in touch\b|\breach\b"
         r"|\btelefone\b|\bligar\b|\bligo\b|\bqual (?:o )?numero\b|\bcontato\b|\bfal(?:ar|o) com\b",
-        r"\d{4,5}[-. ]\d{4}\b|\(\d{2}\)\s*\d|\b\d{3}[-.]\d{4}\b|\S@\S+\.\S|\b0800\b|\bext(?:ension)?\.?\s*\d|\bramal\s*\d|\bwhatsapp\b",
+        r"\d{4,5}[-. ]\d{4}\b|\(\d{2}\)\s*\d|\b\d{3}[-.]\d{4}\b|\S@\S+\.\S|\b0800\b|\bext(?:ension)?\.?\s*\d|\bramal\s*\d|\bwhatsapp\b",  # noqa: E501
     ),
     "place": (
-        r"\bwhere\b|\baddress\b|\bwhich (?:floor|room|building|unit)\b|\bonde\b|\baonde\b|\bendereco\b|\bem qual (?:andar|unidade|sala)\b|\bqual (?:o )?andar\b",
+        r"\bwhere\b|\baddress\b|\bwhich (?:floor|room|building|unit)\b|\bonde\b|\baonde\b|\bendereco\b|\bem qual (?:andar|unidade|sala)\b|\bqual (?:o )?andar\b",  # noqa: E501
         r"\b(?:street|st\.|avenue|ave\.|road|floor|room|building|desk|counter|reception|entrance|unit|website|portal|app|desk|office|lab|laboratory)\b"
         r"|\b(?:rua|av\.|avenida|praca|alameda|andar|sala|bloco|predio|balcao|recepcao|entrada|unidade|site|portal|aplicativo|app|terreo|subsolo|setor|laboratorio)\b",
     ),

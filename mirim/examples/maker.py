@@ -192,12 +192,14 @@ class Maker:
 
     def _refused_seed(self, seed: imported.Seed, language: str) -> Iterator[Example]:
         hits = self.index.search(seed.question, limit=8 * LOOK) if self.index else []
-        passages = [h.passage for h in hits if self.sides.get(h.passage.document) == "train"]
-        for passage in passages[:2]:
-            yield replace(answer.refused(seed.question, language, passage), origin="import")
+        passages = [h.passage for h in hits if h.passage.document in self.sides]
+        # Taught where it can be; a question about nothing but validation documents is kept for validation.
+        for passage in sorted(passages, key=lambda p: self.sides[p.document])[:2]:
+            side = self.sides[passage.document]
+            yield replace(answer.refused(seed.question, language, passage), origin="import", split=side)
             for unit in self._units(passage)[:2]:
                 wrong = Wrong(seed.question, unit.text, unit.lead, "out of scope")
-                yield replace(judge.refused(wrong, language), origin="import")
+                yield replace(judge.refused(wrong, language), origin="import", split=side)
 
     def _halves(self, document: Document) -> list[tuple[Split, list[Passage]]]:
         """A document's passages by part: all in its own, but a library of one document is itself divided."""

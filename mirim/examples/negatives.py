@@ -68,7 +68,7 @@ def swapped(asked: Asked, names: Sequence[str], rng: random.Random) -> Wrong | N
 
 _CLASH = {
     "en": {"money": "How much does {n} cost?", "duration": "How long does {n} take?", "time": "When is {n}?",
-           "place": "Where is {n}?", "person": "Who is in charge of {n}?", "contact": "What number do I call about {n}?"},
+           "place": "Where is {n}?", "person": "Who is in charge of {n}?", "contact": "What number do I call about {n}?"},  # noqa: E501
     "pt": {"money": "Quanto custa {n}?", "duration": "Quanto tempo leva {n}?", "time": "Quando é {n}?",
            "place": "Onde fica {n}?", "person": "Quem é responsável por {n}?", "contact": "Qual o telefone para {n}?"},
 }  # fmt: skip
@@ -112,16 +112,15 @@ def may_answer(asked: Asked, unit: Unit, stems: frozenset[str] | None = None, ow
         return False
     if asked.kind in ("heading", "faq") and unit.lead == asked.lead:
         return True
-    if own < FEW:
+    said = _cover(stems, asked.text, asked.language)
+    if said < FEW:
         # Asked in other words altogether: what says the same as the answer answers too.
         answer = _stems(asked.text, asked.language)
         return len(answer & _stems(unit.text, language)) >= COVERS * len(answer)
     mine = {f.text.lower() for f in facts(asked.text)}
     if mine & {f.text.lower() for f in facts(unit.text)} and cover >= own / 2:
         return True
-    return cover >= COVERS * own and _cover(stems, unit.text, language) >= COVERS * _cover(
-        stems, asked.text, asked.language
-    )
+    return cover >= COVERS * own and _cover(stems, unit.text, language) >= COVERS * said
 
 
 def _same(asked: Asked, unit: Unit) -> bool:

@@ -29,7 +29,7 @@ _ORDERS = {
     "troque": "trocar", "use": "usar", "utilize": "utilizar", "venha": "vir", "verifique": "verificar",
     "vá": "ir", "vista": "vestir", "volte": "voltar", "veja": "ver", "acesse": "acessar", "abra": "abrir",
     "agende": "agendar", "baixe": "baixar", "compre": "comprar", "digite": "digitar", "deixe": "deixar",
-    "desligue": "desligar", "esvazie": "esvaziar", "jogue": "jogar", "ande": "andar", "pare": "parar", "passe": "passar",
+    "desligue": "desligar", "esvazie": "esvaziar", "jogue": "jogar", "ande": "andar", "pare": "parar", "passe": "passar",  # noqa: E501
     "aplique": "aplicar", "reduza": "reduzir", "permaneça": "permanecer", "obtenha": "obter", "clique": "clicar",
 }  # fmt: skip
 #: 'we' of the organisation → 'vocês' of the reader, where the rule -mos → -m does not hold.
@@ -63,27 +63,27 @@ _BAD_SUBJECT = re.compile(
     re.I,
 )
 _VAGUE = re.compile(
-    r"\b(?:nada|ninguém|nenhum|nenhuma|cada um|cada uma|isso|isto|ele|ela|eles|elas|dele|dela|nele|nela|disso|nisso|lo|la|los|las|esse|essa|este|esta)\b",
+    r"\b(?:nada|ninguém|nenhum|nenhuma|cada um|cada uma|isso|isto|ele|ela|eles|elas|dele|dela|nele|nela|disso|nisso|lo|la|los|las|esse|essa|este|esta)\b",  # noqa: E501
     re.I,
 )
 _OPENING = re.compile(
-    r"^(?:além disso|também|porém|entretanto|no entanto|por isso|assim|portanto|então|por exemplo|ou seja|lembre-se de que|"
+    r"^(?:além disso|também|porém|entretanto|no entanto|por isso|assim|portanto|então|por exemplo|ou seja|lembre-se de que|"  # noqa: E501
     r"atenção|importante|em geral|normalmente|infelizmente|por favor|observação|obs)\b[,:]? |^(?:sim|não)[,:] ",
     re.I,
 )
 _STOP_REST = re.compile(
-    r",? (?:porque|pois|já que|embora|mas|enquanto|a menos que|mesmo que|para que|e (?:a|o|os|as|ele|ela|você|nós|não|é|"
+    r",? (?:porque|pois|já que|embora|mas|enquanto|a menos que|mesmo que|para que|e (?:a|o|os|as|ele|ela|você|nós|não|é|"  # noqa: E501
     r"depois|pode|deve|peça|leve|traga|use|evite)|, que|, onde|, e)\b.*",
     re.I,
 )
 _PREPOSITION = re.compile(
-    r"(?:(?:^|\b)(?:em|dentro de|por|durante|de|do|da|dos|das|até|há|após|depois de|com|a cada|cerca de|pelo menos|no mínimo|no máximo|"
+    r"(?:(?:^|\b)(?:em|dentro de|por|durante|de|do|da|dos|das|até|há|após|depois de|com|a cada|cerca de|pelo menos|no mínimo|no máximo|"  # noqa: E501
     r"a partir de|a partir das|às|as|à|ao|aos|a|o|os|das|no|na|nos|nas|entre|desde|mais de|menos de|apenas|somente|só|"
     r"aproximadamente|nos dias|no dia|dia|aos|toda|todo|todas as|todos os|mínimo de|máximo de|num|numa)\s+)+$",
     re.I,
 )
 _DANGLING = frozenset(
-    "o a os as um uma de do da dos das em no na nos nas por para com e ou que ao à aos às seu sua meu minha se até pelo pela".split()
+    "o a os as um uma de do da dos das em no na nos nas por para com e ou que ao à aos às seu sua meu minha se até pelo pela".split()  # noqa: E501
 )
 
 
@@ -100,7 +100,9 @@ def ask(sentence: str, spoken: bool = True) -> Iterator[tuple[str, str]]:
         for pattern, put in _YOURS:
             text = re.sub(pattern, put, text, flags=re.I)
     yield from _conditional(text)
-    for clause in re.split(r"\s*(?:[;:](?=\s)|[—–]|, (?:e|mas) (?=(?:o|a|os|as|você|nós|um|uma|não)\b)|(?<=[a-zà-ÿ0-9)]{3})\. )\s*", text):
+    for clause in re.split(
+        r"\s*(?:[;:](?=\s)|[—–]|, (?:e|mas) (?=(?:o|a|os|as|você|nós|um|uma|não)\b)|(?<=[a-zà-ÿ0-9)]{3})\. )\s*", text
+    ):
         clause = _main(clause)
         if 3 <= len(clause.split()) <= 26:
             for question, kind in _of_clause(clause):
@@ -152,7 +154,7 @@ def _turn(text: str) -> str:
         (r"\bvocê pode\b", "posso"), (r"\bvocê deve\b", "devo"), (r"\bvocê precisa\b", "preciso"),
         (r"\bvocê tem\b", "tenho"), (r"\bvocê (?:tiver)\b", "eu tiver"), (r"\bvocê está\b", "estou"),
         (r"\bvocê é\b", "eu sou"), (r"\bvocê quiser\b", "eu quiser"), (r"\bvocê\b", "eu"),
-        (r"\b(?:na|no) noss[oa]\b", "aí na"), (r"\bnoss[oa]s? ", ""), (r"\bnós (?=\w+mos\b)", ""), (r"\bnós\b", "vocês"),
+        (r"\b(?:na|no) noss[oa]\b", "aí na"), (r"\bnoss[oa]s? ", ""), (r"\bnós (?=\w+mos\b)", ""), (r"\bnós\b", "vocês"),  # noqa: E501
         (r"\b(para|de|com|por|a) eu\b", r"\1 mim"),
     )  # fmt: skip
     for pattern, put in pairs:
@@ -341,7 +343,7 @@ def _front(text: str, place: int, fact: Fact) -> tuple[str, str, str]:
     elif fact.kind == "hour":
         wh = (
             "Até que horas" if lead.startswith("até") else "A partir de que horas" if lead.startswith("a partir")
-            else "Em que horário" if lead.endswith("das") or lead == "entre" or re.search(r"\s(?:às|até|a|e)\s", fact.text)
+            else "Em que horário" if lead.endswith("das") or lead == "entre" or re.search(r"\s(?:às|até|a|e)\s", fact.text)  # noqa: E501
             else "A que horas"
         )  # fmt: skip
     elif fact.kind == "time":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirim.core import stamp
@@ -128,7 +128,7 @@ def _spread(ids: list[str], limit: int, seed: int) -> list[str]:
     return sorted(sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())[:limit])
 
 
-def _notes(sides: dict[str, str], left_out: Counter[str], every: int, chosen: int) -> Iterator[str]:
+def _notes(sides: Mapping[str, str], left_out: Counter[str], every: int, chosen: int) -> Iterator[str]:
     if len(sides) == 1:
         yield (
             "there is one document only: its last part is kept for validation, so the figures on it flatter; "

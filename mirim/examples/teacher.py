@@ -27,8 +27,16 @@ from mirim.examples.units import units
 PARALLEL, TRIES, TIMEOUT, PAUSE = 4, 4, 120.0, 0.5
 
 _PROMPT = {
-    "en": 'Read the text. Write up to 4 questions that a customer might ask and that the text answers, each in other words than the text\'s. Reply with JSON only: {{"items": [{{"question": "...", "quote": "the sentence of the text that answers, word for word"}}]}}\n\n{heading}\n{text}',
-    "pt": 'Leia o texto. Escreva até 4 perguntas que um cliente poderia fazer e que o texto responde, cada uma com palavras diferentes das do texto. Responda só com JSON: {{"items": [{{"question": "...", "quote": "a frase do texto que responde, palavra por palavra"}}]}}\n\n{heading}\n{text}',
+    "en": (
+        "Read the text. Write up to 4 questions that a customer might ask and that the text answers, each in other "
+        'words than the text\'s. Reply with JSON only: {{"items": [{{"question": "...", '
+        '"quote": "the sentence of the text that answers, word for word"}}]}}\n\n{heading}\n{text}'
+    ),
+    "pt": (
+        "Leia o texto. Escreva até 4 perguntas que um cliente poderia fazer e que o texto responde, cada uma com "
+        'palavras diferentes das do texto. Responda só com JSON: {{"items": [{{"question": "...", '
+        '"quote": "a frase do texto que responde, palavra por palavra"}}]}}\n\n{heading}\n{text}'
+    ),
 }
 
 
@@ -117,13 +125,14 @@ def _call(client: Any, url: str, model: str, passage: Passage, digest: str) -> d
             continue
         if reply.status_code in (400, 401, 403, 404, 422):
             raise UsageError(
-                f"the teacher at {url} refused the call ({reply.status_code}: {reply.text[:200]}); check --teacher-model and MIRIM_TEACHER_KEY"
+                f"the teacher at {url} refused the call ({reply.status_code}: {_quiet(reply.text, client)}); "
+                "check --teacher-model and MIRIM_TEACHER_KEY"
             )
         if reply.status_code != 200:
             # A server that says when to come back is taken at its word, within reason.
             after = reply.headers.get("retry-after", "")
             wait = min(60.0, float(after)) if after.replace(".", "", 1).isdigit() else 0.0
-            problem = f"status {reply.status_code}: {reply.text[:200]}"
+            problem = f"status {reply.status_code}: {_quiet(reply.text, client)}"
             continue
         try:
             row = reply.json()
@@ -138,8 +147,15 @@ def _call(client: Any, url: str, model: str, passage: Passage, digest: str) -> d
             "tokens": [int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))],
         }
     raise MirimError(
-        f"the teacher at {url} did not answer after {TRIES} tries ({problem}); what it gave so far is kept, run again to go on"
+        f"the teacher at {url} did not answer after {TRIES} tries ({problem}); "
+        "what it gave so far is kept, run again to go on"
     )
+
+
+def _quiet(text: str, client: Any) -> str:
+    """The beginning of a server's complaint, without the key if it repeats it."""
+    key = str(client.headers.get("authorization", "")).removeprefix("Bearer ")
+    return (text.replace(key, "…") if len(key) > 4 else text)[:200]
 
 
 def _items(text: str) -> list[dict[str, str]]:

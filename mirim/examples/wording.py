@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
+from importlib import resources
 
 from mirim.documents.synonyms import alternatives
-from mirim.documents.words import STOPWORDS, fold, rarity
+from mirim.documents.words import STOPWORDS, fold, rarity, tokens
 
 #: What people add to keywords to say what they are after.
 _HINTS = {
@@ -17,7 +19,7 @@ _HINTS = {
         "frequency": ("how often",), "percent": ("percentage",),
     },
     "pt": {
-        "money": ("preço", "quanto custa", "valor"), "duration": ("quanto tempo", "prazo"), "hour": ("que horas", "horário"),
+        "money": ("preço", "quanto custa", "valor"), "duration": ("quanto tempo", "prazo"), "hour": ("que horas", "horário"),  # noqa: E501
         "time": ("quando", "que dias"), "place": ("onde", "onde fica"), "contact": ("telefone", "contato"),
         "count": ("quantos",), "person": ("quem",), "how": ("como",), "condition": ("o que acontece",),
         "frequency": ("de quanto em quanto tempo",), "percent": ("quantos por cento",),
@@ -30,9 +32,9 @@ _ABOUT = {
            "No caso de {n}, {l}?", "Em relação a {n}, {l}?"),
 }  # fmt: skip
 _OPEN = {
-    "en": ("Hi, {l}", "Hello! {Q}", "Please, {l}", "Could you tell me: {l}", "Quick question: {l}", "Sorry to bother you. {Q}",
+    "en": ("Hi, {l}", "Hello! {Q}", "Please, {l}", "Could you tell me: {l}", "Quick question: {l}", "Sorry to bother you. {Q}",  # noqa: E501
            "I couldn't find it on the page. {Q}", "My sister asked me: {l}", "Good morning. {Q}"),
-    "pt": ("Oi, {l}", "Bom dia! {Q}", "Por favor, {l}", "Queria saber: {l}", "Uma dúvida: {l}", "Desculpa incomodar. {Q}",
+    "pt": ("Oi, {l}", "Bom dia! {Q}", "Por favor, {l}", "Queria saber: {l}", "Uma dúvida: {l}", "Desculpa incomodar. {Q}",  # noqa: E501
            "Não achei na página. {Q}", "Minha irmã perguntou: {l}", "Olá! {Q}"),
 }  # fmt: skip
 _KEYS = {c: near for line in ("qwertyuiop", "asdfghjkl", "zxcvbnm") for c, near in zip(line[1:], line, strict=False)}
@@ -92,16 +94,24 @@ def swap(question: str, language: str, rng: random.Random) -> str:
     """One word or phrase exchanged for another of the thesaurus that means the same."""
     pieces = [(m.start(), m.end()) for m in re.finditer(r"[^\W_]+", question)]
     words = [fold(question[a:b]) for a, b in pieces]
-    found = [g for g in alternatives(words, language) if g.members]
+    # Search matches by stems; a question is rewritten only where the very words are in the thesaurus.
+    members = _members(language)
+    found = [g for g in alternatives(words, language) if " ".join(words[g.start : g.end]) in members]
     if not found:
         return question
     group = rng.choice(found)
     start, end = pieces[group.start][0], pieces[group.end - 1][1]
     new = " ".join(rng.choice(group.members))
     old = question[start:end]
-    if old.lower().endswith("s") and group.end - group.start == 1 and not new.endswith("s") and " " not in new:
-        new += "s"
     return question[:start] + (new[:1].upper() + new[1:] if old[:1].isupper() and start == 0 else new) + question[end:]
+
+
+@cache
+def _members(language: str) -> frozenset[str]:
+    """Every word and phrase of the thesaurus, folded."""
+    file = resources.files("mirim.documents").joinpath("thesaurus", f"{language}.txt")
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    return frozenset(" ".join(tokens(m)) for line in lines if not line.startswith("#") for m in line.split("|"))
 
 
 def slips(question: str, rng: random.Random) -> str:

@@ -143,7 +143,7 @@ def test_held_out_questions_are_never_trained_on(make: Make, read: Read) -> None
     plain_run = make(name="plain")
     synth(plain_run)
     judged = [r["metadata"]["question"] for r in read(plain_run) if r["task"] == "judge" and r["sources"]]
-    planted = [q for q in judged if len(q.split()) > 4][:12] + ["Can I bring a guest?", "Posso levar um acompanhante?"]
+    planted = [*[q for q in judged if len(q.split()) > 4][:12], "Can I bring a guest?", "Posso levar um acompanhante?"]
     seeds = [{"question": planted[0], "answer": "Seven."}, {"messages": [
         {"role": "user", "content": planted[1].lower()}, {"role": "assistant", "content": "Yes."}]}]  # fmt: skip
     project = make(evals=planted, seeds=seeds, name="planted")

@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.bodies.append(body)
         content = self.server.reply(body["messages"][0]["content"])
         row = {"choices": [{"message": {"content": content}}], "usage": {"prompt_tokens": 100, "completion_tokens": 20}}
-        data = json.dumps(row if status == 200 else {"error": "no"}).encode()
+        data = json.dumps(row if status == 200 else {"error": "bad key " + self.headers["Authorization"]}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 
@@ -31,7 +32,7 @@ def messages(history: Sequence[Message], question: str) -> tuple[Message, ...]:
 def make(asked: Sequence[Asked], rng: random.Random) -> Iterator[Example]:
     """Follow-ups from pairs of a document's questions: another topic asked the same, the same topic asked more,
     and questions that already stand alone and must stay as they are."""
-    for first, second in zip(asked, asked[1:], strict=False):
+    for first, second in itertools.pairwise(asked):
         language = first.language
         history = (Message("user", first.question), Message("assistant", first.text))
         made = {"language": language, "question": second.plain}
