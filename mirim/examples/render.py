@@ -21,32 +21,52 @@ class Rendered:
 def render(example: Example, tokenizer: Any, max_length: int) -> Rendered | None:
     """Tokens of an example whose last message is the assistant's target; None when longer than `max_length`.
 
-    `tokenizer` is a Hugging Face one. Text before the target is rendered as the prompt that answering uses,
-    so that what is learned is what will be asked. UsageError when there is no chat template, when the last
-    message is not the assistant's, or when the template rewrites the prompt once the answer is known.
+    Of several assistant's turns only the last is learned: those before it are what was said, and where each is
+    worth learning, each makes an example. `tokenizer` is a Hugging Face one. Text before the target is rendered
+    as the prompt that answering uses, so that what is learned is what will be asked. UsageError when there is no
+    chat template, when the last message is not the assistant's, or when the template rewrites the prompt once
+    the answer is known.
     """
-    template = tokenizer.chat_template
-    if not template:
-        raise UsageError(
-            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template; add chat_template.jinja to its folder"
-        )
+    template = _template(tokenizer)
     if not example.messages or example.messages[-1].role != "assistant":
         raise UsageError(f"example {example.id}: the last message must be the assistant's, it is what is learned")
-    marks = {"bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""}
-    prompt = render_chat(template, example.messages[:-1], add_generation_prompt=True, **marks)
-    whole = render_chat(template, example.messages, add_generation_prompt=False, **marks)
+    bos, eos = tokenizer.bos_token or "", tokenizer.eos_token or ""
+    prompt = render_chat(template, example.messages[:-1], add_generation_prompt=True, bos_token=bos, eos_token=eos)
+    whole = render_chat(template, example.messages, add_generation_prompt=False, bos_token=bos, eos_token=eos)
     if not whole.startswith(prompt):
         raise UsageError(
             f"the chat template writes the prompt differently once the answer follows (example {example.id}); "
             "training with it would teach another prompt than the one that is asked"
         )
-    encode = tokenizer.backend_tokenizer if hasattr(tokenizer, "backend_tokenizer") else None
-    if encode is not None:
-        before = encode.encode(prompt, add_special_tokens=False).ids
-        after = encode.encode(whole[len(prompt) :].rstrip("\n"), add_special_tokens=False).ids
-    else:
-        before = tokenizer.encode(prompt, add_special_tokens=False)
-        after = tokenizer.encode(whole[len(prompt) :].rstrip("\n"), add_special_tokens=False)
+    # Apart, as in answering, where the prompt is tokenised before any word of the answer is known.
+    before = _encode(tokenizer, prompt)
+    after = _encode(tokenizer, whole[len(prompt) :].rstrip("\n"))
+    if (not after or after[-1] not in tokenizer.all_special_ids) and tokenizer.eos_token_id is not None:
+        # A template that leaves the turn open would teach never to stop.
+        after.append(tokenizer.eos_token_id)
     if len(before) + len(after) > max_length:
         return None
     return Rendered(before + after, [False] * len(before) + [True] * len(after))
+
+
+def _template(tokenizer: Any) -> str:
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        # Some models bring several: for tools, for retrieval.
+        template = template.get("default") or next(iter(template.values()), "")
+    if not template:
+        raise UsageError(
+            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template; "
+            "add chat_template.jinja to its folder"
+        )
+    return str(template)
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    """Ids of `text` as it is: nothing added, nothing cut off, whatever tokenizer.json says."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+    fast.no_truncation()
+    fast.no_padding()
+    return list(fast.encode(text, add_special_tokens=False).ids)

@@ -1,4 +1,4 @@
-"""Bases that others trained: loading them, and LoRA on top."""
+"""Bases that others trained: finding and loading them, and LoRA on top."""
 
 from __future__ import annotations
 
@@ -7,45 +7,94 @@ from typing import Any
 
 import torch
 
+from mirim.core import stamp
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
+from mirim.core.files import explain
 from mirim.core.project import Project
+from mirim.models.resolve import resolve
+
+#: For a base without a chat template of its own: plain words, each turn closed by the tokenizer's end token.
+PLAIN = (
+    "{% for message in messages %}{{ message['role'].capitalize() + ': ' + message['content'] }}"
+    "{{ eos_token if message['role'] == 'assistant' else '' }}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+)
 
 
-def load_base(ref: str, project: Project | None = None) -> tuple[Any, Any]:
-    """(model in float32, tokenizer) of a folder or a hub name. UsageError says what is wrong with it."""
+def locate(ref: str, project: Project | None = None) -> str:
+    """The whole path of a base's folder, or its hub name. UsageError for what cannot be adapted."""
+    found = resolve(ref, project)
+    if found.kind == "hub":
+        return ref
+    if found.kind == "folder" and found.path is not None:
+        return str(found.path)
+    why = {
+        "gguf": "is a GGUF file, which holds quantised weights for inference; name the folder it was made from",
+        "adapter": f"is an adapter; name its own base, {found.base or 'which it does not say'}",
+    }.get(found.kind, "has no weights here; name a folder in Hugging Face layout or a hub model")
+    raise UsageError(f"base {ref} {why}")
+
+
+def base_inputs(ref: str, project: Project | None = None) -> str:
+    """Fingerprint of a base: its files where it is a folder, its name on the hub otherwise."""
+    found = locate(ref, project)
+    folder = Path(found)
+    if not folder.is_dir():
+        return found
+    names = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
+    return stamp.fingerprint(*sorted(folder.glob("*.safetensors")), *(folder / n for n in names))
+
+
+def load_base(ref: str, project: Project | None = None, chat_template: str = "") -> tuple[Any, Any]:
+    """(model in float32, tokenizer) of a base. UsageError says what is wrong with it.
+
+    `chat_template`, a file or 'plain', takes the place of the tokenizer's own.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from mirim.training.stages import quiet
 
-    path = Path(ref).expanduser()
-    local = path.exists() or ref.startswith((".", "/", "~"))
-    if local and not (path / "config.json").is_file():
-        what = "does not exist" if not path.exists() else "holds no config.json"
-        raise UsageError(
-            f"base {ref} {what}; name a folder in Hugging Face layout or a hub model such as ibm-granite/granite-4.0-350m"
-        )
+    found = locate(ref, project)
+    hint = (
+        "" if Path(found).is_dir() else "; check the name, the network and HF_TOKEN, or download it and name the folder"
+    )
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path if local else ref, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                path if local else ref, dtype=torch.float32, trust_remote_code=False
-            )
+            tokenizer = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(found, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, KeyError) as error:
-        raise UsageError(f"base {ref} cannot be loaded: {_first(error)}") from error
+        raise UsageError(f"base {ref} cannot be loaded: {_first(error)}{hint}") from error
     except OSError as error:
-        hint = "" if local else "; check the name, the network and HF_TOKEN, or download it once and name the folder"
         raise UsageError(f"base {ref} cannot be read: {_first(error)}{hint}") from error
     except Exception as error:
-        raise MirimError(f"base {ref} cannot be loaded ({type(error).__name__}: {_first(error)})") from error
+        raise MirimError(f"base {ref} cannot be loaded ({type(error).__name__}: {_first(error)}){hint}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if chat_template:
+        tokenizer.chat_template = _template(chat_template)
     if not tokenizer.chat_template:
         raise UsageError(
             f"the tokenizer of {ref} has no chat template, so examples cannot be written the way it will be asked; "
-            "put a chat_template.jinja into its folder, or choose an instruction-tuned base"
+            "choose an instruction-tuned base, or pass --chat-template FILE.jinja, or --chat-template plain"
+        )
+    if tokenizer.eos_token is None:
+        raise UsageError(
+            f"the tokenizer of {ref} has no end-of-text token, so answers could not end; choose another base"
         )
     return model, tokenizer
+
+
+def _template(word: str) -> str:
+    if word == "plain":
+        return PLAIN
+    path = Path(word).expanduser()
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise explain(error, path) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a chat template in UTF-8") from error
 
 
 def with_lora(model: Any, rank: int, seed: int) -> Any:

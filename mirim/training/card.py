@@ -14,16 +14,17 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
     front += [f"base_model: {bundle.base}"] if bundle.base else []
     front += [f"license: {json.dumps(bundle.licence)}"] if bundle.licence else []
     made = {
-        "pretrain": "trained from scratch on the project's documents and on examples made from them",
+        "pretrain": f"trained from scratch on {_text(inputs)}",
         "full": f"fine-tuned from {bundle.base} on examples made from the project's documents",
         "lora": f"a LoRA adapter for {bundle.base}, trained on examples made from the project's documents",
     }[bundle.method]
     rows = "\n".join(
-        f"| {name} | {r['steps']} | {r['tokens']:,} | {r['loss']:.3f} | {'-' if r['validation'] is None else format(r['validation'], '.3f')} |"
+        f"| {name} | {r['steps']} | {r['tokens']:,} | {r['loss']:.3f} | {_held(r['validation'])} |"
         for name, r in stages.items()
     )
     hashes = "\n".join(
-        f"- {k}: `{v if isinstance(v, str) else json.dumps(v, sort_keys=True)}`" for k, v in sorted(inputs.items())
+        f"- {k}: `{v if isinstance(v, str) else json.dumps(v, sort_keys=True, default=str)}`"
+        for k, v in sorted(inputs.items())
     )
     return "\n".join(
         [
@@ -52,7 +53,20 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
             "",
             hashes,
             "",
-            "Questions in evals/ were not trained on. Figures of the last evaluation stand in bundle.json and reports/.",
+            "Questions in evals/ were not trained on. Figures of the last evaluation stand in bundle.json and",
+            "reports/, the course of the loss in reports/training-*.jsonl.",
             "",
         ]
     )
+
+
+def _held(loss: float | None) -> str:
+    return "-" if loss is None else f"{loss:.3f}"
+
+
+def _text(inputs: dict[str, Any]) -> str:
+    """What a model from scratch learned: the corpus, the documents, the examples, as far as there were any."""
+    names = ", ".join(name for name, _ in inputs.get("corpus", ()))
+    parts = [f"the corpus {names}"] if names else []
+    parts += ["the project's documents and examples made from them"] if "documents" in inputs else []
+    return " and ".join(parts)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mirim.core.files import read_json, write_json
+from mirim.core.errors import MirimError
+from mirim.core.files import explain, read_json, write_json
 
 
 def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Write checkpoint `folder`/<step> under a temporary name, rename it, then remove older ones."""
+    """Write checkpoint `folder`/<step> under a temporary name, rename it, then remove the others.
+
+    MirimError when the disk is full or may not be written; the former checkpoint is kept then.
+    """
     target = folder / f"{state['step']:08d}"
     working = folder / f".tmp-{state['step']:08d}"
-    shutil.rmtree(working, ignore_errors=True)
-    working.mkdir(parents=True)
     named = trainable(model)
     tensors = {f"weight.{n}": p.detach().cpu().contiguous() for n, p in named.items()}
     steps = 0.0
@@ -28,13 +32,39 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, state: dict
             tensors[f"first.{name}"] = moments["exp_avg"].detach().cpu().contiguous()
             tensors[f"second.{name}"] = moments["exp_avg_sq"].detach().cpu().contiguous()
             steps = float(moments["step"])
-    save_file(tensors, working / "state.safetensors")
-    # Written last: a checkpoint with state.json is whole.
-    write_json(working / "state.json", {**state, "optimizer_steps": steps})
-    shutil.rmtree(target, ignore_errors=True)
-    working.rename(target)
-    for old in sorted(p for p in folder.iterdir() if p.is_dir() and p.name < target.name):
+    try:
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir(parents=True)
+        save_file(tensors, working / "state.safetensors")
+        _sync(working / "state.safetensors")
+        # Written last: a checkpoint with state.json is whole.
+        write_json(working / "state.json", {**state, "optimizer_steps": steps})
+        shutil.rmtree(target, ignore_errors=True)
+        working.rename(target)
+    except (OSError, SafetensorError, MirimError) as error:
+        shutil.rmtree(working, ignore_errors=True)
+        raise failed(error, target) from error
+    for old in sorted(p for p in folder.iterdir() if p.is_dir() and p.name != target.name):
         shutil.rmtree(old, ignore_errors=True)
+
+
+def failed(error: Exception, path: Path) -> MirimError:
+    """What to tell a person when weights could not be written to `path`."""
+    if isinstance(error, MirimError):
+        return error
+    if isinstance(error, OSError):
+        return explain(error, path)
+    # safetensors hides the number of the system's error in its text.
+    full = f"os error {errno.ENOSPC}" in str(error) or "No space left" in str(error)
+    return explain(OSError(errno.ENOSPC if full else errno.EIO, str(error)), path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def latest(folder: Path, run: str) -> Path | None:
@@ -56,8 +86,9 @@ def load(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, 
             with torch.no_grad():
                 parameter.copy_(tensors.get_tensor(f"weight.{name}"))
             if f"first.{name}" in held:
+                # The fused kernel of a GPU wants its step count there too.
                 optimizer.state[parameter] = {
-                    "step": torch.tensor(state["optimizer_steps"], dtype=torch.float32),
+                    "step": torch.tensor(state["optimizer_steps"], dtype=torch.float32, device=parameter.device),
                     "exp_avg": tensors.get_tensor(f"first.{name}").to(parameter.device),
                     "exp_avg_sq": tensors.get_tensor(f"second.{name}").to(parameter.device),
                 }

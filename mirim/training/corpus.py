@@ -2,17 +2,122 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from mirim.core.errors import UsageError
 from mirim.core.extras import need
+from mirim.core.files import explain
+from mirim.core.progress import note
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
+
+#: Near-duplicates share this much of their five-word shingles, as MinHash estimates it (Broder 1997).
+ALIKE, SHINGLE = 0.8, 5
+
+
+class Text(NamedTuple):
+    """A document of a corpus and how often a pass takes it."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A mixing weight: `pattern` is matched against a file's name, or against the row's value of `key`."""
+
+    key: str
+    pattern: str
+    weight: float
+
+    @classmethod
+    def parse(cls, word: str) -> Rule:
+        """`gutenberg*=0.3` (files of that name), `lang:pt=2` (rows whose "lang" is pt)."""
+        left, sign, right = word.rpartition("=")
+        key, colon, pattern = left.rpartition(":")
+        try:
+            weight = float(right)
+        except ValueError:
+            weight = -1.0
+        if not sign or not pattern or not 0 <= weight <= 100:
+            raise UsageError(
+                f'--mix "{word}" is not a weight; write FILE_PATTERN=WEIGHT or key:value=WEIGHT, such as '
+                "'novels*=0.3' or 'lang:pt=2', with a weight from 0 to 100"
+            )
+        return cls(key if colon else "", pattern, weight)
+
+    def fits(self, name: str, row: dict[str, Any]) -> bool:
+        return fnmatch.fnmatch(str(row.get(self.key, "")) if self.key else name, self.pattern)
+
+
+class Corpus:
+    """Documents of files in order, each once; may be read again and again, and gives the same each time.
+
+    Documents equal but for white space and case are left out, and with `near` those that are almost equal too.
+    Weights of all rules that fit are multiplied; a document of weight 0 is left out.
+    """
+
+    def __init__(self, files: Sequence[Path], mix: Sequence[str] = (), *, near: bool = False) -> None:
+        self.files, self.rules, self.near = list(files), [Rule.parse(word) for word in mix], near
+        self.documents = self.characters = self.exact = self.alike = 0
+        self._kept: list[float] | None = None
+
+    def __iter__(self) -> Iterator[Text]:
+        if self._kept is None:
+            yield from self._first()
+            return
+        kept = iter(self._kept)
+        for path in self.files:
+            for text, _ in _read(path):
+                if weight := next(kept):
+                    yield Text(text, weight)
+
+    def _first(self) -> Iterator[Text]:
+        """The first pass decides what is kept, and counts."""
+        kept: list[float] = []
+        seen: set[bytes] = set()
+        alike = _Alike() if self.near else None
+        self.documents = self.characters = self.exact = self.alike = 0
+        used = [False] * len(self.rules)
+        for path in self.files:
+            for text, row in _read(path):
+                words = text.lower().split()
+                key = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8).digest()
+                weight = 1.0 if words else 0.0
+                for i, rule in enumerate(self.rules):
+                    if rule.fits(path.name, row):
+                        weight, used[i] = weight * rule.weight, True
+                if weight and key in seen:
+                    self.exact, weight = self.exact + 1, 0.0
+                elif weight and alike is not None and alike.seen(words):
+                    self.alike, weight = self.alike + 1, 0.0
+                kept.append(weight)
+                if weight:
+                    seen.add(key)
+                    self.documents, self.characters = self.documents + 1, self.characters + len(text)
+                    yield Text(text, weight)
+        for rule, hit in zip(self.rules, used, strict=True):
+            if not hit:
+                raise UsageError(f'--mix: nothing in the corpus fits "{rule.key}{":" * bool(rule.key)}{rule.pattern}"')
+        self._kept = kept
+
+    def sample(self, characters: int) -> Iterator[str]:
+        """About so many characters, drawn evenly over the corpus by weight; all of it when it is smaller."""
+        for _ in () if self._kept is not None else self:
+            pass
+        share = min(1.0, characters / max(self.characters, 1))
+        for number, (text, weight) in enumerate(self):
+            drawn = hashlib.blake2b(b"%d" % number, digest_size=4).digest()
+            if share * weight >= 1.0 or int.from_bytes(drawn, "big") < share * weight * 2**32 or share == 1.0:
+                yield text
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
@@ -31,37 +136,72 @@ def files(paths: Iterable[Path]) -> list[Path]:
             raise UsageError(f"{path} does not exist")
     if not found:
         raise UsageError(f"no corpus files in {', '.join(map(str, paths))}; they end in {', '.join(SUFFIXES)}")
-    return found
+    # A file named twice, or inside a folder that is named too, is read once.
+    return list(dict.fromkeys(p.resolve() for p in found))
 
 
-def texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Documents of the files in order, each once: exact duplicates (white space and case apart) are left out."""
-    seen: set[bytes] = set()
-    for path in paths:
-        for text in _read(path):
-            key = hashlib.blake2b(" ".join(text.lower().split()).encode("utf-8", "replace"), digest_size=8).digest()
-            if text.strip() and key not in seen:
-                seen.add(key)
-                yield text
+def _read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(text, the row it stood in) of one file's documents."""
+    try:
+        if path.name.lower().endswith((".txt", ".md")):
+            yield _plain(path), {}
+        else:
+            yield from _rows(path)
+    except OSError as error:
+        raise explain(error, path) from error
 
 
-def _read(path: Path) -> Iterator[str]:
-    name = path.name.lower()
-    if name.endswith((".txt", ".md")):
-        text = path.read_text("utf-8", errors="replace")
+def _plain(path: Path) -> str:
+    data = path.read_bytes()
+    text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    if "\ufffd" in text and "\ufffd".encode() not in data:
+        note(f"{path}: not UTF-8; its damaged characters were replaced")
+    if path.name.lower().endswith(".md"):
         # A stored document opens with front matter, which is about the text, not of it.
-        yield re.sub(r"\A---\n.*?^---\n", "", text, flags=re.DOTALL | re.MULTILINE)
-        return
+        text = re.sub(r"\A---\n.*?^---\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    return text
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    broken: tuple[type[Exception], ...] = ()
     with path.open("rb") as raw:
-        stream = need("zstandard", "train").ZstdDecompressor().stream_reader(raw) if name.endswith(".zst") else raw
-        for number, line in enumerate(io.TextIOWrapper(stream, "utf-8", errors="replace"), 1):
-            if line.strip():
-                try:
-                    text = json.loads(line)["text"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UsageError(
-                        f'{path} line {number}: a corpus line is a JSON object with "text" ({error})'
-                    ) from error
-                if not isinstance(text, str):
-                    raise UsageError(f'{path} line {number}: "text" is {type(text).__name__}, not a string')
-                yield text
+        stream: Any = raw
+        if path.name.lower().endswith(".zst"):
+            zstandard = need("zstandard", "train")
+            broken = (zstandard.ZstdError,)
+            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        number = 0
+        try:
+            for line in io.TextIOWrapper(stream, "utf-8-sig", errors="replace"):
+                number += 1
+                if line.strip():
+                    row = json.loads(line)
+                    text = row["text"]
+                    if not isinstance(text, str):
+                        raise TypeError(f'"text" is {type(text).__name__}, not a string')
+                    yield text, row
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            what = 'it has no "text"' if isinstance(error, KeyError) else str(error)
+            raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
+        except broken as error:
+            raise UsageError(f"{path} after line {number}: not whole as Zstandard data ({error})") from error
+
+
+class _Alike:
+    """Documents met so far, by the MinHash of their shingles, in a table of bands (Broder 1997; datasketch)."""
+
+    def __init__(self) -> None:
+        self.lib = need("datasketch", "train")
+        self.table = self.lib.MinHashLSH(threshold=ALIKE, num_perm=128)
+        self.count = 0
+
+    def seen(self, words: list[str]) -> bool:
+        """Whether something almost equal was met; remembers it otherwise."""
+        shingles = {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
+        mark = self.lib.MinHash(num_perm=128, seed=1)
+        mark.update_batch([s.encode("utf-8", "replace") for s in sorted(shingles)])
+        if self.table.query(mark):
+            return True
+        self.table.insert(self.count, mark)
+        self.count += 1
+        return False

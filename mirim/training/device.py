@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,19 @@ class Device:
     @property
     def torch(self) -> torch.device:
         return torch.device(self.kind)
+
+    def tokens_at_once(self, model: Any) -> int:
+        """Tokens that go through `model` together: what fills the caches of a CPU, what a GPU's memory holds.
+
+        A layer keeps about 34 values of its width a token for the backward pass (Korthikanti et al. 2022).
+        """
+        if self.kind != "cuda":
+            return 4096
+        width, layers = int(getattr(model.config, "hidden_size", 1024)), int(model.config.num_hidden_layers)
+        weights = sum(p.numel() * (16 if p.requires_grad else 4) for p in model.parameters())
+        total = torch.cuda.get_device_properties(0).total_memory
+        fits = (total * 0.6 - weights) / (34 * width * layers * (2 if self.bf16 else 4))
+        return max(1024, min(65536, int(fits)))
 
 
 def detect(threads: int = 0) -> Device:
@@ -51,7 +65,7 @@ def matmul_peak(device: Device, size: int = 1024) -> float:
     best = 0.0
     for _ in range(8):
         started = time.perf_counter()
-        (a @ a)
+        a @ a
         if device.kind == "cuda":
             torch.cuda.synchronize()
         best = max(best, 2 * size**3 / (time.perf_counter() - started))
@@ -61,3 +75,26 @@ def matmul_peak(device: Device, size: int = 1024) -> float:
 def world() -> tuple[int, int]:
     """(rank, size) of a torchrun launch; (0, 1) outside one."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def join(device: Device) -> None:
+    """Meet the other processes of a torchrun launch, each GPU process on its own card."""
+    if world()[1] > 1 and not torch.distributed.is_initialized():
+        if device.kind == "cuda":
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.distributed.init_process_group("nccl" if device.kind == "cuda" else "gloo")
+
+
+def wait() -> None:
+    """Until every process of the launch is here."""
+    if world()[1] > 1:
+        torch.distributed.barrier()
+
+
+def summed(value: float, device: Device) -> float:
+    """A number summed over the processes of the launch."""
+    if world()[1] == 1:
+        return value
+    tensor = torch.tensor(value, dtype=torch.float64, device=device.torch)
+    torch.distributed.all_reduce(tensor)
+    return float(tensor)

@@ -5,9 +5,12 @@ It knows nothing of projects, tokenizers or bundles: a model, a stream of batche
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,14 @@ import torch
 
 from mirim.core import progress
 from mirim.core.errors import MirimError
+from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
-from mirim.training.device import Device, matmul_peak, world
-from mirim.training.loss import backward, evaluate
+from mirim.training.device import Device, matmul_peak, summed, world
+from mirim.training.loss import Loss
 from mirim.training.packing import Batch, Batches
 from mirim.training.schedule import Schedule, factor
+
+LOG = "training.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,10 @@ class Settings:
 
     steps            optimiser steps
     learning_rate    peak
-    accumulate       batches a step; the loss is a mean over all their learned tokens, so 1x8 equals 8x1
+    micro            sequences that go through the model at once, 0 for the whole batch. The loss is a mean over
+                     all learned tokens of the step, so that 8 times 1 equals once 8
     clip             largest gradient norm
-    every            seconds between checkpoints; 0 for none
+    every            seconds between checkpoints; 0 for none but on Ctrl-C
     """
 
     steps: int
@@ -40,7 +47,7 @@ class Settings:
     warmup: float = 0.05
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
-    accumulate: int = 1
+    micro: int = 0
     clip: float = 1.0
     every: float = 30.0
     seed: int = 0
@@ -48,15 +55,21 @@ class Settings:
 
 @dataclass(slots=True)
 class Result:
-    """What a run gave. `loss` is the mean over the last tenth of the steps, in nats a token."""
+    """What a run gave. `loss` is the mean over the last tenth of the steps, in nats a token.
+
+    tokens        that went through the model, padding included; `learned` those that were predicted
+    utilisation   share of the measured matrix-multiply peak that the model's own products reached
+    """
 
     steps: int
     tokens: int
+    learned: int
     seconds: float
     loss: float
     validation: float | None = None
     tokens_per_second: float = 0.0
     utilisation: float = 0.0
+    peak: float = 0.0
     resumed_at: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
 
@@ -71,117 +84,115 @@ def fit(
     run: str,
     validation: list[Batch] | None = None,
     label: str = "train",
-    stop: Callable[[], bool] = lambda: False,
+    deadline: float = float("inf"),
 ) -> Result:
     """Train `model` in place; checkpoints and the log go to `folder`, and a run with the same fingerprint resumes.
 
-    `run` identifies the settings and the data: a checkpoint of another run is not used. MirimError when the
-    loss stops being a number.
+    `run` identifies the settings and the data: a checkpoint of another run is not used. Ctrl-C ends the step
+    and keeps a checkpoint; so does passing `deadline` (of time.monotonic), which raises MirimError, as does a
+    loss that stops being a number.
     """
-    torch.manual_seed(settings.seed)
     torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
     model.to(device.torch).train()
     rank, size = world()
-    if size > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.kind == "cuda" else "gloo")
+    compute = Loss(model)
     optimizer = _optimizer(model, settings, device)
-    step, started_at = 0, 0
-    found = checkpoint.latest(folder, run)
-    if found:
+    step, seen, learned, losses = 0, 0, 0, []
+    if found := checkpoint.latest(folder, run):
         state = checkpoint.load(found, model, optimizer)
-        step = started_at = int(state["step"])
+        step, seen, learned, losses = state["step"], state["tokens"], state["learned"], list(state["losses"])
         batches.state = state["data"]
         progress.note(f"{label}: going on at step {step} of {settings.steps}")
-    stream = iter(batches)
-    losses: list[float] = list(state["losses"]) if found else []
-    seen = int(state["tokens"]) if found else 0
-    fresh, started, saved = 0, time.monotonic(), time.monotonic()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    folder.mkdir(parents=True, exist_ok=True)
+    first, seen_before, learned_before = step, seen, learned
+    stream, parameters = iter(batches), list(checkpoint.trainable(model).values())
 
     def keep() -> None:
         if rank == 0:
-            row = {"run": run, "step": step, "data": batches.state, "tokens": seen, "losses": losses}
-            checkpoint.save(folder, model, optimizer, row)
+            row = {"run": run, "step": step, "data": batches.state, "tokens": seen, "learned": learned}
+            checkpoint.save(folder, model, optimizer, {**row, "losses": losses})
 
-    with progress.bar(label, settings.steps) as bar, (folder / "training.jsonl").open("a", encoding="utf-8") as log:
-        bar.advance(step)
-        try:
-            while step < settings.steps:
-                group = [next(stream) for _ in range(settings.accumulate)]
-                if size > 1:
-                    group = [_shard(b, rank, size) for b in group]
-                count = sum(b.tokens for b in group)
-                for option in optimizer.param_groups:
-                    option["lr"] = settings.learning_rate * factor(
-                        step, settings.steps, settings.schedule, settings.warmup
-                    )
-                total = 0.0
-                scale = 1.0 / max(_summed(count, size, device), 1)
-                for batch in group:
-                    with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-                        total += backward(model, _to(batch, device), scale)
-                loss = _summed(total, size, device) * scale
-                if loss != loss or loss in (float("inf"), float("-inf")):
-                    raise MirimError(
-                        f"{label}: the loss is {loss} at step {step}; lower the learning rate ({settings.learning_rate}) and run again"
-                    )
-                if size > 1:
-                    for p in parameters:
-                        if p.grad is not None:
-                            torch.distributed.all_reduce(p.grad)
-                norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                step += 1
-                amount = sum(b.ids.numel() for b in group) * size
-                seen, fresh = seen + amount, fresh + amount
-                losses.append(loss)
-                speed = fresh / max(time.monotonic() - started, 1e-9)
-                if rank == 0:
-                    row = {
-                        "step": step,
-                        "loss": round(loss, 5),
-                        "lr": optimizer.param_groups[0]["lr"],
-                        "norm": round(float(norm), 4),
-                        "tokens_per_second": round(speed),
-                    }
-                    log.write(json.dumps(row) + "\n")
-                bar.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
-                if settings.every and time.monotonic() - saved > settings.every and step < settings.steps:
-                    log.flush()
-                    keep()
-                    saved = time.monotonic()
-                if stop():
-                    break
-        except KeyboardInterrupt:
+    started = saved = time.monotonic()
+    bar = progress.bar(label, settings.steps) if rank == 0 else contextlib.nullcontext(progress.SilentTask())
+    with bar as shown, _log(folder, step, rank) as log, _ctrl_c(label) as stopped:
+        shown.advance(step)
+        while step < settings.steps:
+            # Dropout follows from the step alone, so a resumed run draws what an uninterrupted one would.
+            torch.manual_seed(settings.seed * 1_000_003 + step)
+            batch = next(stream)
+            rate = settings.learning_rate * factor(step, settings.steps, settings.schedule, settings.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            count = batch.tokens
+            part = batch.shard(rank, size) if size > 1 else batch
+            total = 0.0
+            for piece in part.split(settings.micro or len(part.ids)):
+                with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+                    total += compute.backward(piece.to(device.torch), 1.0 / max(count, 1))
+            loss = summed(total, device) / max(count, 1)
+            if loss != loss or loss in (float("inf"), float("-inf")):
+                raise MirimError(
+                    f"{label}: the loss is {loss} at step {step}; lower --learning-rate ({settings.learning_rate:g}) "
+                    "and run again"
+                )
+            _reduce(parameters, size)
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step, seen, learned = step + 1, seen + batch.ids.numel(), learned + count
+            losses.append(loss)
+            now = time.monotonic()
+            speed = (seen - seen_before) / max(now - started, 1e-9)
+            log({"step": step, "loss": loss, "lr": rate, "norm": norm, "tokens_per_second": round(speed)})
+            shown.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+            if step == settings.steps:
+                break
+            late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
+            if stopped() or late or (settings.every and now - saved > settings.every):
+                keep()
+                saved = now
+            if stopped():
+                progress.note(f"{label}: stopped at step {step} of {settings.steps}; run the same line again to go on")
+                raise KeyboardInterrupt
+            if late:
+                raise MirimError(
+                    f"{label}: the time limit came at step {step} of {settings.steps}; the state is kept, run the "
+                    "same line again to go on"
+                )
+        seconds = time.monotonic() - started
+        if settings.every and step > first:
+            # The next stage of a run that is interrupted there need not learn this one again.
             keep()
-            progress.note(f"{label}: stopped at step {step}; run the same line again to go on")
-            raise
-    seconds = time.monotonic() - started
+    model.eval()
     tail = losses[-max(1, len(losses) // 10) :]
-    result = Result(step, seen, seconds, sum(tail) / max(len(tail), 1), resumed_at=started_at)
-    result.tokens_per_second = fresh / max(seconds, 1e-9)
-    result.utilisation = result.tokens_per_second * flops_per_token(model) / (matmul_peak(device) * size)
+    result = Result(step, seen, learned, seconds, sum(tail) / max(len(tail), 1), resumed_at=first)
+    result.tokens_per_second = (seen - seen_before) / max(seconds, 1e-9)
+    result.peak = matmul_peak(device) * size
+    body, head = flops_per_token(model)
+    result.utilisation = (body * (seen - seen_before) + head * (learned - learned_before)) / max(seconds, 1e-9)
+    result.utilisation /= result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
         with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-            result.validation = evaluate(model, [_to(b, device) for b in validation])
-    model.eval()
+            result.validation = compute.mean([b.to(device.torch) for b in validation])
+        model.eval()
     return result
 
 
-def flops_per_token(model: Any) -> float:
-    """Training floating-point operations a token: 6 for each weight that multiplies (Kaplan et al. 2020).
+def flops_per_token(model: Any) -> tuple[float, float]:
+    """Training floating-point operations (a token, and besides a learned token for the head).
 
-    Embedding look-ups multiply nothing; the head does, tied or not. Attention's own products are left out,
-    which makes the utilisation a lower bound.
+    Two for each weight that multiplies in the forward pass, two for the gradient of its input and, where it is
+    learned, two for its own (Kaplan et al. 2020). Look-ups multiply nothing. Attention's own products are left
+    out, which makes a utilisation from this a lower bound.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    matrices = sum(p.numel() for n, p in inner.named_parameters() if p.dim() == 2 and "embed" not in n)
-    head = inner.get_output_embeddings().weight
-    tied = head.data_ptr() == inner.get_input_embeddings().weight.data_ptr()
-    return 6.0 * (matrices + (head.numel() if tied else 0))
+    head = inner.get_output_embeddings()
+    tables = {id(m.weight) for m in inner.modules() if isinstance(m, torch.nn.Embedding)}
+    outer = {id(p) for p in head.parameters()} | tables
+    body = sum(
+        p.numel() * (6 if p.requires_grad else 4) for p in inner.parameters() if p.dim() == 2 and id(p) not in outer
+    )
+    return float(body), float(head.weight.numel() * (6 if head.weight.requires_grad else 4))
 
 
 def _optimizer(model: Any, settings: Settings, device: Device) -> torch.optim.Optimizer:
@@ -195,28 +206,62 @@ def _optimizer(model: Any, settings: Settings, device: Device) -> torch.optim.Op
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=device.kind != "mps")
 
 
-def _to(batch: Batch, device: Device) -> Batch:
-    return Batch(batch.ids.to(device.torch), batch.positions.to(device.torch), batch.targets.to(device.torch))
+def _reduce(parameters: list[torch.nn.Parameter], size: int) -> None:
+    """Sum gradients over processes. One that learned nothing this step takes part with zeros."""
+    if size > 1:
+        for p in parameters:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+            torch.distributed.all_reduce(p.grad)
 
 
-def _shard(batch: Batch, rank: int, size: int) -> Batch:
-    """This process's sequences of a batch; one sequence less than processes leaves some with padding only."""
-    rows = slice(rank, None, size)
-    if len(batch.ids) <= rank:
-        return Batch(batch.ids[:1], batch.positions[:1], torch.full_like(batch.targets[:1], -100))
-    return Batch(batch.ids[rows], batch.positions[rows], batch.targets[rows])
+@contextlib.contextmanager
+def _log(folder: Path, step: int, rank: int) -> Iterator[Any]:
+    """A function that appends a row to the run's log, which first loses the rows after a resumed `step`."""
+    if rank:
+        yield lambda row: None
+        return
+    path = folder / LOG
+    # A line cut short by a crash is the last one, and lies after every checkpoint.
+    kept = _whole_rows(path, step) if step and path.is_file() else []
+    write_jsonl(path, kept)
+    with path.open("a", encoding="utf-8", buffering=1) as stream:
+        yield lambda row: stream.write(json.dumps({k: _short(v) for k, v in row.items()}) + "\n")
 
 
-def _summed(value: float, size: int, device: Device) -> float:
-    if size == 1:
-        return value
-    tensor = torch.tensor(
-        float(value), device=device.torch, dtype=torch.float64 if device.kind == "cpu" else torch.float32
-    )
-    torch.distributed.all_reduce(tensor)
-    return float(tensor)
+def _whole_rows(path: Path, step: int) -> list[dict[str, Any]]:
+    rows = []
+    with contextlib.suppress(MirimError):
+        for row in read_jsonl(path):
+            if row.get("step", step + 1) <= step:
+                rows.append(row)
+    return rows
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+@contextlib.contextmanager
+def _ctrl_c(label: str) -> Iterator[Any]:
+    """A function that says whether Ctrl-C was pressed: the step ends first. Pressed twice, it ends at once."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        progress.note(f"{label}: ending this step to keep its state; press Ctrl-C again to stop at once")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: bool(asked)
+        return
+    former = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def settings_row(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, for fingerprints and cards; how often to save is not part of what was trained."""
+    """Settings as plain values, for fingerprints; how often to save is not part of what is trained."""
     return {k: v for k, v in asdict(settings).items() if k != "every"}

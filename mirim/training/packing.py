@@ -5,16 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A document or an example: token ids and which of them are to be learned (the model predicts ids[i] from ids[:i])."""
+    """A document or an example: token ids, and for each whether it is learned (predicted from those before it).
 
-    ids: Sequence[int]
-    mask: Sequence[bool]
+    A mask of None stands for all of them.
+    """
+
+    ids: Sequence[int] | np.ndarray[Any, Any]
+    mask: Sequence[bool] | np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,23 @@ class Batch:
         """Tokens that are predicted."""
         return int((self.targets != -100).sum())
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids.to(device), self.positions.to(device), self.targets.to(device))
+
+    def split(self, sequences: int) -> list[Batch]:
+        """The same batch in pieces of at most `sequences`, for memory or cache."""
+        starts = range(0, len(self.ids), max(1, sequences))
+        return [self._rows(slice(at, at + max(1, sequences))) for at in starts]
+
+    def shard(self, rank: int, size: int) -> Batch:
+        """The sequences of one of `size` processes; one that gets none learns nothing from the first."""
+        if len(self.ids) <= rank:
+            return Batch(self.ids[:1], self.positions[:1], torch.full_like(self.targets[:1], -100))
+        return self._rows(slice(rank, None, size))
+
+    def _rows(self, rows: slice) -> Batch:
+        return Batch(self.ids[rows], self.positions[rows], self.targets[rows])
+
 
 def pack(lengths: Sequence[int], room: int, order: Sequence[int]) -> list[list[int]]:
     """Indices of rows grouped into sequences of at most `room` tokens: first fit in the given order.
@@ -40,7 +62,7 @@ def pack(lengths: Sequence[int], room: int, order: Sequence[int]) -> list[list[i
     done: list[list[int]] = []
     open_: list[tuple[int, list[int]]] = []
     for index in order:
-        length = min(lengths[index], room)
+        length = min(int(lengths[index]), room)
         for i, (free, members) in enumerate(open_):
             if length <= free:
                 members.append(index)
@@ -55,36 +77,53 @@ def pack(lengths: Sequence[int], room: int, order: Sequence[int]) -> list[list[i
 
 def collate(rows: Sequence[Row], groups: Sequence[Sequence[int]], room: int, pad: int) -> Batch:
     """A batch from packed groups, no longer than its longest sequence needs."""
-    width = min(room, max(sum(min(len(rows[i].ids), room) for i in group) for group in groups))
-    ids = torch.full((len(groups), width), pad, dtype=torch.long)
-    positions = torch.zeros((len(groups), width), dtype=torch.long)
-    targets = torch.full((len(groups), width), -100, dtype=torch.long)
-    for b, group in enumerate(groups):
+    pieces = [[rows[i] for i in group] for group in groups]
+    width = min(room, max(sum(min(len(row.ids), room) for row in group) for group in pieces))
+    ids = np.full((len(groups), width), pad, dtype=np.int64)
+    # The padding is a row of its own: nothing attends to it, it learns nothing.
+    positions = np.zeros((len(groups), width), dtype=np.int64)
+    targets = np.full((len(groups), width), -100, dtype=np.int64)
+    for b, group in enumerate(pieces):
         at = 0
-        for i in group:
-            piece, mask = list(rows[i].ids)[:width], list(rows[i].mask)[:width]
+        for row in group:
+            piece = np.asarray(row.ids[:width], dtype=np.int64)
             n = len(piece)
-            ids[b, at : at + n] = torch.tensor(piece)
-            positions[b, at : at + n] = torch.arange(n)
+            ids[b, at : at + n] = piece
+            positions[b, at : at + n] = np.arange(n)
             # Position t predicts t + 1, never across rows.
-            for t in range(n - 1):
-                if mask[t + 1]:
-                    targets[b, at + t] = piece[t + 1]
+            learned = piece[1:] if row.mask is None else np.where(np.asarray(row.mask[1:n], bool), piece[1:], -100)
+            targets[b, at : at + n - 1] = learned
             at += n
-        # The padding is a row of its own: nothing attends to it, it learns nothing.
-        positions[b, at:] = torch.arange(width - at)
-    return Batch(ids, positions, targets)
+        positions[b, at:] = np.arange(width - at)
+    return Batch(torch.from_numpy(ids), torch.from_numpy(positions), torch.from_numpy(targets))
 
 
 class Batches:
     """An endless, seeded, resumable stream of batches over rows: `state` is all that is needed to go on."""
 
-    def __init__(self, rows: Sequence[Row], room: int, sequences: int, seed: int, pad: int) -> None:
-        """`room` tokens a sequence, `sequences` a batch."""
-        if not rows:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        room: int,
+        sequences: int,
+        seed: int,
+        pad: int,
+        *,
+        weights: Sequence[float] | np.ndarray[Any, Any] | None = None,
+        packed: bool = True,
+    ) -> None:
+        """`room` tokens a sequence, `sequences` a batch.
+
+        `weights` says how often a pass takes each row: 2 twice, 0.5 in every second pass or so. `packed` False
+        gives each row a sequence of its own, for models that cannot tell packed rows apart.
+        """
+        if not len(rows):
             raise ValueError("no rows")
         self.rows, self.room, self.sequences, self.seed, self.pad = rows, room, sequences, seed, pad
-        self.lengths = [len(r.ids) for r in rows]
+        lengths = getattr(rows, "lengths", None)
+        self.lengths: Sequence[int] = [len(row.ids) for row in rows] if lengths is None else lengths
+        self.weights = None if weights is None or np.all(np.asarray(weights) == 1) else np.asarray(weights, float)
+        self.packed = packed
         self.epoch, self.index = 0, 0
         self._plan: list[list[list[int]]] = []
         self._planned = -1
@@ -94,14 +133,24 @@ class Batches:
         return len(self._epoch(0))
 
     def _epoch(self, epoch: int) -> list[list[list[int]]]:
+        """The batches of a pass, each a list of sequences, each a list of rows."""
         if self._planned != epoch:
-            order = list(range(len(self.rows)))
-            random.Random(f"{self.seed} {epoch}").shuffle(order)
-            groups = pack(self.lengths, self.room, order)
+            order = self._order(epoch)
+            groups = pack(self.lengths, self.room, order) if self.packed else [[i] for i in order]
             random.Random(f"{self.seed} {epoch} groups").shuffle(groups)
             self._plan = [groups[i : i + self.sequences] for i in range(0, len(groups), self.sequences)]
             self._planned = epoch
         return self._plan
+
+    def _order(self, epoch: int) -> list[int]:
+        order = list(range(len(self.rows)))
+        if self.weights is not None:
+            lucky = np.random.default_rng([self.seed, epoch]).random(len(order))
+            times = np.floor(self.weights + lucky).astype(int)
+            # A pass that happens to draw nothing still has to give a batch.
+            order = np.repeat(np.arange(len(order)), times).tolist() or order
+        random.Random(f"{self.seed} {epoch}").shuffle(order)
+        return order
 
     def __iter__(self) -> Iterator[Batch]:
         while True:

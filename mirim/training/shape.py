@@ -18,7 +18,7 @@ PASSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Hugging Face names: hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads."""
+    """Sizes of a Llama, and the learning rate and tokens a step that suit them."""
 
     depth: int
     hidden_size: int
@@ -30,11 +30,15 @@ class Shape:
 
 
 def shape(depth: int) -> Shape:
-    """The shape of a depth: hidden size 64 a layer, in steps of 128, at least 128, heads of 64."""
-    width = max(128, round(depth * 64 / 128) * 128)
+    """The shape of a depth: hidden size 64 a layer, heads of 64.
+
+    Sizes are multiples of 128 below 512 and of 256 from there on, so that every quantisation's blocks divide them.
+    """
+    unit = 128 if depth < 8 else 256
+    width = max(128, round(depth * 64 / unit) * unit)
     heads = width // 64
     kv = next(k for k in (heads // 4, heads // 3, heads // 2, 1) if k and heads % k == 0)
-    inner = round(width * 8 / 3 / 128) * 128
+    inner = round(width * 8 / 3 / unit) * unit
     return Shape(depth, width, inner, heads, kv, 0.003 * 256 / width, 4096 if width <= 512 else 32768)
 
 
@@ -44,6 +48,7 @@ def build(size: Shape, vocab_size: int, context: int, tokenizer: Any, seed: int)
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
+    settings: dict[str, Any] = {"rope_theta": 10_000.0, "attn_implementation": "sdpa"}
     config = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=size.hidden_size,
@@ -53,13 +58,12 @@ def build(size: Shape, vocab_size: int, context: int, tokenizer: Any, seed: int)
         num_key_value_heads=size.kv_heads,
         head_dim=64,
         max_position_embeddings=context,
-        rope_theta=10_000.0,
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=size.hidden_size**-0.5,
-        attn_implementation="sdpa",
+        **settings,
     )
     return LlamaForCausalLM(config)

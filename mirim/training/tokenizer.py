@@ -12,6 +12,11 @@ SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+#: Words that a yes-or-no question is answered with; each form is one token, so that one look at the next token tells.
+VERDICTS = tuple(
+    space + form for word in ("yes", "no", "sim", "não") for form in (word, word.capitalize()) for space in ("", " ")
+)
+
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -19,7 +24,13 @@ CHATML = (
 
 
 def train(texts: Iterable[str], vocab_size: int) -> Any:
-    """A PreTrainedTokenizerFast trained on `texts`; a small corpus may give fewer tokens than asked for."""
+    """A PreTrainedTokenizerFast trained on `texts`; a small corpus may give fewer tokens than asked for.
+
+    Byte-pair encoding over bytes (Sennrich et al. 2016; Radford et al. 2019): any text is representable and comes
+    back unchanged. There is no normaliser, because llama.cpp would not apply it.
+    """
+    from itertools import chain, repeat
+
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -37,7 +48,9 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    # As frequent as nothing else, they are merged before all other words.
+    verdicts = repeat("\n".join(VERDICTS) + "\n", 20_000)
+    tokenizer.train_from_iterator(chain(texts, verdicts), trainer)
     # No BOS: a turn opens with its own mark, and a document with the end of the one before it.
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
 from mirim.core.errors import UsageError
+from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report
 from mirim.core.verbs import verb
@@ -31,8 +33,12 @@ def train(
     tasks: tuple[str, ...] = (),
     batch_tokens: int = 0,
     learning_rate: float = 0.0,
-    schedule: Literal["cosine", "wsd", "constant"] = "cosine",
+    schedule: Literal["auto", "cosine", "wsd", "constant"] = "auto",
     rank: int = 16,
+    mix: tuple[str, ...] = (),
+    deduplicate: Literal["exact", "near"] = "exact",
+    chat_template: str = "",
+    time_limit: float = 0.0,
     seed: int = 0,
     threads: int = 0,
 ) -> Report:
@@ -55,24 +61,23 @@ def train(
         tasks: Learn the examples of these tasks only, such as judge; all when empty.
         batch_tokens: Tokens a step; 0 follows from the model's size.
         learning_rate: Peak learning rate; 0 takes the method's.
-        schedule: cosine, wsd (warm-up, stable, decay) or constant.
+        schedule: cosine, wsd (warm-up, stable, decay) or constant; auto is wsd for text and cosine for examples.
         rank: Rank of LoRA.
+        mix: Weights of parts of the corpus, such as 'novels*=0.3' for files and 'lang:pt=2' for rows.
+        deduplicate: Leave out repeated documents: exact, or near for almost equal ones too.
+        chat_template: Jinja file that takes the place of the base's own template; plain is a simple built-in one.
+        time_limit: Seconds after which training stops and keeps its state; the same line goes on. 0 is no limit.
         seed: Seed of everything random; 0 takes the project's.
         threads: Processor threads; 0 takes all.
     """
-    chosen = ("lora" if base else "pretrain") if method == "auto" else method
     if project is None and out is None:
         project = Project.find()
-    if project is None and chosen != "pretrain":
-        raise UsageError(
-            f"--method {chosen} learns a project's examples; pass --project DIR, or --method pretrain with --corpus and --out"
-        )
-    if project is None and not corpus:
-        raise UsageError("nothing to train on: pass --corpus FILE_OR_DIR..., or --project DIR")
-    if chosen != "pretrain" and not base:
-        raise UsageError(
-            f"--method {chosen} adapts a base: pass --base FOLDER_OR_HUB_NAME, or --method pretrain to start from scratch"
-        )
+    chosen = ("lora" if base else "pretrain") if method == "auto" else method
+    if chosen == "pretrain" and base and project is not None:
+        # mirim.toml may settle pretraining while a person names a base for once.
+        note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
+        chosen = "lora"
+    _check(project, chosen, base, corpus)
     for name, value, least in (
         ("depth", depth, 1),
         ("tokens", tokens, 0),
@@ -80,25 +85,35 @@ def train(
         ("context", context, 64),
         ("rank", rank, 1),
         ("steps", steps, 0),
+        ("batch_tokens", batch_tokens, 0),
+        ("learning_rate", learning_rate, 0),
+        ("time_limit", time_limit, 0),
+        ("threads", threads, 0),
+        ("seed", seed, 0),
     ):
-        if value < least:
+        if not value >= least:
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small; at least {least}")
+    if not 0 < epochs < float("inf"):
+        raise UsageError(f"--epochs {epochs} is not a number of passes above 0")
     # Deterministic kernels on CUDA need this before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Threads that spin while they wait make a busy machine many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from mirim.core.extras import need
 
     need("torch", "train")
     need("transformers", "train")
     from mirim.training.stages import Plan, run
 
+    target = out or (project.model if project else Path())
     return run(
         Plan(
             project=project,
             method=chosen,
             base=base,
             corpus=corpus,
-            out=(out or project.model).expanduser().resolve() if project else Path(str(out)).expanduser().resolve(),
+            out=target.expanduser().resolve(),
             depth=depth,
             tokens=tokens,
             vocab_size=vocab_size,
@@ -110,7 +125,32 @@ def train(
             learning_rate=learning_rate,
             schedule=schedule,
             rank=rank,
+            mix=mix,
+            deduplicate=deduplicate,
+            chat_template=chat_template,
             seed=seed or (project.seed if project else 0),
             threads=threads,
+            deadline=time.monotonic() + time_limit if time_limit else float("inf"),
         )
     )
+
+
+def _check(project: Project | None, method: str, base: str, corpus: tuple[Path, ...]) -> None:
+    """UsageError when the method lacks what it learns from, or was given what it would not look at."""
+    if method != "pretrain":
+        if project is None:
+            raise UsageError(
+                f"--method {method} learns a project's examples; pass --project DIR, "
+                "or --method pretrain with --corpus and --out"
+            )
+        if not base:
+            raise UsageError(
+                f"--method {method} adapts a base: pass --base FOLDER_OR_HUB_NAME, "
+                "or --method pretrain to start from scratch"
+            )
+        if corpus:
+            raise UsageError(f"--method {method} learns examples and would not read --corpus; leave it out")
+    elif project is None and not corpus:
+        raise UsageError("nothing to train on: pass --corpus FILE_OR_DIR..., or --project DIR")
+    elif base:
+        raise UsageError("--method pretrain starts from scratch and would not use --base; choose lora or full")

@@ -1,0 +1,125 @@
+"""From scratch: a vocabulary and a Llama-shaped model learn the text of a corpus and of a project's documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirim.core.errors import UsageError
+from mirim.core.progress import note
+from mirim.training import corpus as reading
+from mirim.training import shards
+from mirim.training import tokenizer as bpe
+from mirim.training.device import Device, wait, world
+from mirim.training.loop import Result, Settings, fit
+from mirim.training.packing import Batch, Batches, Row, collate
+from mirim.training.shape import PASSES, Shape, build, shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mirim.training.stages import Plan
+
+#: Characters that a vocabulary is learned from; more change it little and cost memory.
+SAMPLE = 100_000_000
+
+
+def pretrain(
+    plan: Plan, device: Device, work: Path, run: str, answers: Sequence[str], results: dict[str, Result]
+) -> tuple[Any, Any, shards.Shard | None]:
+    """(the model after the text stage, its tokenizer, the text it learned) .
+
+    `answers` are the words of the examples: they belong to the vocabulary too. Without any text the model keeps
+    its random weights and everything is left to the examples. What was prepared stays in `work` for a rerun.
+    """
+    documents = _documents(plan)
+    if not documents and not answers:
+        raise UsageError("there is no text to train on; type: mirim ingest PATH..., or pass --corpus FILE_OR_DIR")
+    if world()[0] == 0:
+        _prepare(plan, work, documents, answers)
+    wait()
+    tokenizer = _tokenizer(work)
+    size = shape(plan.depth)
+    model = build(size, len(tokenizer), plan.context, tokenizer, plan.seed)
+    if documents is None:
+        return model, tokenizer, None
+    rows, held = shards.held_out(shards.Shard.open(work / "shard", plan.context))
+    settings, sequences = _settings(plan, device, size, rows, model)
+    results["text"] = fit(
+        model,
+        Batches(rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights),
+        settings,
+        device,
+        folder=work / "text",
+        run=run,
+        validation=singly(held, plan.context, tokenizer.pad_token_id),
+        label="pretrain",
+        deadline=plan.deadline,
+    )
+    return model, tokenizer, rows
+
+
+def _documents(plan: Plan) -> reading.Corpus | None:
+    """Everything to read, None when there is nothing."""
+    files = reading.files(plan.corpus) if plan.corpus else []
+    stored = sorted(plan.project.documents.glob("*.md")) if plan.project and plan.project.documents.is_dir() else []
+    paths = [*files, *stored]
+    return reading.Corpus(paths, plan.mix, near=plan.deduplicate == "near") if paths else None
+
+
+def _prepare(plan: Plan, work: Path, documents: reading.Corpus | None, answers: Sequence[str]) -> None:
+    """Learn the vocabulary and write the tokens, unless a former run did."""
+    folder = work / "tokenizer"
+    if not (folder / "tokenizer.json").is_file():
+        note("tokenizer: learning the vocabulary")
+        tokenizer = bpe.train(_words(documents, answers), plan.vocab_size)
+        if len(tokenizer) < plan.vocab_size:
+            note(f"tokenizer: the text gives {len(tokenizer)} tokens, fewer than the {plan.vocab_size} asked for")
+        working = work / ".tmp-tokenizer"
+        tokenizer.save_pretrained(working)
+        working.rename(folder)
+    if documents is not None:
+        shards.write(work / "shard", documents, _tokenizer(work), documents.documents or None)
+        for count, what in ((documents.exact, "repeated"), (documents.alike, "almost repeated")):
+            if count:
+                note(f"corpus: {count:,} documents that {what} others were left out")
+
+
+def _words(documents: reading.Corpus | None, answers: Sequence[str]) -> Iterator[str]:
+    text = documents.sample(SAMPLE) if documents is not None else iter(())
+    found = False
+    for piece in chain(text, answers):
+        found = found or bool(piece.strip())
+        yield piece
+    if not found:
+        raise UsageError("there is no text to train on: every document is empty")
+
+
+def _tokenizer(work: Path) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    tokenizer.name_or_path = ""
+    return tokenizer
+
+
+def _settings(plan: Plan, device: Device, size: Shape, rows: shards.Shard, model: Any) -> tuple[Settings, int]:
+    """(settings, sequences a step) from the shape, the corpus and what the plan insists on."""
+    parameters = sum(p.numel() for p in model.parameters())
+    wanted = plan.tokens or min(20 * parameters, PASSES * rows.weight)
+    sequences = max(1, (plan.batch_tokens or size.batch_tokens) // plan.context)
+    settings = Settings(
+        max(1, round(wanted / (sequences * plan.context))),
+        plan.learning_rate or size.learning_rate,
+        "wsd" if plan.schedule == "auto" else plan.schedule,
+        micro=max(1, device.tokens_at_once(model) // plan.context),
+        seed=plan.seed,
+    )
+    return settings, sequences
+
+
+def singly(rows: Sequence[Row], room: int, pad: int) -> list[Batch]:
+    """Rows for validation, unpacked, eight a batch."""
+    return [collate(rows, [[j] for j in range(i, min(i + 8, len(rows)))], room, pad) for i in range(0, len(rows), 8)]
