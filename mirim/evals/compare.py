@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,8 @@ def compare(
     asked = _questions(project, questions, limit)
     with Assistant.open(project, model=model, policy=policy, engine=engine) as assistant:
         name = assistant.model
+        if _bundle(project, model) != project.model:
+            _fit(project, assistant)
         tuned = ask_all(project, assistant, asked, f"evaluate {name}")
     other, other_name = _base(project, model, base, policy, engine, asked)
     rows, data = _figures(tuned, other, seed)
@@ -66,7 +67,7 @@ def compare(
     report.save(project.reports, "evaluate")
     write_jsonl(project.reports / "predictions.jsonl", (r.to_json() for r in tuned))
     if not model and not questions and not limit and (project.model / "bundle.json").is_file():
-        scores = {k: v["value"] for k, v in data["figures"].items() if not math.isnan(v["value"])}
+        scores = {k: v["value"] for k, v in data["figures"].items() if "value" in v}
         Bundle.open(project.model).save(scores={**scores, "verdict": verdict, "questions": len(asked)})
     return report
 
@@ -83,23 +84,42 @@ def _questions(project: Project, path: Path | None, limit: int) -> list[HeldOut]
     return asked
 
 
+def _bundle(project: Project, model: str) -> Path | None:
+    """The folder of a finished bundle that `model` names: the project's own, another of its own, or any."""
+    for folder in (project.models / model, Path(model).expanduser()) if model else (project.model,):
+        if (folder / "bundle.json").is_file():
+            return project.model if folder.resolve() == project.model.resolve() else folder
+    return project.model if model == "none" else None
+
+
+def _fit(project: Project, assistant: Any) -> None:
+    """A model that this project was not built with is calibrated as the project's own was, on the same questions."""
+    from mirim.assist import calibrate
+
+    if assistant.engine is not None:
+        assistant.calibration, _ = calibrate.fit(assistant, calibrate.questions(project))
+
+
 def _base(
     project: Project, model: str, base: str, policy: str, engine: str, asked: Sequence[HeldOut]
 ) -> tuple[list[Scored], str]:
     """The base's answers; none, with a note, when it cannot be run here."""
     from mirim.assist.answer import Assistant
 
-    if model == "none":
+    if model == "none" and not base:
         return [], ""
-    recorded = Bundle.open(project.model).base if (project.model / "bundle.json").is_file() else ""
+    folder = _bundle(project, model)
+    recorded = Bundle.open(folder).base if folder and (folder / "bundle.json").is_file() else ""
     name = base or recorded or "none"
     if name == "none" and policy in ("grounded", "free"):
+        note(f"search alone cannot write under the {policy} policy: {model or project.name} is reported alone")
         return [], ""
     try:
-        with Assistant.open(project, model=name, policy=policy, engine=engine) as assistant:
+        with Assistant.open(project, model=name, policy=policy, engine=engine if name != "none" else "") as assistant:
+            _fit(project, assistant)
             return ask_all(project, assistant, asked, f"evaluate {name}"), "search alone" if name == "none" else name
     except MirimError as error:
-        note(f"the base {name} cannot be asked ({error}); the tuned model is reported alone")
+        note(f"the base {name} cannot be asked ({error}); {model or project.name} is reported alone")
         return [], ""
 
 
@@ -108,7 +128,10 @@ def _figures(tuned: list[Scored], other: list[Scored], seed: int) -> tuple[list[
     data: dict[str, Any] = {}
     for name, figure in FIGURES.items():
         ours = _interval([v for r in tuned if (v := figure(r)) is not None], seed)
-        entry: dict[str, Any] = {"value": ours.value, "low": ours.low, "high": ours.high, "n": ours.n}
+        # A figure that applies to no question is left out: JSON has no number for it.
+        entry: dict[str, Any] = {"n": ours.n}
+        if ours.n:
+            entry |= {"value": ours.value, "low": ours.low, "high": ours.high}
         row: list[Any] = [name, _show(ours)]
         if other:
             theirs = _interval([v for r in other if (v := figure(r)) is not None], seed)
@@ -117,13 +140,20 @@ def _figures(tuned: list[Scored], other: list[Scored], seed: int) -> tuple[list[
                 for x, y in zip(tuned, other, strict=True)
                 if (a := figure(x)) is not None and (b := figure(y)) is not None
             ]
-            entry["base"] = theirs.value
+            if theirs.n:
+                entry["base"] = theirs.value
             row.append(_show(theirs))
             if both:
                 sign = -1.0 if name in LESS else 1.0
                 difference, verdict = paired([sign * a for a, _ in both], [sign * b for _, b in both], seed)
-                entry |= {"difference": sign * difference.value, "verdict": verdict}
-                row += [f"{sign * difference.value:+.3f}", verdict]
+                ends = sorted((sign * difference.low, sign * difference.high))
+                entry |= {
+                    "difference": sign * difference.value,
+                    "difference_low": ends[0],
+                    "difference_high": ends[1],
+                    "verdict": verdict,
+                }
+                row += [f"{sign * difference.value:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]", verdict]
             else:
                 row += ["", ""]
         rows.append(tuple(row))
@@ -135,15 +165,15 @@ def _figures(tuned: list[Scored], other: list[Scored], seed: int) -> tuple[list[
     seconds = [r.answer.seconds for r in tuned]
     more = {
         "abstention": {
-            "precision": right / len(refused) if refused else math.nan,
-            "recall": right / unanswerable if unanswerable else math.nan,
+            "precision": right / len(refused) if refused else None,
+            "recall": right / unanswerable if unanswerable else None,
         },
         "answered": len(answered),
-        "calibration_error": calibration_error(tuned)[0],
+        "calibration_error": calibration_error(tuned)[0] if answered else None,
         "brier": sum((r.answer.confidence - (r.good if r.asked.answerable else 0.0)) ** 2 for r in answered)
         / len(answered)
         if answered
-        else math.nan,
+        else None,
         "seconds": {"median": percentile(seconds, 0.5), "p95": percentile(seconds, 0.95)},
     }
     return rows, {"figures": data, **more}
@@ -186,18 +216,21 @@ def _report(
         ("seconds, median", seconds["median"]),
         ("seconds, 95th percentile", seconds["p95"]),
     ]
-    tables.append(Table("Confidence and time", ("figure", "value"), tuple(rest)))
+    shown = tuple((k, "-" if v is None else v) for k, v in rest)
+    tables.append(Table("Confidence and time", ("figure", "value"), shown))
     failures = [r for r in tuned if not r.good]
     tables.append(
         Table(
             "What went wrong",
-            ("id", "question", "expected", "given", "confidence"),
+            ("id", "question", "expected", "in", "given", "from", "confidence"),
             tuple(
                 (
                     r.asked.id,
                     r.asked.question,
-                    r.asked.answer or "(refusal)",
+                    r.asked.answer[:200] if r.asked.answerable else "(refusal)",
+                    r.asked.document or "-",
                     "(refused)" if r.answer.abstained else r.answer.answer[:200],
+                    ", ".join(dict.fromkeys(c.source for c in r.answer.citations)) or "-",
                     f"{r.answer.confidence:.2f}",
                 )
                 for r in failures
@@ -215,7 +248,6 @@ def _report(
                 "type: mirim build (the index is older than the documents)",
             )
         )
-    shown = [n for n in FIGURES if n != "refused (answerable)"]
     whisker_rows = [
         (
             n,
@@ -225,7 +257,7 @@ def _report(
                 if scored
             ],
         )
-        for n in shown
+        for n in FIGURES
     ]
     whisker_rows = [(n, [(s, i) for s, i in systems if i.n]) for n, systems in whisker_rows]
     figures = (

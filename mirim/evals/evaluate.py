@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +35,8 @@ def evaluate(
         model: Model to measure instead of the project's own.
         base: What to compare with; default is the model's base, or search alone for a model from scratch.
         questions: Questions to ask instead of evals/*.jsonl.
-        policy: Answer policy; the project's own when empty.
-        limit: Ask at most so many questions, spread evenly.
+        policy: quote, grounded or free; the project's own when empty.
+        limit: Use at most so many questions, pairs or texts, spread evenly; 0 takes all.
         pairs: JSON lines with sentence_good and sentence_bad: which does the model find likelier?
         reading: Reading comprehension in SQuAD's JSON format; answers are generated.
         perplexity: JSON lines (.zst too) with text: bits per byte.
@@ -45,11 +46,15 @@ def evaluate(
     chosen = [f for f in (pairs, reading, perplexity) if f is not None]
     if len(chosen) > 1:
         raise UsageError("one of --pairs, --reading, --perplexity at a time")
-    if project is None and (not chosen or not model):
-        project = Project.find()
+    if limit < 0:
+        raise UsageError(f"--limit {limit} is negative; 0 asks everything")
     if chosen:
         if not chosen[0].is_file():
-            raise UsageError(f"{chosen[0]} does not exist")
+            raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
+        if project is None:
+            # A named model needs no project, but may be the name of one of its bundles.
+            with contextlib.suppress(UsageError) if model else contextlib.nullcontext():
+                project = Project.find()
         from mirim.models.engine import open_engine
 
         ref = model or str(project.model if project else "")
@@ -58,17 +63,16 @@ def evaluate(
             if pairs:
                 from mirim.evals.pairs import measure as measure_pairs
 
-                return measure_pairs(running, pairs, ref)
+                return measure_pairs(running, pairs, ref, limit)
             if reading:
                 from mirim.evals.reading import measure as measure_reading
 
                 return measure_reading(running, reading, ref, limit)
             from mirim.evals.perplexity import measure as measure_perplexity
 
-            return measure_perplexity(running, chosen[0], ref)
+            return measure_perplexity(running, chosen[0], ref, limit)
         finally:
             running.close()
-    assert project is not None
     from mirim.evals.compare import compare
 
-    return compare(project, model, base, questions, policy, limit, engine, seed)
+    return compare(project or Project.find(), model, base, questions, policy, limit, engine, seed)

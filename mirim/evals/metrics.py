@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from mirim.documents.words import fold
 
-_ARTICLES = {"en": r"\b(a|an|the)\b", "pt": r"\b(o|a|os|as|um|uma|uns|umas)\b"}
+#: Portuguese texts quote English names too, so there both languages' articles go.
+_ARTICLES = {"en": r"\b(a|an|the)\b", "pt": r"\b(a|an|the|o|as|os|uma|um|umas|uns)\b"}
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str, language: str = "en") -> str:
-    """SQuAD's normalisation (Rajpurkar et al. 2016): lower case, no punctuation, no articles, single spaces."""
-    text = text.lower()
-    text = "".join(c for c in text if c not in string.punctuation and c not in "“”‘’«»–—…")
+    """SQuAD's normalisation (Rajpurkar et al. 2016): lower case, no ASCII punctuation, no articles, single spaces."""
+    text = text.lower().translate(_PUNCTUATION)
     return " ".join(re.sub(_ARTICLES.get(language, _ARTICLES["en"]), " ", text).split())
 
 
@@ -66,18 +67,37 @@ def _lcs(a: list[str], b: list[str]) -> int:
 def holds(answer: str, fact: str) -> float:
     """1 when the key fact stands in the answer: same words in the same order, marks, case and accents apart.
 
-    Amounts match however they are written: 'R$ 180,00', 'R$180' and '180.00' are one.
+    Amounts match however they are written: 'R$ 180,00', 'R$180' and '180.00' are one. An empty fact is never held.
     """
-    return float(f" {_plain(fact)} " in f" {_plain(answer)} ")
+    wanted = _plain(fact)
+    return float(bool(wanted) and f" {wanted} " in f" {_plain(answer)} ")
+
+
+_CURRENCY = re.compile(r"r\$|us\$|[$€£]|\b(?:brl|usd|eur|gbp)\b|\b(?:reais|real|dollars?|dolares|euros?)\b")
+_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*")
 
 
 def _plain(text: str) -> str:
-    text = fold(text)
-    text = re.sub(r"(?:r\$|us\$|\$|€)\s*", "", text)
-    text = re.sub(r"(\d)[.,](\d{3})\b(?![.,]?\d)", r"\1\2", text)
-    text = re.sub(r"(\d)[.,]00?\b", r"\1", text)
-    text = re.sub(r"(\d)[.,](\d)", r"\1_\2", text)
+    """Folded words and canonical numbers, single spaces between."""
+    text = _NUMBER.sub(lambda m: f" {_number(m.group())} ", _CURRENCY.sub(" ", fold(text)))
     return " ".join(re.findall(r"\w+", text))
+
+
+def _number(text: str) -> str:
+    """One spelling of a number: no thousands marks, '_' before the decimals, no zeros that say nothing.
+
+    A mark is a thousands mark where every group after the first has three digits, or where another mark ends
+    the number. What fits neither, such as a date, stays as it is.
+    """
+    groups, marks = re.split(r"[.,]", text), re.findall(r"[.,]", text)
+    grouped = len(set(marks)) == 1 and len(groups[0]) <= 3 and groups[0] != "0" and all(len(g) == 3 for g in groups[1:])
+    whole, decimals = (groups, "") if grouped or not marks else (groups[:-1], groups[-1].rstrip("0"))
+    inner = set(marks[: len(whole) - 1])
+    if len(whole) > 1 and (len(whole[0]) > 3 or any(len(g) != 3 for g in whole[1:]) or len(inner) > 1):
+        return text
+    if not grouped and inner & set(marks[-1:]):
+        return text
+    return "".join(whole) + (f"_{decimals}" if decimals else "")
 
 
 def percentile(values: Sequence[float], share: float) -> float:

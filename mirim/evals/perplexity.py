@@ -3,55 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.progress import track
-from mirim.core.report import Report, Table
+from mirim.core.report import Finding, Report, Table
 from mirim.core.types import Engine
+from mirim.evals import lines
+from mirim.evals.likelihood import log_probabilities, start_tokens
 
-_BATCH = 16
 
-
-def measure(engine: Engine, path: Path, name: str) -> Report:
+def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     """{"bits_per_byte", "bytes", "tokens"}: each text on its own after the start token, every token counted."""
-    texts = list(_texts(path))
+    texts = [row["text"] for _, row in lines.read(path, ("text",)) if row["text"]]
     if not texts:
-        raise UsageError(f'{path} holds no text; a line is a JSON object with "text"')
-    bits, tokens = 0.0, 0
-    for at in track(range(0, len(texts), _BATCH), "perplexity"):
-        for scores in engine.score("", texts[at : at + _BATCH]):
-            bits -= sum(scores) / math.log(2)
-            tokens += len(scores)
-    size = sum(len(t.encode()) for t in texts)
-    data: dict[str, Any] = {"bits_per_byte": bits / size, "bytes": size, "tokens": tokens}
+        raise UsageError(f'{path} holds no text; a line is {{"text", ...}}')
+    if limit and limit < len(texts):
+        texts = [texts[int(i * len(texts) / limit)] for i in range(limit)]
+    nats, tokens, size = 0.0, 0, 0
+    for text in track(texts, "perplexity"):
+        (scores,) = log_probabilities(engine, [text])
+        nats -= math.fsum(scores)
+        tokens += len(scores)
+        size += len(text.encode("utf-8", "surrogatepass"))
+    bits = nats / math.log(2) / size
+    data: dict[str, Any] = {"bits_per_byte": bits, "bytes": size, "tokens": tokens}
+    findings: tuple[Finding, ...] = ()
+    if hasattr(engine, "encode") and not start_tokens(engine):
+        what = "the model has no start token: the first token of each text has no probability and adds no bits"
+        findings = (Finding("warning", name, what, "compare it only with models that have none either"),)
     rows = tuple((k.replace("_", " "), v) for k, v in data.items())
-    return Report(
-        "Perplexity",
-        f"{name}: {bits / size:.4f} bits per byte on {len(texts)} texts.",
-        (Table("", ("figure", "value"), rows),),
-        data=data,
-    )
-
-
-def _texts(path: Path) -> Iterator[str]:
-    import io
-    import json
-
-    from mirim.core.extras import need
-
-    with path.open("rb") as raw:
-        zst = path.name.lower().endswith(".zst")
-        stream = need("zstandard", "train").ZstdDecompressor().stream_reader(raw) if zst else raw
-        try:
-            for number, line in enumerate(io.TextIOWrapper(stream, "utf-8"), 1):
-                if line.strip():
-                    text = json.loads(line)["text"]
-                    if not isinstance(text, str):
-                        raise TypeError(f'"text" is {type(text).__name__}')
-                    if text:
-                        yield text
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f'{path} line {number}: expected a JSON object with "text" ({error})') from error
+    summary = f"{name}: {bits:.4f} bits per byte on {len(texts)} texts."
+    return Report("Perplexity", summary, (Table("", ("figure", "value"), rows),), findings, data=data)

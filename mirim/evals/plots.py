@@ -13,7 +13,7 @@ _COLOURS = ("#2a7f62", "#8a8f98")
 
 def whiskers(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, Interval]]]]) -> Figure:
     """For each figure its value and interval, one line for each system."""
-    left, width, step = 190, 380, 22
+    left, width, step = 290, 380, 22
     parts: list[str] = []
     y = 30
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -54,7 +54,14 @@ def lines(
     for value in (0, 0.5, 1):
         parts.append(f'<text x="{pad + value * size}" y="{size + 24}" text-anchor="middle">{value:g}</text>')
         parts.append(f'<text x="{pad - 6}" y="{14 + (1 - value) * size}" text-anchor="end">{value:g}</text>')
-    return Figure(title, _svg(size + pad + 20, size + 48, parts), f"{y_label} over {x_label}")
+    said = "; ".join(f"{name}: " + ", ".join(f"{x:.2f} {y:.2f}" for x, y in _few(points)) for name, points in curves)
+    return Figure(title, _svg(size + pad + 20, size + 48, parts), f"{y_label} over {x_label}. {said}")
+
+
+def _few(points: Sequence[tuple[float, float]], most: int = 11) -> list[tuple[float, float]]:
+    """Points enough to say in words what a curve shows."""
+    step = max(1.0, (len(points) - 1) / (most - 1))
+    return [points[round(i * step)] for i in range(min(most, len(points)))]
 
 
 def _svg(width: float, height: float, parts: list[str]) -> str:

@@ -2,88 +2,138 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.files import read_json
 from mirim.core.progress import track
-from mirim.core.report import Report, Table
-from mirim.core.types import Engine, Passage, Sampling
-from mirim.documents.words import detect
+from mirim.core.report import Finding, Report, Table
+from mirim.core.types import Engine, Message, Passage, Sampling
+from mirim.documents.sentences import sentences
+from mirim.documents.words import STOPWORDS, detect, stem, tokens
 from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
 from mirim.examples.tasks import answer as task
 
-_TOKENS = 48
+#: Tokens of an answer at most; SQuAD's are a few words long.
+_TOKENS = 64
+_SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
+    """`language` is what the file says, '' when it says nothing; no `answers` means that there is none."""
+
     id: str
+    title: str
     context: str
     question: str
     answers: tuple[str, ...]
+    language: str
 
 
 def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
-    """{"f1", "exact_match" (0 to 100), "questions", "predictions": {id: text}}; an unanswerable one wants ''."""
-    language, questions = _read(path)
+    """{"f1", "exact_match" (0 to 100), "questions", "predictions": {id: text}}; an unanswerable one wants ''.
+
+    A context that does not fit the model's is cut to the stretch nearest the question, and the report says so.
+    """
+    questions = read(path)
     if limit and limit < len(questions):
         questions = [questions[int(i * len(questions) / limit)] for i in range(limit)]
+    spoken = detect(" ".join(q.context for q in questions[:20]))
     refusals = {_bare(r) for r in task.REFUSAL.values()}
     predictions: dict[str, str] = {}
-    f1s, exact = [], []
+    f1s, exact, shortened = [], [], 0
     for q in track(questions, "reading"):
-        passage = Passage("", "", 0, len(q.context), "", q.context, None, language)
-        prompt = task.messages(q.question, [passage], language)
+        prompt, cut = _prompt(engine, q, q.language or spoken)
+        shortened += cut
         text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=_TOKENS))).strip()
-        text = "" if _bare(text) in refusals else text
-        predictions[q.id] = text
+        predictions[q.id] = text = "" if _bare(text) in refusals else text
         wanted = q.answers or ("",)
-        f1s.append(100 * token_f1(text, wanted, language))
-        exact.append(100 * exact_match(text, wanted, language))
+        f1s.append(100 * token_f1(text, wanted, q.language))
+        exact.append(100 * exact_match(text, wanted, q.language))
     data: dict[str, Any] = {
         "f1": sum(f1s) / len(f1s),
         "exact_match": sum(exact) / len(exact),
         "questions": len(questions),
         "predictions": predictions,
     }
+    findings: tuple[Finding, ...] = ()
+    if shortened:
+        what = (
+            f"{shortened} of {len(questions)} contexts are longer than the model's context of {engine.context} tokens"
+        )
+        findings = (Finding("warning", path.name, what, "it read the stretch with most of the question's words"),)
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
-    return Report(
-        "Reading",
-        f"{name} on {len(questions)} questions ({language}).",
-        (Table("", ("figure", "value"), rows),),
-        data=data,
-    )
+    summary = f"{name} on {len(questions)} questions."
+    return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
+
+
+def _prompt(engine: Engine, q: Question, language: str) -> tuple[tuple[Message, ...], bool]:
+    """The prompt of the `answer` task, and whether its context had to be cut to fit."""
+    language = language if language in task.REFUSAL else "en"
+    whole = Passage("", "", 0, len(q.context), q.title, q.context, None, language)
+    prompt = task.messages(q.question, [whole], language)
+    # An endpoint that does not tell its context (0) decides for itself.
+    if not engine.context or engine.count(prompt) + _TOKENS <= engine.context:
+        return prompt, False
+    spans = sentences(q.context, language)
+    asked = {stem(w, language) for w in tokens(q.question)} - STOPWORDS.get(language, frozenset())
+    words = [{stem(w, language) for w in tokens(q.context[a:b])} & asked for a, b in spans]
+    common = Counter(w for found in words for w in found)
+    kept = len(q.context)
+    while kept > 100:
+        kept = kept * 4 // 5
+        stretches = []
+        for i, (start, _) in enumerate(spans):
+            inside = [j for j in range(i, len(spans)) if spans[j][1] - start <= kept]
+            held = set().union(*(words[j] for j in inside))
+            end = spans[inside[-1]][1] if inside else start + kept
+            stretches.append((sum(1 / common[w] for w in held), -start, end))
+        _, start, end = max(stretches)
+        prompt = task.messages(q.question, [replace(whole, text=q.context[-start:end])], language)
+        if engine.count(prompt) + _TOKENS <= engine.context:
+            return prompt, True
+    raise UsageError(f"question {q.id} does not fit the model's context of {engine.context} tokens, even alone")
 
 
 def _bare(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".!")
 
 
-def _read(path: Path) -> tuple[str, list[Question]]:
+def read(path: Path) -> list[Question]:
+    """The questions of a file in SQuAD 1.1 or 2.0 format; UsageError says what it lacks."""
     content = read_json(path)
     try:
-        questions = list(_questions(content["data"]))
+        questions = list(_questions(content["data"], _language(content, "")))
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f'{path} is not in SQuAD format ({error!r}): {{"data": [{{"paragraphs": [{{"context", "qas": [...]}}]}}]}}'
-        ) from error
+        raise UsageError(f"{path} is not in SQuAD format ({error!r}): {_SHAPE}") from error
     if not questions:
-        raise UsageError(f"{path} holds no questions")
-    language = str(content.get("language") or "")[:2].lower()
-    if language not in ("en", "pt"):
-        found = detect(" ".join(q.context for q in questions[:20]))
-        language = found if found in ("en", "pt") else "en"
-    return language, questions
+        raise UsageError(f"{path} holds no questions: {_SHAPE}")
+    return questions
 
 
-def _questions(articles: list[dict[str, Any]]) -> Iterator[Question]:
-    for article in articles:
+def _questions(data: Any, language: str) -> Iterator[Question]:
+    for article in data:
+        spoken = _language(article, language)
+        title = str(article.get("title") or "").replace("_", " ")
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
-                answers = () if qa.get("is_impossible") else tuple(a["text"] for a in qa.get("answers") or ())
-                yield Question(str(qa["id"]), paragraph["context"], qa["question"], answers)
+                for value in (paragraph["context"], qa["question"]):
+                    if not isinstance(value, str):
+                        raise TypeError(f"{value!r} is not text")
+                given = () if qa.get("is_impossible") else qa.get("answers") or ()
+                texts = given["text"] if isinstance(given, dict) else [a["text"] for a in given]
+                yield Question(
+                    str(qa["id"]), title, paragraph["context"], qa["question"], tuple(map(str, texts)), spoken
+                )
+
+
+def _language(row: dict[str, Any], above: str) -> str:
+    """'pt', 'en' or another code as the file has it: 'pt', 'pt-BR' and 'Portuguese' are one."""
+    said = str(row.get("language") or "").lower()
+    return "pt" if said.startswith(("pt", "por")) else "en" if said.startswith("en") else said or above
