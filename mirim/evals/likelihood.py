@@ -1,0 +1,55 @@
+"""Log-probabilities of whole texts, however long, each read on its own from the start token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mirim.core.errors import UsageError
+from mirim.core.types import Engine
+
+#: Longest window: a context of hundreds of thousands of tokens would need as many rows of logits at once.
+WINDOW = 2048
+
+
+def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]:
+    """Natural-log probability of each token of each text.
+
+    A text is read after the model's start token, and all of its tokens count. A model without one leaves the
+    first token of each text without a probability. A text longer than the context is read in windows that
+    overlap by half, and each token counts once, in the window where most stands before it.
+    UsageError when the engine gives no probabilities, or a text has no token that could be given one.
+    """
+    if not hasattr(engine, "encode") or not hasattr(engine, "score_tokens"):
+        rows = engine.score("", texts)
+    else:
+        start, own = start_tokens(engine), len(engine.encode(""))
+        # Only what the tokenizer itself put in front is taken off again.
+        rows = [list(_windows(engine, list(engine.encode(text))[min(own, 1) :], start)) for text in texts]
+    for text, row in zip(texts, rows, strict=True):
+        if not row:
+            raise UsageError(f"{engine.name} cannot score {text[:60]!r}: it is one token with nothing before it")
+    return rows
+
+
+def start_tokens(engine: Engine) -> list[int]:
+    """The token that texts begin with: what the tokenizer puts there, else the BOS that the model declares."""
+    encode = engine.encode  # type: ignore[attr-defined]
+    own = list(encode(""))
+    if own:
+        return own[:1]
+    declared = getattr(engine, "bos", "") or getattr(getattr(engine, "tokenizer", None), "bos_token", "") or ""
+    ids = list(encode(declared)) if declared else []
+    return ids if len(ids) == 1 else []
+
+
+def _windows(engine: Engine, body: list[int], start: list[int]) -> Iterator[float]:
+    score = engine.score_tokens  # type: ignore[attr-defined]
+    room = min(engine.context, WINDOW) - len(start)
+    if room < 2:
+        raise UsageError(f"a context of {engine.context} tokens is too short to score texts")
+    yield from score([*start, *body[:room]])
+    at = room
+    while at < len(body):
+        end = min(at + room // 2, len(body))
+        yield from score([*start, *body[end - room : end]])[at - end :]
+        at = end
