@@ -45,6 +45,8 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             if not isinstance(project, Project) and (project is not None or _required(signature)):
                 project = Project.find(project)
             given["project"] = project
+            # A verb that also works outside a project still reads the settings of the one it is called in.
+            project = project or _around()
         for key, value in _configured(name, function, project).items():
             given.setdefault(key, value)
         return _call(function, signature, given)
@@ -60,6 +62,12 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
 def _required(signature: inspect.Signature) -> bool:
     """A project is searched for unless the verb declares that it works outside one (default None)."""
     return signature.parameters["project"].default is inspect.Parameter.empty
+
+
+def _around() -> Project | None:
+    """The project of the current folder, if it lies in one."""
+    here = Path.cwd()
+    return Project.find() if any((folder / FILE).is_file() for folder in (here, *here.parents)) else None
 
 
 def _call(function: Callable[..., R], signature: inspect.Signature, given: dict[str, Any]) -> R:

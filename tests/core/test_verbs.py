@@ -52,6 +52,21 @@ def test_the_project_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: p
     assert cook(None, "soup")["dish"] == "soup"
 
 
+def test_a_verb_that_needs_no_project_reads_the_settings_of_the_one_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @verb
+    def roast(project: Project | None = None, *, minutes: int = 10) -> tuple[bool, int]:
+        return project is None, minutes
+
+    monkeypatch.chdir(tmp_path)
+    assert roast() == (True, 10)
+    root = folder(tmp_path, "[roast]\nminutes = 20\n")
+    assert roast() == (True, 20)
+    assert roast(root) == (False, 20)
+    assert roast(minutes=5) == (True, 5)
+
+
 def test_an_unknown_key_is_named_with_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='unknown key "minuts"; did you mean "minutes"'):
         cook(folder(tmp_path, "[cook]\nminuts = 1\n"))
