@@ -24,7 +24,7 @@ from mirim.documents.search import Hit, Index
 from mirim.documents.words import detect
 
 #: Passages searched, and sentences that the model is asked about.
-PASSAGES, JUDGED = 10, 8
+PASSAGES, JUDGED = 10, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,11 @@ class Assistant:
                 project = Project.open(folder)
             else:
                 bundle = Bundle.open(folder)
-        if project is not None and model in ("", str(project.model)) and (project.model / "bundle.json").is_file():
+        if (
+            project is not None
+            and model in ("", "none", str(project.model))
+            and (project.model / "bundle.json").is_file()
+        ):
             bundle = Bundle.open(project.model)
         if project is not None and not project.index.is_file():
             raise UsageError(f"{project.root} has no index yet; type: mirim ingest --project {project.root}")
@@ -96,14 +100,13 @@ class Assistant:
         chosen = policy or asked.get("policy") or record.get("policy") or "quote"
         if chosen not in plugins.names("assist.policies"):
             raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
-        known: dict[str, Any] = {} if model == "none" else record
         index_path = project.index if project else bundle.path / "knowledge.db" if bundle else Path()
         return cls(
             index=Index.open(index_path),
             engine=_engine(model, bundle, engine, project),
             model=model or (bundle.name if bundle else "none"),
             policy=chosen,
-            calibration=Calibration.of(known.get("none", {}) if model == "none" else known),
+            calibration=Calibration.of(record.get("none", {}) if model == "none" else record),
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             sentences=sentences or int(asked.get("sentences", 0) or record.get("sentences", 0)),

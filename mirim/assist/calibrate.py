@@ -27,7 +27,7 @@ from mirim.core.report import Report, Table
 from mirim.core.types import Example, Span
 
 #: Held-out questions used at most; more change the three fitted numbers by nothing that matters.
-QUESTIONS = 300
+QUESTIONS = 150
 #: The prior: mean and strength (as standard deviation) of scale, judge and bias.
 PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0), (0.25, 0.15, 0.5)
 #: The judge's weights tried when ranking; what it adds to the order is chosen by how often the best is right.
@@ -49,7 +49,7 @@ def calibrate(project: Project) -> Report:
     Not a verb of the command line: `build` runs it after export. MirimError when there is no model yet.
     """
     bundle = Bundle.open(project.model)
-    held = _held(project)
+    held = questions(project)
     with Assistant.open(project) as assistant:
         tuned, rows = fit(assistant, held)
     with Assistant.open(project, model="none") as assistant:
@@ -189,7 +189,7 @@ def _sigmoid(z: float) -> float:
     return probability(z)
 
 
-def _held(project: Project) -> list[Held]:
+def questions(project: Project) -> list[Held]:
     """Validation questions of the `answer` task, each once, spread evenly over their file."""
     path = project.examples / "answer.jsonl"
     found: dict[str, Held] = {}
