@@ -93,7 +93,8 @@ class Assistant:
             raise UsageError(f"{project.root} has no index yet; type: mirim ingest --project {project.root}")
         if model == "" and bundle is None:
             raise UsageError(
-                f"{project.root if project else source} has no model yet; type: mirim build, or --model none to answer by search alone"
+                f"{project.root if project else source} has no model yet; type: mirim build, "
+                "or --model none to answer by search alone"
             )
         asked = project.tables.get("ask", {}) if project else {}
         record = bundle.answering if bundle else {}

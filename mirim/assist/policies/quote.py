@@ -5,9 +5,9 @@ from __future__ import annotations
 from mirim.assist.candidates import plain
 from mirim.assist.policies import Draft, Task, cite
 
-SENTENCES = 3
+SENTENCES = 5
 #: A further sentence is quoted when its log-odds are within this of the best one's.
-MARGIN = 1.5
+MARGIN = 3.0
 
 
 def write(task: Task) -> Draft:
