@@ -77,7 +77,8 @@ def _questions(project: Project, path: Path | None, limit: int) -> list[HeldOut]
     asked = [q for file in files for q in read(file)]
     if not asked:
         raise UsageError(
-            f'no questions in {path or project.evals}; write lines {{"id", "question", "answer", "answerable", "document"}} there'
+            f"no questions in {path or project.evals}; write lines "
+            '{"id", "question", "answer", "answerable", "document"} there'
         )
     if limit and limit < len(asked):
         asked = [asked[int(i * len(asked) / limit)] for i in range(limit)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Verdict = Literal["helped", "no evidence", "hurt"]
 RESAMPLES = 10_000
@@ -56,10 +56,10 @@ def wilson(successes: int, n: int) -> Interval:
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half), n)
 
 
-def _means(data: object, seed: int) -> object:
+def _means(array: Any, seed: int) -> Any:
+    """Means of RESAMPLES resamples of a one-dimensional array."""
     import numpy as np
 
-    array = np.asarray(data)
     rng = np.random.default_rng(seed)
     # In slices: ten thousand resamples of ten thousand cases would not fit in a small memory.
     step = max(1, 4_000_000 // len(array))

@@ -43,9 +43,8 @@ def read(path: Path, texts: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]
     except OSError as error:
         raise explain(error, path) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} line {number + 1 if isinstance(error, UnicodeDecodeError) else number}: {error}"
-        ) from (error)
+        at = number + 1 if isinstance(error, UnicodeDecodeError) else number
+        raise UsageError(f"{path} line {at}: not a JSON object: {error}") from error
     except Exception as error:
         # zstandard's own kind; its module may not be installed.
         if type(error).__name__ != "ZstdError":

@@ -28,9 +28,8 @@ def whiskers(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, Interval]
             x1, x2, x = (left + v * width for v in (interval.low, interval.high, interval.value))
             label = html.escape(f"{name}, {system}: {interval}")
             parts.append(f'<g stroke="{colour}" fill="{colour}"><title>{label}</title>')
-            parts.append(
-                f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{at}" y2="{at}" stroke-width="2"/><circle cx="{x:.1f}" cy="{at}" r="4"/></g>'
-            )
+            parts.append(f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{at}" y2="{at}" stroke-width="2"/>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{at}" r="4"/></g>')
             said.append(f"{name}, {system}: {interval}")
         y += step + 12 * (len(systems) - 1)
     return Figure(title, _svg(left + width + 30, y, parts), "; ".join(said))
@@ -48,9 +47,8 @@ def lines(
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<text x="{pad + 8}" y="{26 + 16 * i}" fill="{colour}">{html.escape(name)}</text>')
     parts.append(f'<text x="{pad + size / 2}" y="{size + 38}" text-anchor="middle">{html.escape(x_label)}</text>')
-    parts.append(
-        f'<text transform="rotate(-90 14 {size / 2})" x="14" y="{size / 2}" text-anchor="middle">{html.escape(y_label)}</text>'
-    )
+    turned = f'transform="rotate(-90 14 {size / 2})" x="14" y="{size / 2}"'
+    parts.append(f'<text {turned} text-anchor="middle">{html.escape(y_label)}</text>')
     for value in (0, 0.5, 1):
         parts.append(f'<text x="{pad + value * size}" y="{size + 24}" text-anchor="middle">{value:g}</text>')
         parts.append(f'<text x="{pad - 6}" y="{14 + (1 - value) * size}" text-anchor="end">{value:g}</text>')

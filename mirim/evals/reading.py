@@ -64,9 +64,7 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     }
     findings: tuple[Finding, ...] = ()
     if shortened:
-        what = (
-            f"{shortened} of {len(questions)} contexts are longer than the model's context of {engine.context} tokens"
-        )
+        what = f"{shortened} of {len(questions)} contexts do not fit the model's {engine.context} tokens"
         findings = (Finding("warning", path.name, what, "it read the stretch with most of the question's words"),)
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
     summary = f"{name} on {len(questions)} questions."
