@@ -33,7 +33,7 @@ class Overlap:
 
     def inside(self, text: str) -> bool:
         """Whether a text (a prompt, a passage, a heading) holds a given question somewhere."""
-        if any(self.holds(q) for q in _QUESTION.findall(text)):
+        if "?" in text and any(self.holds(q) for q in _QUESTION.findall(text)):
             return True
         words = tokens(text)
         for i in range(len(words) - _OPENING + 1):

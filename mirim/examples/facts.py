@@ -43,6 +43,14 @@ _PATTERNS = (
     ("count", rf"\b{_NUMBER}\s(?P<noun>(?:(?!{_UNIT}\b)[a-zà-ÿ-]+\s)?[a-zà-ÿ-]{{2,}}s(?:\s(?:of|de)\s[a-zà-ÿ]+)?)\b"),
 )  # fmt: skip
 _COMPILED = tuple((kind, re.compile(p, 0 if kind in ("person",) else re.I)) for kind, p in _PATTERNS)
+#: Cheap signs without which the dearer patterns cannot match.
+_GATES = {
+    "contact": re.compile(r"@|\d{4}|ext|ramal", re.I),
+    "place": re.compile(rf"\b{_PLACES}\b", re.I),
+    "count": re.compile(rf"\b{_NUMBER}\s", re.I),
+    "duration": re.compile(rf"\b{_UNIT}\b", re.I),
+    "person": re.compile(r"\b(?:Dr|M[rs]|Sr|Prof|Doc|Nurse|Dou)"),
+}
 _PLACE_LEAD = re.compile(r"\b(?:at|in|on|to|from|near|no|na|nos|nas|em|ao|à|pelo|pela|num|numa)\s$", re.I)
 _AGE = re.compile(r"\b(?:under|over|aged|age|ages|older than|younger than|menores de|maiores de|acima de|abaixo de|"
                   r"a partir d[eo]s?|mais de|menos de|between|entre|até)\s$", re.I)  # fmt: skip
@@ -72,6 +80,8 @@ def facts(text: str, most: int = 3) -> list[Fact]:
 def _facts(text: str) -> tuple[Fact, ...]:
     taken: list[Fact] = []
     for kind, pattern in _COMPILED:
+        if kind in _GATES and not _GATES[kind].search(text):
+            continue
         for match in pattern.finditer(text):
             start, end = match.span()
             if kind == "time" and match.group("y"):

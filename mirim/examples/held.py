@@ -26,6 +26,9 @@ class HeldOut:
 def read(path: Path) -> Iterator[HeldOut]:
     """The questions of a file; UsageError names the line and the key that is missing or of the wrong type."""
     for number, row in enumerate(read_jsonl(path), 1):
+        if row.get("answerable") is False and row.get("answer") is None:
+            # Nobody writes an answer to what has none.
+            row["answer"] = ""
         for key, kind in (("id", (str, int)), ("question", str), ("answer", str), ("answerable", bool)):
             if not isinstance(row.get(key), kind):
                 raise UsageError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,18 @@ def _seed(row: dict[str, Any], where: str) -> Seed:
     return Seed(question.strip(), answer.strip(), document, answerable)
 
 
-def located(seed: Seed, passages: list[Passage], language: str) -> list[tuple[Asked, Passage]]:
+def located(
+    seed: Seed, passages: list[Passage], language: str, split: Callable[[Passage], list[Unit]] = units
+) -> list[tuple[Asked, Passage]]:
     """The sentences of a document that hold a seed's answer: word for word, or nearly (white space, marks)."""
-    every = [(u, p) for p in passages for u in units(p)]
+    every = [(u, p) for p in passages for u in split(p)]
     parts = [w for w in re.split(r"(?<=[.!?])\s+|\n+", seed.answer) if len(tokens(w)) >= 3] or [seed.answer]
     found: list[tuple[Unit, Passage]] = []
     for part in parts[:SENTENCES]:
-        words = set(tokens(part))
+        words = _words(part)
         best, most = None, 0.6
         for unit, passage in every:
-            have = set(tokens(unit.text))
+            have = _words(unit.text)
             share = len(words & have) / max(1, len(words))
             if len(words) <= 6 and part.lower() not in unit.text.lower():
                 continue
@@ -89,6 +92,11 @@ def located(seed: Seed, passages: list[Passage], language: str) -> list[tuple[As
         if best and best not in found:
             found.append(best)
     return [(of_quote(seed.question, u, language, "seed"), p) for u, p in found]
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(tokens(text))
 
 
 def chat(seed: Seed) -> Example:

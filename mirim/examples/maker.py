@@ -92,7 +92,7 @@ class Maker:
             return self._refused_seed(seed, language), None
         if seed.question and seed.document in self.sides:
             document, passages = self._parts(seed.document)
-            found = imported.located(seed, passages, document.language or language)
+            found = imported.located(seed, passages, document.language or language, self._units)
             if found:
                 return self._of_seed(document, passages, found), document
         return iter([imported.chat(seed)]), None
@@ -151,7 +151,7 @@ class Maker:
         span = one.span
         return any(
             negatives.may_answer(one, u)
-            for u in units(passage)
+            for u in self._units(passage)
             if not (u.passage.document == span.document and u.start < span.end and span.start < u.end)
         )
 

@@ -20,6 +20,8 @@ from mirim.examples.wording import keywords
 COVERS = 0.7
 #: A question that shares less than this with its own answer cannot tell by its words what else might answer.
 FEW = 0.25
+#: Texts of one document that are compared with a question at most.
+LOOKED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ def wrong(asked: Asked, near: Sequence[Unit], far: Sequence[Unit], rng: random.R
     """Texts that share most with the question and do not hold its answer: of the same document, then of others."""
     stems = _stems(asked.question, asked.language)
     own = _cover(stems, f"{asked.text} {asked.lead}", asked.language)
-    for pool, kind in ((near, "same document"), (far, "look-alike")):
+    for whole, kind in ((near, "same document"), (far, "look-alike")):
+        # Of a long document a part is looked through: there are hard ones in any part.
+        pool = whole if len(whole) <= LOOKED else rng.sample(whole, LOOKED)
         ranked = sorted(
             (-_cover(stems, f"{u.text} {u.lead}", asked.language), i)
             for i, u in enumerate(pool)
