@@ -143,9 +143,7 @@ def main() -> None:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.prepare(
-        options.data, options.out, questions=options.questions, outside=options.outside, seed=options.seed
-    )
+    module.prepare(options.data, options.out, questions=options.questions, outside=options.outside, seed=options.seed)
     project = Project.open(options.out)
     started = time.monotonic()
     if options.build:

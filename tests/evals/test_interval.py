@@ -26,6 +26,7 @@ def test_the_bootstrap_is_seeded_and_near_the_normal_interval() -> None:
     assert bootstrap([]).n == 0
 
 
+@pytest.mark.slow
 def test_the_bootstrap_covers_the_truth_about_nineteen_times_in_twenty() -> None:
     rng = np.random.default_rng(11)
     inside = 0

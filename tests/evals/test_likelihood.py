@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evals_fakes import Letters
 
 from mirim.core.errors import UsageError
 from mirim.evals import pairs, perplexity
 from mirim.evals.evaluate import evaluate
 from mirim.evals.likelihood import log_probabilities
-from tests.evals.fakes import Letters
 
 
 def write(path: Path, rows: list[Any]) -> Path:

@@ -35,6 +35,7 @@ def test_f1_and_exact_match_take_the_best_reference() -> None:
     assert token_f1("x", []) == 0
 
 
+@pytest.mark.slow
 def test_rouge_l_equals_the_reference_scorer() -> None:
     scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="rouge-score is a development dependency")
     reference = scorer.RougeScorer(["rougeL"])
