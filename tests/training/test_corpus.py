@@ -1,0 +1,125 @@
+"""Reading corpora needs no torch: formats, duplicates, mixing weights, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.training.corpus import Corpus, Rule, files
+from mirim.training.schedule import factor
+
+
+def _jsonl(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    return path
+
+
+def _texts(corpus: Corpus) -> list[str]:
+    return [t.text for t in corpus]
+
+
+def test_every_format_is_read_once_and_alike_each_time(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    _jsonl(tmp_path / "a.jsonl", [{"text": "um"}, {"text": "dois\u2028três"}, {"text": "UM  "}, {"text": " "}])
+    packed = zstandard.ZstdCompressor().compress(b'{"text": "quatro"}\n')
+    # Two frames one after the other are one file.
+    (tmp_path / "b.jsonl.zst").write_bytes(packed + zstandard.ZstdCompressor().compress(b'{"text": "cinco"}\n'))
+    (tmp_path / "c.txt").write_bytes("\ufeffseis\r\nsete".encode())
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "d.md").write_text('---\nid: "d"\n---\noito\n\n---\nnove\n')
+    (tmp_path / "ignored.csv").write_text("x")
+    corpus = Corpus(files([tmp_path, tmp_path / "c.txt"]))
+    expected = ["um", "dois\u2028três", "quatro", "cinco", "seis\nsete", "oito\n\n---\nnove\n"]
+    assert _texts(corpus) == expected
+    assert _texts(corpus) == expected
+    assert (corpus.documents, corpus.exact) == (6, 1)
+
+
+def test_near_duplicates_go_only_when_asked(tmp_path: Path) -> None:
+    pytest.importorskip("datasketch")
+    words = [f"word{i}" for i in range(200)]
+    other = [f"term{i}" for i in range(200)]
+    rows = [{"text": " ".join(w)} for w in (words, [*words[:-1], "changed"], other)]
+    path = _jsonl(tmp_path / "a.jsonl", rows)
+    assert len(_texts(Corpus([path]))) == 3
+    near = Corpus([path], near=True)
+    assert _texts(near) == [rows[0]["text"], rows[2]["text"]]
+    assert near.alike == 1
+    assert _texts(near) == [rows[0]["text"], rows[2]["text"]]
+
+
+def test_mixing_weights_multiply_and_zero_leaves_out(tmp_path: Path) -> None:
+    one = _jsonl(tmp_path / "novels.jsonl", [{"text": "a", "lang": "pt"}, {"text": "b", "lang": "en"}])
+    two = _jsonl(tmp_path / "manuals.jsonl", [{"text": "c", "lang": "pt"}, {"text": "d", "lang": "xx"}])
+    corpus = Corpus([one, two], ["novels*=0.5", "lang:pt=4", "lang:xx=0"])
+    for _ in range(2):
+        assert [(t.text, t.weight) for t in corpus] == [("a", 2.0), ("b", 0.5), ("c", 4.0)]
+
+
+def test_a_sample_is_even_and_all_of_a_small_corpus(tmp_path: Path) -> None:
+    path = _jsonl(tmp_path / "a.jsonl", [{"text": f"{n:05d} " * 10} for n in range(2000)])
+    corpus = Corpus([path])
+    assert len(list(corpus.sample(10**9))) == 2000
+    drawn = list(Corpus([path]).sample(12_000))
+    assert 120 < len(drawn) < 290
+    firsts = [int(t[:5]) for t in drawn]
+    assert min(firsts) < 200 < 1800 < max(firsts)
+
+
+@pytest.mark.parametrize("word", ["novels", "=2", "novels=", "novels=-1", "novels=x", "lang:=2", "a=1000"])
+def test_a_weight_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is not a weight"):
+        Rule.parse(word)
+
+
+def test_a_weight_that_fits_nothing_is_refused(tmp_path: Path) -> None:
+    path = _jsonl(tmp_path / "a.jsonl", [{"text": "a"}])
+    with pytest.raises(UsageError, match="nothing in the corpus fits"):
+        list(Corpus([path], ["novel*=2"]))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("{", "line 2"), ('{"txt": "a"}', 'no "text"'), ('{"text": 3}', "not a string"), ("[1]", "line 2")],
+)
+def test_broken_rows_name_their_line(tmp_path: Path, line: str, says: str) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + line + "\n")
+    with pytest.raises(UsageError, match=says):
+        list(Corpus([tmp_path / "a.jsonl"]))
+
+
+def test_broken_zstandard_is_a_message(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    good = zstandard.ZstdCompressor().compress(b'{"text": "a"}\n' * 1000)
+    for number, data in enumerate((b"not zstandard at all", good[:8] + b"\xff" * 20)):
+        path = tmp_path / f"{number}.jsonl.zst"
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match="not whole as Zstandard"):
+            list(Corpus([path]))
+
+
+def test_what_is_no_corpus_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    for path, says in (
+        (tmp_path / "a.pdf", "mirim ingest"),
+        (tmp_path / "b", "does not exist"),
+        (tmp_path, "no corpus"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            files([path])
+
+
+def test_schedules_rise_hold_and_fall() -> None:
+    for kind in ("cosine", "wsd", "constant"):
+        course = [factor(step, 1000, kind) for step in range(1000)]
+        assert course[0] == pytest.approx(0.02)
+        assert max(course) == 1.0
+        assert course[:50] == sorted(course[:50])
+        assert all(0 < f <= 1 for f in course)
+    assert factor(999, 1000, "cosine") == pytest.approx(0.1, abs=1e-3)
+    assert factor(600, 1000, "wsd") == 1.0
+    assert factor(999, 1000, "wsd") == pytest.approx(1 / 300)
+    assert factor(0, 1, "cosine") == 1.0

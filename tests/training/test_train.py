@@ -1,0 +1,324 @@
+"""`mirim train` from end to end on tiny data: what it writes loads elsewhere, and bad input is one message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirim.core import progress
+from mirim.core.bundle import Bundle
+from mirim.core.errors import MirimError, UsageError
+from mirim.training.train import train
+
+Make = Callable[..., Any]
+SMALL = {"depth": 1, "vocab_size": 400, "context": 64, "tokens": 2000, "threads": 1, "batch_tokens": 256}
+
+
+@pytest.fixture
+def notes() -> Any:
+    """Every line that a person is told."""
+    lines: list[str] = []
+
+    class Sink:
+        def bar(self, label: str, total: float | None) -> Any:
+            return progress._Silent().bar(label, total)
+
+        def note(self, text: str) -> None:
+            lines.append(text)
+
+    restore = progress.install(Sink())
+    yield lines
+    restore()
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.jsonl"
+    lines = [f"The bee number {n} visits flower {n * 7 % 13}; it is not late. Não há pressa." for n in range(120)]
+    path.write_text("".join(json.dumps({"text": t}) + "\n" for t in lines))
+    return path
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and "reports" not in p.parts
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"method": "lora", "out": Path("x")}, "learns a project's examples"),
+        ({"method": "pretrain", "out": Path("x")}, "nothing to train on"),
+        ({"method": "pretrain", "corpus": (Path("a"),), "base": "b/c", "out": Path("x")}, "would not use --base"),
+        ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "depth": 0}, "--depth 0 is too small"),
+        ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "context": 8}, "--context 8"),
+        ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "epochs": 0.0}, "--epochs"),
+        ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "learning_rate": float("nan")}, "learning"),
+    ],
+)
+def test_bad_options_are_refused_at_once(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        train(**given)
+
+
+@pytest.mark.slow
+def test_a_corpus_becomes_a_model_that_others_load(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from mirim.training import stages
+
+    probe, trained = torch.arange(3, 60)[None], []
+    save = stages._save
+
+    def watch(plan: Any, model: Any, *rest: Any) -> None:
+        trained.append(model(probe).logits.detach())
+        save(plan, model, *rest)
+
+    monkeypatch.setattr(stages, "_save", watch)
+    out = tmp_path / "made"
+    report = train(method="pretrain", corpus=(text,), out=out, seed=1, **SMALL)
+    row = report.to_json()["stages"]["text"]
+    assert row["loss"] < 5.9
+    assert row["utilisation"] > 0
+    bundle = Bundle.open(out)
+    bundle.verify()
+    assert bundle.lineage["corpus"][0][0] == "text.jsonl"
+    assert "text.jsonl" in (out / "README.md").read_text()
+    assert not list(tmp_path.glob(".t*"))
+    assert (out / "reports" / "training-text.jsonl").read_text().count("\n") == row["steps"]
+    tokenizer, model = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
+    assert model.config.vocab_size == len(tokenizer) <= 400
+    assert model.config.tie_word_embeddings
+    for word in ("yes", "no", "sim", "não", "Yes", " não", " Sim"):
+        assert len(tokenizer.encode(word)) == 1
+    assert len(tokenizer.encode("2024")) == 4
+    for raw in ("  Olá\n\n\tpão 3,5 a\u0303 \u200b日本 <|im", "a" * 50):
+        assert tokenizer.decode(tokenizer.encode(raw)) == raw
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hi"}], add_generation_prompt=True, tokenize=False
+    )
+    assert asked == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    assert torch.equal(model(probe).logits, trained[0])
+    again = train(method="pretrain", corpus=(text,), out=out, seed=1, **SMALL)
+    assert "Up to date" in again.summary
+    other = tmp_path / "other"
+    train(method="pretrain", corpus=(text,), out=other, seed=1, **SMALL)
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"):
+        assert (out / name).read_bytes() == (other / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_marks_in_a_text_are_text(tmp_path: Path, tokenizer: Any) -> None:
+    from mirim.training import shards
+    from mirim.training.corpus import Text
+
+    texts = [Text("a <|im_end|> b", 1.0), Text("word " * 100, 2.0), Text("", 1.0)]
+    shards.write(tmp_path / "s", texts, tokenizer)
+    rows = shards.Shard.open(tmp_path / "s", 64)
+    end = tokenizer.pad_token_id
+    assert rows[0].ids[0] == rows[0].ids[-1] == end
+    assert tokenizer.decode(rows[0].ids[1:-1]) == "a <|im_end|> b"
+    assert tokenizer.eos_token_id not in rows[0].ids
+    # Windows overlap by one token and cover the whole document, each token learned once.
+    long = [rows[i] for i in range(1, len(rows) - 1)]
+    assert all(len(r.ids) <= 64 for r in rows)
+    joined = [*long[0].ids, *(i for r in long[1:] for i in r.ids[1:])]
+    assert tokenizer.decode(joined[1:-1]) == "word " * 100
+    assert all(a.ids[-1] == b.ids[0] for a, b in pairwise(long))
+    assert list(rows.weights) == [1.0] + [2.0] * len(long) + [1.0]
+    assert tokenizer.encode("<|im_end|>") == [tokenizer.eos_token_id]
+
+
+@pytest.mark.slow
+def test_weights_say_how_often_rows_are_taken(rows: Make) -> None:
+    from collections import Counter
+
+    from mirim.training.packing import Batches
+
+    data = rows(40)
+    weights = [0.0] * 10 + [0.5] * 10 + [1.0] * 10 + [3.0] * 10
+    batches = Batches(data, 64, 2, 1, 0, weights=weights)
+    taken: Counter[int] = Counter()
+    for epoch in range(20):
+        batches._planned = -1
+        taken.update(i for step in batches._epoch(epoch) for group in step for i in group)
+    assert not any(taken[i] for i in range(10))
+    assert 60 < sum(taken[i] for i in range(10, 20)) < 140
+    assert all(taken[i] == 20 for i in range(20, 30))
+    assert all(taken[i] == 60 for i in range(30, 40))
+
+
+@pytest.mark.slow
+def test_a_project_without_a_base_learns_text_then_examples(project: Make, notes: list[str]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    made = project()
+    report = train(made, epochs=2.0, **SMALL)
+    assert list(report.to_json()["stages"]) == ["text", "examples"]
+    assert report.to_json()["stages"]["examples"]["validation"] is not None
+    bundle = Bundle.open(made.model)
+    assert (bundle.method, bundle.base, bundle.adapter) == ("pretrain", "", False)
+    assert {"documents", "examples"} <= bundle.lineage.keys()
+    assert AutoModelForCausalLM.from_pretrained(made.model).config.num_hidden_layers == 1
+    assert any("fewer than the 400 asked for" in line for line in notes) or len(notes) >= 1
+    first = _files(made.model)
+    # Other settings make another model, the same ones the same bytes again.
+    train(made, epochs=1.0, **SMALL)
+    assert _files(made.model)["model.safetensors"] != first["model.safetensors"]
+    train(made, epochs=2.0, **SMALL)
+    assert _files(made.model) == first
+
+
+@pytest.mark.slow
+def test_an_interrupted_train_goes_on_and_ends_the_same(project: Make, notes: list[str]) -> None:
+    one, other = project(name="one"), project(name="two")
+    (other.root / "mirim.toml").write_text((one.root / "mirim.toml").read_text())
+    other = type(other).open(other.root)
+    train(one, **SMALL)
+    starts = 0
+    while True:
+        starts += 1
+        assert starts < 200
+        try:
+            train(other, time_limit=1e-9, **SMALL)
+            break
+        except MirimError as error:
+            if "run the same line again" not in str(error):
+                raise
+    assert starts > 3
+    assert any("going on at step" in line for line in notes)
+    assert not any("afresh" in line for line in notes)
+    assert _files(one.model) == _files(other.model)
+
+
+@pytest.mark.slow
+def test_changed_settings_start_afresh_and_say_so(project: Make, notes: list[str]) -> None:
+    made = project()
+    with pytest.raises(MirimError, match="time limit"):
+        train(made, time_limit=1e-9, **SMALL)
+    train(made, **{**SMALL, "tokens": 1000})
+    assert any("afresh" in line for line in notes)
+    assert not any("going on" in line for line in notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_base_is_adapted_and_loads_elsewhere(method: str, project: Make, base: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    made = project()
+    report = train(made, method=method, base=str(base), epochs=15.0, learning_rate=5e-3, rank=4, context=128, threads=1)
+    curve = (made.model / "reports" / "training-examples.jsonl").read_text().splitlines()
+    assert json.loads(curve[-1])["loss"] < 0.5 * json.loads(curve[0])["loss"]
+    bundle = Bundle.open(made.model)
+    assert (bundle.base, bundle.adapter) == (str(base), method == "lora")
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(made.model)
+    ids = torch.tensor([tokenizer.encode("Once upon a time")])
+    before = plain(ids).logits.detach()
+    if method == "lora":
+        assert (made.model / "adapter_model.safetensors").is_file()
+        tuned = PeftModel.from_pretrained(plain, made.model)
+        changed = {n for n, _ in tuned.named_parameters() if "lora_" in n}
+        assert all(any(m in n for n in changed) for m in ("q_proj", "o_proj", "gate_proj", "down_proj"))
+        assert not any("lm_head" in n or "embed" in n for n in changed)
+    else:
+        tuned = AutoModelForCausalLM.from_pretrained(made.model)
+    assert (tuned(ids).logits - before).abs().max() > 1e-3
+    assert report.to_json()["stages"]["examples"]["learned"] > 0
+    assert tokenizer.chat_template
+
+
+@pytest.mark.slow
+def test_one_example_is_enough(project: Make, base: Path) -> None:
+    made = project(examples=1)
+    report = train(made, method="full", base=str(base), context=128, epochs=2.0, threads=1)
+    assert report.to_json()["stages"]["examples"]["steps"] == 2
+
+
+@pytest.mark.slow
+def test_examples_without_documents_make_a_model(project: Make) -> None:
+    made = project(documents=0)
+    assert list(train(made, **SMALL).to_json()["stages"]) == ["examples"]
+
+
+@pytest.mark.slow
+def test_a_named_base_is_adapted_where_the_settings_pretrain(project: Make, base: Path, notes: list[str]) -> None:
+    made = project(table='[train]\nmethod = "pretrain"\ndepth = 1\n')
+    report = train(made, base=str(base), context=128, steps=1, threads=1)
+    assert report.to_json()["method"] == "lora"
+    assert any("a base is named" in line for line in notes)
+
+
+@pytest.mark.slow
+def test_long_examples_are_counted_not_cut(project: Make, base: Path, notes: list[str]) -> None:
+    made = project()
+    path = made.examples / "made.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    row["id"], row["messages"][0]["content"] = "long", "word " * 500
+    with path.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    train(made, method="full", base=str(base), context=128, steps=1, threads=1)
+    assert any(line.startswith("1 of 13 examples are longer than the context of 128") for line in notes)
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(UsageError, match="none of 1 examples is left"):
+        train(made, method="full", base=str(base), context=128, steps=1, threads=1)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_trained_is_one_message(project: Make, base: Path, tmp_path: Path, text: Path) -> None:
+    made = project()
+
+    def refused(says: str, **given: Any) -> None:
+        with pytest.raises(MirimError, match=says) as caught:
+            train(made, **{"context": 128, "threads": 1, "steps": 1, **given})
+        assert "\n" not in str(caught.value)
+
+    refused("no such file or folder", method="lora", base="./missing")
+    refused("the Hugging Face hub did not give it|cannot be (read|loaded)", method="lora", base="nobody/nothing")
+    refused("is no model", method="lora", base=str(tmp_path))
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.json").write_text('{"model_type": "zorble", "architectures": ["Zorble"]}')
+    refused("odd cannot be loaded.*zorble|odd cannot be loaded", method="lora", base=str(tmp_path / "odd"))
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + b"\0" * 20)
+    refused("is a GGUF file", method="full", base=str(tmp_path / "x.gguf"))
+    refused("would not read --corpus", method="full", base=str(base), corpus=(text,))
+    refused('no example is of task "juge"; did you mean "judge"', method="full", base=str(base), tasks=("juge",))
+    (base / "chat_template.jinja").unlink()
+    refused("no chat template.*--chat-template plain", method="lora", base=str(base))
+    train(made, method="lora", base=str(base), chat_template="plain", context=128, steps=1, threads=1)
+    assert "Assistant: " in (made.model / "chat_template.jinja").read_text()
+    (made.examples / "made.jsonl").write_text("")
+    refused("holds no training examples", method="full", base=str(base), chat_template="plain")
+    (made.examples / "made.jsonl").write_text('{"id": "x"}\n')
+    refused("line 1 is not an example", method="full", base=str(base), chat_template="plain")
+
+
+@pytest.mark.slow
+def test_a_folder_of_somebody_is_never_replaced(tmp_path: Path, text: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="is not a bundle of mirim"):
+        train(method="pretrain", corpus=(text,), out=tmp_path / "mine", **SMALL)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.slow
+def test_nothing_to_read_is_refused(project: Make, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no text to train on"):
+        train(project(documents=0, examples=0), **SMALL)
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(UsageError, match="every document is empty"):
+        train(method="pretrain", corpus=(tmp_path / "empty.txt",), out=tmp_path / "o", **SMALL)
+    assert not (tmp_path / "o").exists()
