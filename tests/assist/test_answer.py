@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mirim.assist.answer import Assistant, Calibration
+from mirim.assist.ask import Answers, ask
+from mirim.core.errors import UsageError
+from mirim.core.files import write_jsonl
+from mirim.core.project import Project
+from mirim.core.types import Delta, Message, Sampling
+from mirim.documents import store
+
+
+class Scripted:
+    """An engine that says `text` and judges by whether a word stands in the prompt."""
+
+    name, context = "scripted", 4096
+
+    def __init__(self, text: str = "", yes: str = "\0") -> None:
+        self.text, self.yes, self.asked = text, yes, 0
+
+    def generate(self, prompt: Any, sampling: Sampling, *, tools: Any = (), schema: Any = None) -> Iterator[Delta]:
+        yield Delta(self.text, finish_reason="stop")
+
+    def score(self, prompt: Any, candidates: Sequence[str]) -> list[list[float]]:
+        self.asked += 1
+        good = self.yes in prompt[0].content.split("\n?")[0]
+        return [[-0.01], [-4.6]] if good else [[-4.6], [-0.01]]
+
+    def embed(self, texts: Any) -> list[list[float]]:
+        return [[0.0] for _ in texts]
+
+    def count(self, prompt: Any) -> int:
+        return 1
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def alone(shop: Project) -> Iterator[Assistant]:
+    with Assistant.open(shop, model="none") as assistant:
+        assistant.calibration = Calibration(threshold=0.0)
+        yield assistant
+
+
+@pytest.mark.parametrize(
+    ("question", "fact"),
+    [
+        ("What time does the shop close on Saturdays?", "13:00"),
+        ("how long do I have to return a lamp", "30 days"),
+        ("How much is delivery inside the city?", "R$ 25.00"),
+        ("Quanto custa cada hora do estacionamento?", "R$ 7,00"),
+        ("quanto tempo demora o conserto de luminarias?", "10 dias úteis"),
+    ],
+)
+def test_a_quoted_answer_holds_the_fact_and_every_citation_is_where_it_says(
+    shop: Project, alone: Assistant, question: str, fact: str
+) -> None:
+    answer = alone.answer(question)
+    assert fact in answer.answer
+    assert not answer.abstained
+    assert 1 <= len(answer.citations) <= 5
+    assert fact in answer.citations[0].text
+    for c in answer.citations:
+        assert store.load(shop.documents, c.document).text[c.start : c.end] == c.text
+    assert 0 <= answer.confidence <= 1
+    assert answer.policy == "quote"
+
+
+def test_below_the_threshold_it_says_so_in_the_language_of_the_question_and_whom_to_ask(alone: Assistant) -> None:
+    alone.calibration = Calibration(threshold=1.1)
+    english = alone.answer("What time does the shop close on Saturdays?")
+    assert english.abstained
+    assert english.citations == ()
+    assert "don't know" in english.answer
+    assert "the counter" in english.answer
+    assert "Não sei" in alone.answer("Quanto custa cada hora do estacionamento?").answer
+
+
+@pytest.mark.parametrize("question", ["zzz qqq xxx", "???", "🐝", "a" * 5000, "the of and", 'AND OR "NEAR( *'])
+def test_questions_without_any_hold_on_the_documents_never_raise(alone: Assistant, question: str) -> None:
+    assert alone.answer(question).seconds >= 0
+
+
+def test_an_empty_question_is_refused(alone: Assistant) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        alone.answer("  ")
+
+
+def test_confidence_is_higher_for_what_the_documents_answer(alone: Assistant) -> None:
+    known = alone.answer("How much is delivery inside the city?").confidence
+    assert known > alone.answer("Who won the world cup last year?").confidence
+    assert known > alone.answer("How much is a gift card for the theatre?").confidence
+
+
+def test_a_follow_up_keeps_the_subject(alone: Assistant) -> None:
+    first = alone.answer("What time does the shop close on weekdays?")
+    history = [Message("user", "What time does the shop close on weekdays?"), Message("assistant", first.answer)]
+    assert "13:00" in alone.answer("And on Saturdays?", history).answer
+
+
+def test_the_models_verdict_moves_the_ranking(shop: Project) -> None:
+    question = "How much is delivery inside the city?"
+    with Assistant.open(shop, model="none") as assistant:
+        before = assistant.rank(question)[0]
+        assistant.engine = Scripted(yes="Large mirrors")
+        assistant.calibration = Calibration(judge=3.0)
+        after = assistant.rank(question)[0]
+    assert "R$ 25.00" in before.candidate.text
+    assert "Large mirrors" in after.candidate.text
+
+
+def test_grounded_keeps_what_a_source_supports_and_says_what_it_removed(shop: Project, alone: Assistant) -> None:
+    alone.engine = Scripted("Delivery inside the city costs R$ 25.00. It is always free for elephants.")
+    answer = alone.answer("How much is delivery inside the city?", policy="grounded")
+    assert answer.answer == "Delivery inside the city costs R$ 25.00."
+    assert answer.removed == ("It is always free for elephants.",)
+    assert "R$ 25.00" in answer.citations[0].text
+
+
+def test_grounded_takes_no_changed_number(alone: Assistant) -> None:
+    alone.engine = Scripted("Delivery inside the city costs R$ 35.00.")
+    answer = alone.answer("How much is delivery inside the city?", policy="grounded")
+    assert answer.abstained
+    assert answer.removed
+
+
+def test_free_gives_the_models_words_with_references_and_its_refusal_as_one(alone: Assistant) -> None:
+    alone.engine = Scripted("Twenty-five reais, I think.")
+    answer = alone.answer("How much is delivery inside the city?", policy="free")
+    assert answer.answer == "Twenty-five reais, I think."
+    assert answer.citations
+    alone.engine = Scripted("The text does not say.")
+    assert alone.answer("How much is delivery inside the city?", policy="free").abstained
+
+
+def test_a_writing_policy_without_a_model_says_what_to_do(alone: Assistant) -> None:
+    with pytest.raises(UsageError, match="--policy quote"):
+        alone.answer("How much is delivery inside the city?", policy="free")
+
+
+def test_no_model_yet_says_what_to_type(shop: Project) -> None:
+    with pytest.raises(UsageError, match="mirim build"):
+        Assistant.open(shop)
+    with pytest.raises(UsageError, match="is not one of"):
+        Assistant.open(shop, model="none", policy="qoute")
+
+
+def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any) -> None:
+    path = tmp_path / "questions.jsonl"
+    write_jsonl(path, [{"id": "a", "question": "How much is delivery?"}, {"id": 7, "question": "Onde fica a rampa?"}])
+    answers = ask(shop, file=path, model="none")
+    assert isinstance(answers, Answers)
+    rows = [row.to_json() for row in answers.to_lines()]
+    assert [row["id"] for row in rows] == ["a", 7]
+    assert set(rows[0]) >= {"answer", "abstained", "confidence", "policy", "citations", "model", "seconds"}
+    write_jsonl(path, [{"id": "a"}])
+    with pytest.raises(UsageError, match='line 1: "question" is missing'):
+        ask(shop, file=path, model="none")
+    with pytest.raises(UsageError, match="not both and not neither"):
+        ask(shop)
+
+
+def test_answering_needs_no_torch(shop: Project) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "from mirim.assist.answer import Assistant\n"
+        f"a = Assistant.open({str(shop.root)!r}, model='none')\n"
+        "print(a.answer('How much is delivery inside the city?').policy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "quote", done.stderr
+
+
+def test_answers_are_the_same_every_time(alone: Assistant) -> None:
+    one, two = (alone.answer("How much is delivery inside the city?") for _ in range(2))
+    assert replace(one, seconds=0) == replace(two, seconds=0)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import random
+
+from mirim.assist.answer import Assistant
+from mirim.assist.calibrate import Held, _logistic, _ranking_weight, _threshold, fit
+from mirim.assist.rank import NAMES, Ranked, probability
+from mirim.core.project import Project
+from mirim.core.types import Span
+
+
+def test_the_prior_holds_where_there_is_little_to_learn_from() -> None:
+    scale, judged, bias = _logistic([[0.0, 0.0]], [1], True)
+    assert abs(scale - 1.0) < 0.05
+    assert 0 <= judged <= 0.2
+    assert abs(bias) < 0.3
+
+
+def test_a_judge_that_knows_is_trusted_and_one_that_guesses_is_not() -> None:
+    rng = random.Random(0)
+    labels = [rng.random() < 0.5 for _ in range(400)]
+    knows = [[rng.gauss(0, 1), 3.0 if y else -3.0] for y in labels]
+    guesses = [[rng.gauss(0, 1), rng.choice((3.0, -3.0))] for _ in labels]
+    good = _logistic(knows, [int(y) for y in labels], True)[1]
+    bad = _logistic(guesses, [int(y) for y in labels], True)[1]
+    assert good > 0.4
+    assert bad < 0.1
+
+
+def test_the_threshold_separates_and_stays_within_reason() -> None:
+    assert 0.3 < _threshold([0.1, 0.2, 0.25, 0.6, 0.7, 0.9], [0, 0, 0, 1, 1, 1]) <= 0.6
+    assert 0.2 <= _threshold([0.99, 0.98], [1, 1]) <= 0.8
+
+
+def test_few_questions_keep_the_defaults_and_many_are_fitted(shop: Project) -> None:
+    with Assistant.open(shop, model="none") as assistant:
+        calibration, table = fit(assistant, [Held("How much is delivery?", "en", None)])
+        assert (calibration.scale, calibration.threshold, table) == (1.0, 0.5, ())
+        text = "\n".join(p.text for p in assistant.index.passages("handbook.md"))
+        assert "R$ 25.00" in text
+        passage = next(p for p in assistant.index.passages("handbook.md") if "R$ 25.00" in p.text)
+        at = passage.start + passage.text.index("Delivery inside")
+        known = Held("How much is delivery inside the city?", "en", Span("handbook.md", at, at + 40))
+        strange = Held("Who won the chess championship last year?", "en", None)
+        calibration, table = fit(assistant, [known] * 15 + [strange] * 15)
+    assert table[0][1].startswith("15/15")
+    assert calibration.judge == 0.0
+
+
+def test_the_judges_weight_in_the_ranking_is_what_puts_right_sentences_first(shop: Project) -> None:
+    with Assistant.open(shop, model="none") as assistant:
+        rows = assistant.rank("How much is delivery inside the city?")
+    features = (0.0,) * len(NAMES)
+    right, wrong = rows[0].candidate, rows[1].candidate
+    span = Span(right.passage.document, right.start, right.end)
+    trial = ([Ranked(wrong, features, 1.0, -3.0), Ranked(right, features, 0.5, 3.0)], span)
+    assert _ranking_weight([trial]) == 0.1
+    assert _ranking_weight([([Ranked(right, features, 1.0, -3.0)], span)]) == 0.0
+
+
+def test_probability_is_safe_at_both_ends() -> None:
+    assert 0 <= probability(-1e9) < 1e-9
+    assert 1 - 1e-9 < probability(1e9) <= 1
