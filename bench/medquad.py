@@ -140,7 +140,8 @@ def main() -> None:
 
     recipe = Path(__file__).resolve().parents[1] / "examples" / "medquad" / "prepare.py"
     spec = importlib.util.spec_from_file_location("prepare", recipe)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.prepare(options.data, options.out, questions=options.questions, outside=options.outside, seed=options.seed)

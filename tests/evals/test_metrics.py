@@ -47,7 +47,7 @@ def test_rouge_l_equals_the_reference_scorer() -> None:
 
 
 def test_rouge_l_by_hand() -> None:
-    # longest common subsequence "police the gunman"... of Lin 2004: "police killed the gunman" / "police kill the gunman"
+    # Lin 2004: the longest common subsequence is "police the gunman", then "the gunman"
     assert rouge_l("police kill the gunman", "police killed the gunman") == pytest.approx(0.75)
     assert rouge_l("the gunman kill police", "police killed the gunman") == pytest.approx(0.5)
     assert rouge_l("São Paulo", "sao paulo") == 1
