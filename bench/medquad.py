@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirim.assist import calibrate
 from mirim.assist.answer import Assistant
 from mirim.assist.candidates import plain
 from mirim.assist.policies.quote import SENTENCES
@@ -34,6 +35,7 @@ from mirim.evals.held_out import score
 from mirim.evals.interval import bootstrap, paired, wilson
 from mirim.evals.metrics import percentile, rouge_l
 from mirim.examples.held import HeldOut, read
+from mirim.examples.synth import synth
 
 TOP = 5
 
@@ -130,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/medquad"))
     parser.add_argument("--out", type=Path, default=Path("medquad"), help="project folder; kept for the next run")
+    parser.add_argument("--seeds", type=int, default=3000, help="training questions to tune or calibrate on")
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--outside", type=int, default=300)
     parser.add_argument("--build", action="store_true", help="make the model before it is asked")
@@ -144,7 +147,15 @@ def main() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.prepare(options.data, options.out, questions=options.questions, outside=options.outside, seed=options.seed)
+    counts = module.prepare(
+        options.data,
+        options.out,
+        seeds=options.seeds,
+        questions=options.questions,
+        outside=options.outside,
+        seed=options.seed,
+    )
+    print(counts, flush=True)
     project = Project.open(options.out)
     started = time.monotonic()
     if options.build:
@@ -153,9 +164,14 @@ def main() -> None:
         build(project)
     else:
         ingest(project)
+        synth(project)
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
     model = options.model or ("" if (project.model / "bundle.json").is_file() else "none")
     with Assistant.open(project, model=model, sentences=options.sentences) as assistant:
+        if model == "none":
+            # As `build` does it: on questions about the training part's pages, never on development ones.
+            assistant.calibration, _ = calibrate.fit(assistant, calibrate.questions(project))
+            print(assistant.calibration, flush=True)
         rows = ask(project, assistant, list(read(project.evals / "development.jsonl")))
         refused = [assistant.answer(q.question) for q in read(project.evals / "outside.jsonl")]
         name = "search alone" if assistant.engine is None else assistant.model

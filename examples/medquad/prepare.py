@@ -5,7 +5,7 @@
 What is written into the project:
 
 - sources/<doc>.md          the answer pages of both parts, one heading a topic, the questions left out
-- seeds/medquad.jsonl       the training part's questions with their answers, to tune on
+- seeds/medquad.jsonl       a sample of the training part's questions with their answers, to tune on
 - evals/development.jsonl   a sample of the development part's questions, never trained or calibrated on
 - evals/outside.jsonl       questions put to a bank (banking77, test part), which no page answers
 
@@ -32,16 +32,27 @@ from mirim.documents.store import identify
 HERE = Path(__file__).resolve().parent
 DEFAULT = HERE.parents[1].parent / "shared" / "data" / "medquad"
 
+#: More than a tiny model learns from; each takes synthesis about a tenth of a second.
+SEEDS = 3000
+
 Row = dict[str, Any]
 
 
 def prepare(
-    data: Path, project: Path, *, banking: Path | None = None, questions: int = 300, outside: int = 300, seed: int = 0
+    data: Path,
+    project: Path,
+    *,
+    banking: Path | None = None,
+    seeds: int = SEEDS,
+    questions: int = 300,
+    outside: int = 300,
+    seed: int = 0,
 ) -> dict[str, int]:
     """Write the project's files; return how many of each. UsageError when the data is not there.
 
     data       folder with train.jsonl.xz and dev.jsonl
     banking    folder with banking77's test.csv; default: beside `data`
+    seeds      training questions drawn for seeds/; 0 takes all
     questions  development questions drawn for evals/; 0 takes all
     outside    banking77 questions drawn for evals/; 0 takes all
     """
@@ -54,15 +65,16 @@ def prepare(
     documents = pages([*train, *development])
     for name, text in documents.items():
         write_text(project / "sources" / name, text)
+    taught = _sample(train, seeds, seed)
     write_jsonl(
         project / "seeds" / "medquad.jsonl",
-        ({"question": r["question"], "answer": r["answer"], "document": identify(_file(r))} for r in train),
+        ({"question": r["question"], "answer": r["answer"], "document": identify(_file(r))} for r in taught),
     )
     asked = _sample(development, questions, seed)
     write_jsonl(project / "evals" / "development.jsonl", (_asked(r) for r in asked))
     refused = _sample(bank, outside, seed)
     write_jsonl(project / "evals" / "outside.jsonl", refused)
-    return {"documents": len(documents), "seeds": len(train), "questions": len(asked), "outside": len(refused)}
+    return {"documents": len(documents), "seeds": len(taught), "questions": len(asked), "outside": len(refused)}
 
 
 def pages(rows: Iterable[Row]) -> dict[str, str]:
@@ -130,6 +142,7 @@ def main() -> int:
     parser.add_argument("data", type=Path, nargs="?", default=DEFAULT, help="folder with train.jsonl.xz and dev.jsonl")
     parser.add_argument("project", type=Path, nargs="?", default=Path("medquad"), help="project folder to write")
     parser.add_argument("--banking", type=Path, default=None, help="folder with banking77's test.csv")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--outside", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
