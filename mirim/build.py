@@ -33,8 +33,8 @@ def build(project: Project, *, base: str = "") -> Report:
     Args:
         base: Model to adapt, a folder or a hub name; without one mirim.toml decides.
     """
-    from mirim.audit.audit import audit
     from mirim.assist.calibrate import calibrate
+    from mirim.audit.audit import audit
     from mirim.documents.ingest import ingest
     from mirim.evals.evaluate import evaluate
     from mirim.examples.synth import synth
@@ -97,9 +97,11 @@ def build(project: Project, *, base: str = "") -> Report:
     summary = f"{model} is ready. Type: mirim chat --project {project.root}   or: mirim serve --project {project.root}"
     scores = _scores(model)
     tables = (table, Table("Held-out questions", ("figure", "value"), tuple(scores.items()))) if scores else (table,)
-    return Report(
-        f"Built {project.name}", summary, tables, data={"model": str(model), "stages": rows, "scores": scores}
-    )
+    data = {"model": str(model), "stages": rows, "scores": scores}
+    report = Report(f"Built {project.name}", summary, tables, data=data)
+    if refused is not None:
+        raise GateRefused(str(refused), report=report)
+    return report
 
 
 def _run(project: Project, stage: Stage, label: str) -> dict[str, Any]:

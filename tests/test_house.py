@@ -1,0 +1,35 @@
+"""The rules of the house, held by tools: which way rooms depend, types, style."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        ["-m", "mypy", "mirim/core"],
+        ["-m", "ruff", "check", "mirim"],
+    ],
+    ids=["imports", "types", "style"],
+)
+def test_the_rules_hold(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_committed_carries_data_from_outside() -> None:
+    """Large files and public data stay out of the project."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    large = [n for n in tracked.stdout.split("\0") if n and (ROOT / n).is_file() and (ROOT / n).stat().st_size > 2**20]
+    assert not large
