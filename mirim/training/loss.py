@@ -52,15 +52,15 @@ class Loss:
             return 0.0
         if not self.sliced:
             loss = self._whole(batch)
-            (loss * scale).backward()
+            (loss * scale).backward()  # type: ignore[no-untyped-call]
             return float(loss.detach())
         rows, targets = self._learned(batch)
         leaf = rows.detach().requires_grad_(True)
         total = torch.zeros((), dtype=torch.float64 if leaf.device.type != "mps" else torch.float32).to(leaf.device)
         for loss in self._slices(leaf, targets):
-            (loss * scale).backward()
+            (loss * scale).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        rows.backward(leaf.grad)
+        rows.backward(leaf.grad)  # type: ignore[no-untyped-call]
         return float(total)
 
     @torch.no_grad()

@@ -29,7 +29,7 @@ SAMPLE = 100_000_000
 def pretrain(
     plan: Plan, device: Device, work: Path, run: str, answers: Sequence[str], results: dict[str, Result]
 ) -> tuple[Any, Any, shards.Shard | None]:
-    """(the model after the text stage, its tokenizer, the text it learned) .
+    """(the model after the text stage, its tokenizer, the text it learned).
 
     `answers` are the words of the examples: they belong to the vocabulary too. Without any text the model keeps
     its random weights and everything is left to the examples. What was prepared stays in `work` for a rerun.

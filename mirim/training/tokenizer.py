@@ -52,7 +52,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
     verdicts = repeat("\n".join(VERDICTS) + "\n", 20_000)
     tokenizer.train_from_iterator(chain(texts, verdicts), trainer)
     # No BOS: a turn opens with its own mark, and a document with the end of the one before it.
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END_TURN,
         pad_token=END,
