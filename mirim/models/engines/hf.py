@@ -34,6 +34,9 @@ class HuggingFace:
             self._torch.set_num_threads(threads)
         home = base or str(path)
         own = (path / "tokenizer.json").is_file() or (path / "tokenizer.model").is_file()
+        # Its bars and advice are not ours to show.
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if own else home)
             model = transformers.AutoModelForCausalLM.from_pretrained(home, dtype=self._torch.float32)
