@@ -154,7 +154,8 @@ def _figures(tuned: list[Scored], other: list[Scored], seed: int) -> tuple[list[
                     "difference_high": ends[1],
                     "verdict": verdict,
                 }
-                row += [f"{sign * difference.value:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]", verdict]
+                shown = [round(v, 3) + 0.0 for v in (sign * difference.value, *ends)]
+                row += ["{:+.3f} [{:+.3f}, {:+.3f}]".format(*shown), verdict]
             else:
                 row += ["", ""]
         rows.append(tuple(row))
@@ -270,7 +271,7 @@ def _report(
             "share right",
         ),
         plots.lines(
-            "Answering more, being right less often",
+            "How right the surest answers are",
             [(name, _coverage(tuned))],
             "share of questions answered",
             "share of answers right",
@@ -290,10 +291,13 @@ def _by(title: str, rows: list[Scored], key: Callable[[Scored], str]) -> Table:
 
 
 def _coverage(rows: list[Scored]) -> list[tuple[float, float]]:
-    """Share right among the most confident, as more are answered."""
-    ordered = sorted(rows, key=lambda r: -r.answer.confidence)
+    """(share of all questions answered, share of those right) as the surest answers are given first.
+
+    It ends where the assistant refused: what it would have said there is not known.
+    """
+    given = sorted((r for r in rows if not r.answer.abstained), key=lambda r: -r.answer.confidence)
     points, right = [], 0.0
-    for i, row in enumerate(ordered, 1):
-        right += row.good if row.asked.answerable and not row.answer.abstained else 0.0
-        points.append((i / len(ordered), right / i))
+    for i, row in enumerate(given, 1):
+        right += row.good if row.asked.answerable else 0.0
+        points.append((i / len(rows), right / i))
     return points

@@ -15,11 +15,11 @@ def whiskers(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, Interval]
     """For each figure its value and interval, one line for each system."""
     left, width, step = 290, 380, 22
     parts: list[str] = []
-    y = 30
+    y = 44
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = left + tick * width
         parts.append(f'<line x1="{x}" y1="18" x2="{x}" y2="100%" stroke="#8884"/>')
-        parts.append(f'<text x="{x}" y="12" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text x="{x}" y="26" text-anchor="middle">{tick:g}</text>')
     said = []
     for name, systems in rows:
         parts.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>')
@@ -32,6 +32,9 @@ def whiskers(title: str, rows: Sequence[tuple[str, Sequence[tuple[str, Interval]
             parts.append(f'<circle cx="{x:.1f}" cy="{at}" r="4"/></g>')
             said.append(f"{name}, {system}: {interval}")
         y += step + 12 * (len(systems) - 1)
+    names = list(dict.fromkeys(system for _, systems in rows for system, _ in systems))
+    for i, system in enumerate(names):
+        parts.append(f'<text x="4" y="{12 + 14 * i}" fill="{_COLOURS[i % len(_COLOURS)]}">{html.escape(system)}</text>')
     return Figure(title, _svg(left + width + 30, y, parts), "; ".join(said))
 
 

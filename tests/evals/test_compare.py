@@ -12,6 +12,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.core.types import Answer, Citation, Document
 from mirim.documents.store import dump
+from mirim.evals.compare import _coverage
 from mirim.evals.evaluate import evaluate
 from mirim.evals.held_out import calibration_error, score
 from mirim.examples.held import HeldOut
@@ -183,6 +184,15 @@ def test_no_questions_at_all(project: Project, opened: list[str]) -> None:
     (project.evals / "q.jsonl").unlink()
     with pytest.raises(UsageError, match="no questions in"):
         evaluate(project)
+
+
+def test_coverage_ends_where_it_refused(project: Project) -> None:
+    rows = []
+    for confidence, fact, refused in ((0.9, "R$ 180", False), (0.8, "R$ 200", False), (0.3, "R$ 180", True)):
+        given = Answer("It costs R$ 180", refused, confidence, "quote", (), "m", 0.0)
+        rows.append(score(project, HeldOut("q", "How much is a visit?", fact, True), given))
+    rows.append(score(project, HeldOut("u", "Who won?", "", False), Answer("Me", False, 0.85, "quote", (), "m", 0.0)))
+    assert _coverage(rows) == [(0.25, 1.0), (0.5, 0.5), (0.75, pytest.approx(1 / 3))]
 
 
 def test_calibration_error_by_hand(project: Project) -> None:
