@@ -9,6 +9,7 @@ towards the weights fitted on people's questions) turns trust and the model's ve
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,8 @@ from typing import Any
 from mirim.assist.answer import JUDGED, PASSAGES, Assistant, Calibration
 from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
-from mirim.assist.rank import Ranked, trust
+from mirim.assist.policies.quote import SENTENCES, choose
+from mirim.assist.rank import Ranked, probability, trust
 from mirim.core.bundle import Bundle
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
@@ -28,6 +30,8 @@ from mirim.core.types import Example, Span
 
 #: Held-out questions used at most; more change the three fitted numbers by nothing that matters.
 QUESTIONS = 150
+#: Share of the questions without a right answer in reach that must be refused.
+REFUSED = 0.85
 #: The prior: mean and strength (as standard deviation) of scale, judge and bias.
 PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0), (0.25, 0.15, 0.5)
 #: The judge's weights tried when ranking; what it adds to the order is chosen by how often the best is right.
@@ -84,9 +88,11 @@ def fit(assistant: Assistant, held: Sequence[Held]) -> tuple[Calibration, tuple[
             best = max(rows, key=lambda r: r.score + weight * r.verdict)
             ordered = [best, *(r for r in rows if r is not best)]
             features.append([trust(ordered), best.verdict])
-            labels.append(int(_right(best.candidate, span)))
+            # Right is what a person would see: the answer among the sentences that are quoted.
+            shown = choose(ordered, assistant.sentences or SENTENCES)
+            labels.append(int(any(_right(r.candidate, span) for r in shown)))
     scale, judged, bias = _logistic(features, labels, bool(weight))
-    probabilities = [_sigmoid(scale * t + judged * v + bias) for t, v in features]
+    probabilities = [probability(scale * t + judged * v + bias) for t, v in features]
     threshold = _threshold(probabilities, labels)
     kept = [(p >= threshold, y) for p, y in zip(probabilities, labels, strict=True)]
     table = (
@@ -171,22 +177,13 @@ def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -
 
 
 def _threshold(probabilities: Sequence[float], labels: Sequence[int]) -> float:
-    """The threshold with the best mean of right answers kept and wrong ones refused, within 0.2 to 0.8."""
-    right, wrong = sum(labels) or 1, (len(labels) - sum(labels)) or 1
-
-    def value(t: float) -> float:
-        kept = sum(1 for p, y in zip(probabilities, labels, strict=True) if y and p >= t)
-        refused = sum(1 for p, y in zip(probabilities, labels, strict=True) if not y and p < t)
-        return kept / right + refused / wrong
-
-    grid = [round(0.2 + 0.01 * i, 2) for i in range(61)]
-    return max(grid, key=lambda t: (round(value(t), 6), -abs(t - 0.5)))
-
-
-def _sigmoid(z: float) -> float:
-    from mirim.assist.rank import probability
-
-    return probability(z)
+    """The lowest threshold that refuses REFUSED of what has no right answer, so that as much as can be is answered."""
+    wrong = sorted(p for p, y in zip(probabilities, labels, strict=True) if not y)
+    if not wrong:
+        return 0.5
+    # Just above the probability under which that share of the wrong ones lies.
+    at = wrong[min(len(wrong) - 1, math.ceil(REFUSED * len(wrong)) - 1)]
+    return round(min(0.9, max(0.02, at + 1e-4)), 4)
 
 
 def questions(project: Project) -> list[Held]:

@@ -27,9 +27,12 @@ def test_a_judge_that_knows_is_trusted_and_one_that_guesses_is_not() -> None:
     assert bad < 0.1
 
 
-def test_the_threshold_separates_and_stays_within_reason() -> None:
-    assert 0.3 < _threshold([0.1, 0.2, 0.25, 0.6, 0.7, 0.9], [0, 0, 0, 1, 1, 1]) <= 0.6
-    assert 0.2 <= _threshold([0.99, 0.98], [1, 1]) <= 0.8
+def test_the_threshold_refuses_its_share_of_what_has_no_answer() -> None:
+    wrong = [i / 100 for i in range(100)]
+    threshold = _threshold([*wrong, 0.95, 0.2], [0] * 100 + [1, 1])
+    assert sum(p < threshold for p in wrong) == 85
+    assert _threshold([0.99, 0.98], [1, 1]) == 0.5
+    assert _threshold([0.999], [0]) == 0.9
 
 
 def test_few_questions_keep_the_defaults_and_many_are_fitted(shop: Project) -> None:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mirim.assist.candidates import plain
+from mirim.assist.features import NAMES
 from mirim.assist.policies import Draft, Task, cite
+from mirim.assist.rank import Ranked
 
 SENTENCES = 5
 #: A further sentence is quoted when its log-odds are within this of the best one's.
 MARGIN = 3.0
+#: A question is about a whole section when its heading holds this much more of the question than the sentence does.
+SECTION = 0.5
+
+_SENTENCE, _LEAD = NAMES.index("sentence"), NAMES.index("lead")
 
 
 def write(task: Task) -> Draft:
-    """The best sentence, then others nearly as good, each group of neighbours in reading order."""
-    limit = task.sentences or SENTENCES
-    best = task.ranked[0]
-    chosen = [r for r in task.ranked if r.score >= best.score - MARGIN][:limit]
-    citations = cite(chosen)
+    """What `choose` chooses; neighbours make one quotation, each in reading order."""
+    citations = cite(choose(task.ranked, task.sentences or SENTENCES))
     return Draft(" ".join(_line(part) for c in citations for part in c.text.split("\n") if part.strip()), citations)
+
+
+def choose(ranked: Sequence[Ranked], limit: int = SENTENCES) -> list[Ranked]:
+    """The best sentence and others nearly as good; of a question that a heading answers, the section from its start."""
+    best = ranked[0]
+    if best.features[_LEAD] - best.features[_SENTENCE] >= SECTION:
+        home = best.candidate.passage
+        section = [
+            r
+            for r in ranked
+            if r.candidate.passage.document == home.document and r.candidate.lead == best.candidate.lead
+        ]
+        chosen = sorted(section, key=lambda r: r.candidate.start)[:limit]
+        # A long list may hold the best sentence beyond what fits: it is what was asked for.
+        return chosen if best in chosen else [best, *chosen[: limit - 1]]
+    return [r for r in ranked if r.score >= best.score - MARGIN][:limit]
 
 
 def _line(text: str) -> str:
