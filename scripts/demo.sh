@@ -8,7 +8,7 @@ fi
 mirim build --project "$project"
 for question in \
     "How long do I have to fast before my blood test?" \
-    "Quanto custa uma ultrassonografia?" \
+    "Qual o horário da unidade Lagoa no sábado?" \
     "Which football team won the championship last year?"
 do
     printf '\n> %s\n' "$question"

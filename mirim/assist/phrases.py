@@ -6,7 +6,8 @@ _UNKNOWN = {
     "en": "I don't know: the documents I have do not answer this.",
     "pt": "Não sei: os documentos que tenho não respondem a isso.",
 }
-_ASK = {"en": "Please ask {contact}.", "pt": "Por favor, pergunte a {contact}."}
+#: A bare contact (a name, a number, an address) reads well after either.
+_ASK = {"en": "Please contact: {contact}.", "pt": "Por favor, fale com: {contact}."}
 
 
 def unknown(language: str, contact: str = "") -> str:
