@@ -12,10 +12,10 @@ from mirim.assist.rank import Ranked
 SENTENCES = 5
 #: A further sentence is quoted when its log-odds are within this of the best one's.
 MARGIN = 3.0
-#: A question is about a whole section when its heading holds this much more of the question than the sentence does.
-SECTION = 0.5
+#: A question is about a whole section when the section's heading holds this share of the question.
+SECTION = 0.75
 
-_SENTENCE, _LEAD = NAMES.index("sentence"), NAMES.index("lead")
+_LEAD = NAMES.index("lead")
 
 
 def write(task: Task) -> Draft:
@@ -27,15 +27,14 @@ def write(task: Task) -> Draft:
 def choose(ranked: Sequence[Ranked], limit: int = SENTENCES) -> list[Ranked]:
     """The best sentence and others nearly as good; of a question that a heading answers, the section from its start."""
     best = ranked[0]
-    if best.features[_LEAD] - best.features[_SENTENCE] >= SECTION:
-        home = best.candidate.passage
-        section = [
-            r
-            for r in ranked
-            if r.candidate.passage.document == home.document and r.candidate.lead == best.candidate.lead
-        ]
+    home = best.candidate
+    section = [
+        r for r in ranked if r.candidate.passage.document == home.passage.document and r.candidate.lead == home.lead
+    ]
+    # What every sentence of a section has together with its heading is what the heading has.
+    if min(r.features[_LEAD] for r in section) >= SECTION:
         chosen = sorted(section, key=lambda r: r.candidate.start)[:limit]
-        # A long list may hold the best sentence beyond what fits: it is what was asked for.
+        # A long section may hold the best sentence beyond what fits: it is what was asked for.
         return chosen if best in chosen else [best, *chosen[: limit - 1]]
     return [r for r in ranked if r.score >= best.score - MARGIN][:limit]
 
