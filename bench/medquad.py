@@ -170,7 +170,9 @@ def main() -> None:
     with Assistant.open(project, model=model, sentences=options.sentences) as assistant:
         if model == "none":
             # As `build` does it: on questions about the training part's pages, never on development ones.
-            assistant.calibration, _ = calibrate.fit(assistant, calibrate.questions(project))
+            assistant.calibration, _ = calibrate.fit(
+                assistant, calibrate.questions(project), calibrate.refused(project)
+            )
             print(assistant.calibration, flush=True)
         rows = ask(project, assistant, list(read(project.evals / "development.jsonl")))
         refused = [assistant.answer(q.question) for q in read(project.evals / "outside.jsonl")]

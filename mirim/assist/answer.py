@@ -13,7 +13,7 @@ from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
-from mirim.assist.rank import Ranked, probability, ranker, trust
+from mirim.assist.rank import Ranked, probability, ranker, reach, trust
 from mirim.assist.standalone import standalone
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
@@ -31,18 +31,19 @@ PASSAGES, JUDGED = 10, 6
 class Calibration:
     """How far to trust what (fitted by mirim.assist.calibrate on held-out questions, kept in bundle.json).
 
-    log-odds that the answer is right = scale * trust + judge * (the model's log-odds) + bias;
-    below `threshold` (a probability) the assistant says that it does not know.
+    log-odds that the answer is right = scale * trust + judge * (the model's log-odds) + search * (the best
+    passage's search score) + bias; below `threshold` (a probability) the assistant says that it does not know.
     """
 
     scale: float = 1.0
     judge: float = 0.0
+    search: float = 0.0
     bias: float = 0.0
     threshold: float = 0.5
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Calibration:
-        return cls(**{k: float(row[k]) for k in ("scale", "judge", "bias", "threshold") if k in row})
+        return cls(**{k: float(row[k]) for k in ("scale", "judge", "search", "bias", "threshold") if k in row})
 
 
 @dataclass(slots=True)
@@ -183,7 +184,7 @@ class Assistant:
     def log_odds(self, ranked: Sequence[Ranked]) -> float:
         """Calibrated log-odds that the best sentence answers the question."""
         c = self.calibration
-        return c.scale * trust(ranked) + c.judge * ranked[0].verdict + c.bias
+        return c.scale * trust(ranked) + c.judge * ranked[0].verdict + c.search * reach(ranked) + c.bias
 
 
 def _engine(model: str, bundle: Bundle | None, engine: str | Engine, project: Project | None) -> Engine | None:

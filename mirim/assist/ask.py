@@ -47,6 +47,7 @@ def ask(
     model: str = "",
     policy: Literal["", "quote", "grounded", "free"] = "",
     sentences: int = 0,
+    refuse: Literal["unsupported", "outside"] = "unsupported",
     engine: str = "",
 ) -> Answer | Answers:
     """Answer from the project's documents, with citations, or say that it is not known.
@@ -57,6 +58,8 @@ def ask(
         model: Model to use instead of the project's own; "none" answers by search alone.
         policy: quote (default), grounded or free.
         sentences: How many sentences an answer may quote at most; 0 takes the policy's default.
+        refuse: What the threshold that build fits must refuse: questions whose passage is missing, or, where many
+            pages say the same, only those outside the documents' subject. Read from mirim.toml when building.
         engine: Engine to run the model with; chosen by the model's format when empty.
     """
     from mirim.assist.answer import Assistant

@@ -20,7 +20,7 @@ from mirim.assist.answer import JUDGED, PASSAGES, Assistant, Calibration
 from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
 from mirim.assist.policies.quote import SENTENCES, choose
-from mirim.assist.rank import Ranked, probability, trust
+from mirim.assist.rank import Ranked, probability, reach, trust
 from mirim.core.bundle import Bundle
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
@@ -30,10 +30,10 @@ from mirim.core.types import Example, Span
 
 #: Held-out questions used at most; more change the three fitted numbers by nothing that matters.
 QUESTIONS = 150
-#: Share of the questions without a right answer in reach that must be refused.
-REFUSED = 0.85
-#: The prior: mean and strength (as standard deviation) of scale, judge and bias.
-PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0), (0.25, 0.15, 0.5)
+#: Share of the questions without a right answer in reach that must be refused, and of those outside the subject.
+REFUSED = {"unsupported": 0.85, "outside": 0.95}
+#: The prior: mean and strength (as standard deviation) of scale, judge, search and bias.
+PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0, 0.0), (0.25, 0.15, 3.0, 0.5)
 #: The judge's weights tried when ranking; what it adds to the order is chosen by how often the best is right.
 JUDGE_GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 
@@ -55,9 +55,9 @@ def calibrate(project: Project) -> Report:
     bundle = Bundle.open(project.model)
     held = questions(project)
     with Assistant.open(project) as assistant:
-        tuned, rows = fit(assistant, held)
+        tuned, rows = fit(assistant, held, refused(project))
     with Assistant.open(project, model="none") as assistant:
-        alone, _ = fit(assistant, held)
+        alone, _ = fit(assistant, held, refused(project))
     asked = project.tables.get("ask", {})
     record: dict[str, Any] = {
         **asdict(tuned),
@@ -74,26 +74,37 @@ def calibrate(project: Project) -> Report:
     return Report("Calibration", f"Fitted on {len(held)} held-out questions.", (table,), data=record)
 
 
-def fit(assistant: Assistant, held: Sequence[Held]) -> tuple[Calibration, tuple[tuple[Any, ...], ...]]:
+def refused(project: Project) -> str:
+    """The project's word on what must be refused, see `mirim ask --help`."""
+    return str(project.tables.get("ask", {}).get("refuse", "unsupported"))
+
+
+def fit(
+    assistant: Assistant, held: Sequence[Held], refuse: str = "unsupported"
+) -> tuple[Calibration, tuple[tuple[Any, ...], ...]]:
     """Calibration of an assistant on held-out questions, and a small table of how it does on them."""
     if len(held) < 20:
         note(f"only {len(held)} held-out questions: the confidence keeps its defaults (add documents or seeds/)")
         return Calibration(), ()
-    trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h)]
+    trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h, refuse)]
     weight = _ranking_weight(trials) if assistant.engine else 0.0
     features: list[list[float]] = []
     labels: list[int] = []
+    astray: list[bool] = []
     for rows, span in trials:
         if rows:
             best = max(rows, key=lambda r: r.score + weight * r.verdict)
             ordered = [best, *(r for r in rows if r is not best)]
-            features.append([trust(ordered), best.verdict])
+            features.append([trust(ordered), best.verdict, reach(ordered)])
+            astray.append(span is None)
             # Right is what a person would see: the answer among the sentences that are quoted.
             shown = choose(ordered, assistant.sentences or SENTENCES)
             labels.append(int(any(_right(r.candidate, span) for r in shown)))
-    scale, judged, bias = _logistic(features, labels, bool(weight))
-    probabilities = [probability(scale * t + judged * v + bias) for t, v in features]
-    threshold = _threshold(probabilities, labels)
+    scale, judged, search, bias = _logistic(features, labels, bool(weight))
+    probabilities = [probability(scale * t + judged * v + search * r + bias) for t, v, r in features]
+    # Pages with twins make wrong what is not: there only what lies outside the subject decides.
+    counted = [not y if refuse == "unsupported" else a for y, a in zip(labels, astray, strict=True)]
+    threshold = _threshold([p for p, c in zip(probabilities, counted, strict=True) if c], REFUSED[refuse])
     kept = [(p >= threshold, y) for p, y in zip(probabilities, labels, strict=True)]
     table = (
         (
@@ -103,17 +114,17 @@ def fit(assistant: Assistant, held: Sequence[Held]) -> tuple[Calibration, tuple[
         ),
         ("no right answer", "", f"{sum(1 for k, y in kept if not y and not k)}/{len(labels) - sum(labels)}"),
     )
-    return Calibration(scale, judged, bias, threshold), table
+    return Calibration(scale, judged, search, bias, threshold), table
 
 
 Trial = tuple[list[Ranked], Span | None]
 
 
-def _trials(assistant: Assistant, held: Held) -> Iterator[Trial]:
-    """Ranked and judged sentences: with the answer in reach, and with it taken away."""
+def _trials(assistant: Assistant, held: Held, refuse: str) -> Iterator[Trial]:
+    """Ranked and judged sentences: with the answer in reach, and with it taken away where that must be refused."""
     hits = assistant.index.search(held.question, limit=PASSAGES * 2)
     yield _judged(assistant, held, hits[:PASSAGES]), held.span
-    if held.span is not None:
+    if held.span is not None and refuse == "unsupported":
         span = held.span
         gone = [
             h
@@ -153,8 +164,8 @@ def _ranking_weight(trials: Sequence[Trial]) -> float:
     return max(JUDGE_GRID, key=lambda w: (hits(w), -w))
 
 
-def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -> tuple[float, float, float]:
-    """Maximum a posteriori scale, judge and bias under the Gaussian prior."""
+def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -> tuple[float, float, float, float]:
+    """Maximum a posteriori scale, judge, search and bias under the Gaussian prior."""
     import numpy as np
     from scipy.optimize import minimize
 
@@ -164,25 +175,24 @@ def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -
     y = np.array(labels, dtype=float)
     mean, spread = np.array(PRIOR_MEAN), np.array(PRIOR_SD)
     if not use_judge:
-        mean = mean * [1, 0, 1]
+        mean = mean * [1, 0, 1, 1]
 
     def loss(w: Any) -> tuple[float, Any]:
         z = x @ w
         value = np.sum(np.logaddexp(0, z) - y * z) + 0.5 * np.sum(((w - mean) / spread) ** 2)
         return float(value), x.T @ (1 / (1 + np.exp(-z)) - y) + (w - mean) / spread**2
 
-    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=[(0.1, 4.0), (0.0, 2.0), (-6.0, 6.0)])
-    scale, judged, bias = (round(float(v), 6) for v in found.x)
-    return scale, judged if use_judge else 0.0, bias
+    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=[(0.1, 4.0), (0.0, 2.0), (0.0, 15.0), (-9.0, 6.0)])
+    scale, judged, search, bias = (round(float(v), 6) for v in found.x)
+    return scale, judged if use_judge else 0.0, search, bias
 
 
-def _threshold(probabilities: Sequence[float], labels: Sequence[int]) -> float:
-    """The lowest threshold that refuses REFUSED of what has no right answer, so that as much as can be is answered."""
-    wrong = sorted(p for p, y in zip(probabilities, labels, strict=True) if not y)
+def _threshold(wrong: Sequence[float], share: float) -> float:
+    """The lowest threshold that refuses `share` of what must be refused, so that as much as can be is answered."""
     if not wrong:
         return 0.5
     # Just above the probability under which that share of the wrong ones lies.
-    at = wrong[min(len(wrong) - 1, math.ceil(REFUSED * len(wrong)) - 1)]
+    at = sorted(wrong)[min(len(wrong) - 1, math.ceil(share * len(wrong)) - 1)]
     return round(min(0.9, max(0.02, at + 1e-4)), 4)
 
 
@@ -198,9 +208,11 @@ def questions(project: Project) -> list[Held]:
         if example.split == "valid" and question and (example.sources or outside):
             span = example.sources[0] if example.sources else None
             found[question] = Held(question, str(example.metadata.get("language") or "en"), span)
-    every = list(found.values())
+    # Those outside the subject are few: all of them, beside an even choice of the others.
+    away = [h for h in found.values() if h.span is None][:QUESTIONS]
+    every = [h for h in found.values() if h.span is not None]
     step = max(1.0, len(every) / QUESTIONS)
-    return [every[int(i * step)] for i in range(min(QUESTIONS, len(every)))]
+    return [every[int(i * step)] for i in range(min(QUESTIONS, len(every)))] + away
 
 
 def _knowledge(project: Project, bundle: Bundle) -> None:

@@ -63,6 +63,11 @@ def trust(ranked: Sequence[Ranked]) -> float:
     return _linear(weights()["trust"], TRUST_NAMES, trust_features(ranked))
 
 
+def reach(ranked: Sequence[Ranked]) -> float:
+    """Search score of the best passage, 0 to 1: whether the documents speak of this at all."""
+    return max(r.candidate.score for r in ranked)
+
+
 def _linear(model: dict[str, float], names: Sequence[str], values: Sequence[float]) -> float:
     return model["bias"] + sum(model[n] * v for n, v in zip(names, values, strict=True))
 

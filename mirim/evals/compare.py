@@ -98,7 +98,7 @@ def _fit(project: Project, assistant: Any) -> None:
     from mirim.assist import calibrate
 
     if assistant.engine is not None:
-        assistant.calibration, _ = calibrate.fit(assistant, calibrate.questions(project))
+        assistant.calibration, _ = calibrate.fit(assistant, calibrate.questions(project), calibrate.refused(project))
 
 
 def _base(

@@ -10,7 +10,8 @@ from mirim.core.types import Span
 
 
 def test_the_prior_holds_where_there_is_little_to_learn_from() -> None:
-    scale, judged, bias = _logistic([[0.0, 0.0]], [1], True)
+    scale, judged, search, bias = _logistic([[0.0, 0.0, 0.0]], [1], True)
+    assert search == 0
     assert abs(scale - 1.0) < 0.05
     assert 0 <= judged <= 0.2
     assert abs(bias) < 0.3
@@ -19,8 +20,8 @@ def test_the_prior_holds_where_there_is_little_to_learn_from() -> None:
 def test_a_judge_that_knows_is_trusted_and_one_that_guesses_is_not() -> None:
     rng = random.Random(0)
     labels = [rng.random() < 0.5 for _ in range(400)]
-    knows = [[rng.gauss(0, 1), 3.0 if y else -3.0] for y in labels]
-    guesses = [[rng.gauss(0, 1), rng.choice((3.0, -3.0))] for _ in labels]
+    knows = [[rng.gauss(0, 1), 3.0 if y else -3.0, 0.5] for y in labels]
+    guesses = [[rng.gauss(0, 1), rng.choice((3.0, -3.0)), 0.5] for _ in labels]
     good = _logistic(knows, [int(y) for y in labels], True)[1]
     bad = _logistic(guesses, [int(y) for y in labels], True)[1]
     assert good > 0.4
@@ -29,10 +30,10 @@ def test_a_judge_that_knows_is_trusted_and_one_that_guesses_is_not() -> None:
 
 def test_the_threshold_refuses_its_share_of_what_has_no_answer() -> None:
     wrong = [i / 100 for i in range(100)]
-    threshold = _threshold([*wrong, 0.95, 0.2], [0] * 100 + [1, 1])
+    threshold = _threshold(wrong, 0.85)
     assert sum(p < threshold for p in wrong) == 85
-    assert _threshold([0.99, 0.98], [1, 1]) == 0.5
-    assert _threshold([0.999], [0]) == 0.9
+    assert _threshold([], 0.85) == 0.5
+    assert _threshold([0.999], 0.85) == 0.9
 
 
 def test_few_questions_keep_the_defaults_and_many_are_fitted(shop: Project) -> None:
