@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mirim.core.errors import MirimError
 from mirim.core.files import explain, read_json, write_json
 
 
-def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+def save(folder: Path, model: Any, optimizers: Sequence[torch.optim.Optimizer], state: dict[str, Any]) -> None:
     """Write checkpoint `folder`/<step> under a temporary name, rename it, then remove the others.
 
     MirimError when the disk is full or may not be written; the former checkpoint is kept then.
@@ -26,12 +27,13 @@ def save(folder: Path, model: Any, optimizer: torch.optim.Optimizer, state: dict
     named = trainable(model)
     tensors = {f"weight.{n}": p.detach().cpu().contiguous() for n, p in named.items()}
     steps = 0.0
+    moments = {p: row for optimizer in optimizers for p, row in optimizer.state.items()}
     for name, parameter in named.items():
-        moments = optimizer.state.get(parameter)
-        if moments:
-            tensors[f"first.{name}"] = moments["exp_avg"].detach().cpu().contiguous()
-            tensors[f"second.{name}"] = moments["exp_avg_sq"].detach().cpu().contiguous()
-            steps = float(moments["step"])
+        for key, value in moments.get(parameter, {}).items():
+            if key == "step":
+                steps = float(value)
+            else:
+                tensors[f"{key}.{name}"] = value.detach().cpu().contiguous()
     try:
         shutil.rmtree(working, ignore_errors=True)
         working.mkdir(parents=True)
@@ -77,21 +79,25 @@ def latest(folder: Path, run: str) -> Path | None:
     return None
 
 
-def load(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def load(path: Path, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
     """Put weights and moments back; return the state."""
     state: dict[str, Any] = read_json(path / "state.json")
+    owner = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
     with safe_open(path / "state.safetensors", "pt") as tensors:
-        held = set(tensors.keys())
         for name, parameter in trainable(model).items():
             with torch.no_grad():
                 parameter.copy_(tensors.get_tensor(f"weight.{name}"))
-            if f"first.{name}" in held:
+        named, stored = trainable(model), list(tensors.keys())
+        for full in stored:
+            key, _, name = full.partition(".")
+            if key != "weight":
+                row = owner[named[name]].state[named[name]]
+                row[key] = tensors.get_tensor(full).to(named[name].device)
+        for parameter, optimizer in owner.items():
+            if "exp_avg" in optimizer.state.get(parameter, {}):
                 # The fused kernel of a GPU wants its step count there too.
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(state["optimizer_steps"], dtype=torch.float32, device=parameter.device),
-                    "exp_avg": tensors.get_tensor(f"first.{name}").to(parameter.device),
-                    "exp_avg_sq": tensors.get_tensor(f"second.{name}").to(parameter.device),
-                }
+                count = torch.tensor(state["optimizer_steps"], dtype=torch.float32, device=parameter.device)
+                optimizer.state[parameter]["step"] = count
     return state
 
 

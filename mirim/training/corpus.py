@@ -176,11 +176,14 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 number += 1
                 if line.strip():
                     row = json.loads(line)
+                    if row.get("task", "text") != "text":
+                        # Rows of a set of tasks are examples; its running text says so.
+                        continue
                     text = row["text"]
                     if not isinstance(text, str):
                         raise TypeError(f'"text" is {type(text).__name__}, not a string')
                     yield text, row
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = 'it has no "text"' if isinstance(error, KeyError) else str(error)
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
         except broken as error:

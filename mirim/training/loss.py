@@ -22,12 +22,15 @@ class Loss:
     goes through its own forward pass.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, compiled: bool = False) -> None:
         self.model = model
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.decoder, self.head = getattr(inner, "base_model", inner), inner.get_output_embeddings()
         self.scaling = float(getattr(inner.config, "logits_scaling", 1.0) or 1.0)
         self.sliced = self.decoder is not inner and self.head is not None and self._agrees()
+        self.summed = self._summed
+        if compiled and self.sliced:
+            self.decoder, self.summed = torch.compile(self.decoder), torch.compile(self._summed)
 
     @torch.no_grad()
     def _agrees(self) -> bool:
@@ -92,10 +95,14 @@ class Loss:
 
     def _slices(self, rows: torch.Tensor, targets: torch.Tensor) -> Iterator[torch.Tensor]:
         for at in range(0, len(targets), SLICE):
-            logits = self.head(rows[at : at + SLICE]).float()
-            if self.scaling != 1.0:
-                logits = logits / self.scaling
-            yield functional.cross_entropy(logits, targets[at : at + SLICE], reduction="sum")
+            yield self.summed(rows[at : at + SLICE], targets[at : at + SLICE])
+
+    def _summed(self, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The summed cross-entropy of some rows (N, width)."""
+        logits = self.head(rows).float()
+        if self.scaling != 1.0:
+            logits = logits / self.scaling
+        return functional.cross_entropy(logits, targets, reduction="sum")
 
 
 @torch.no_grad()

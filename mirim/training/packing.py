@@ -75,10 +75,10 @@ def pack(lengths: Sequence[int], room: int, order: Sequence[int]) -> list[list[i
     return done + [members for _, members in open_]
 
 
-def collate(rows: Sequence[Row], groups: Sequence[Sequence[int]], room: int, pad: int) -> Batch:
-    """A batch from packed groups, no longer than its longest sequence needs."""
+def collate(rows: Sequence[Row], groups: Sequence[Sequence[int]], room: int, pad: int, *, full: bool = False) -> Batch:
+    """A batch from packed groups, no longer than its longest sequence needs, or always `room` long with `full`."""
     pieces = [[rows[i] for i in group] for group in groups]
-    width = min(room, max(sum(min(len(row.ids), room) for row in group) for group in pieces))
+    width = room if full else min(room, max(sum(min(len(row.ids), room) for row in group) for group in pieces))
     ids = np.full((len(groups), width), pad, dtype=np.int64)
     # The padding is a row of its own: nothing attends to it, it learns nothing.
     positions = np.zeros((len(groups), width), dtype=np.int64)
@@ -111,11 +111,13 @@ class Batches:
         *,
         weights: Sequence[float] | np.ndarray[Any, Any] | None = None,
         packed: bool = True,
+        full: bool = False,
     ) -> None:
         """`room` tokens a sequence, `sequences` a batch.
 
         `weights` says how often a pass takes each row: 2 twice, 0.5 in every second pass or so. `packed` False
-        gives each row a sequence of its own, for models that cannot tell packed rows apart.
+        gives each row a sequence of its own, for models that cannot tell packed rows apart. `full` pads every
+        batch to `room`, for compiled models, which are compiled again for each new length.
         """
         if not len(rows):
             raise ValueError("no rows")
@@ -123,7 +125,7 @@ class Batches:
         lengths = getattr(rows, "lengths", None)
         self.lengths: Sequence[int] = [len(row.ids) for row in rows] if lengths is None else lengths
         self.weights = None if weights is None or np.all(np.asarray(weights) == 1) else np.asarray(weights, float)
-        self.packed = packed
+        self.packed, self.full = packed, full
         self.epoch, self.index = 0, 0
         self._plan: list[list[list[int]]] = []
         self._planned = -1
@@ -160,7 +162,7 @@ class Batches:
                 continue
             groups = plan[self.index]
             self.index += 1
-            yield collate(self.rows, groups, self.room, self.pad)
+            yield collate(self.rows, groups, self.room, self.pad, full=self.full)
 
     @property
     def state(self) -> dict[str, int]:

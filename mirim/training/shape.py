@@ -1,7 +1,8 @@
 """One dial for a model from scratch: depth sets width, heads, learning rate and batch.
 
-Width grows with depth at a fixed ratio, as models that were searched for at every size do (Kaplan et al.
-2020; the ratio of 64 is nanochat's). The learning rate falls with the width as in maximal update
+Width grows with depth (Kaplan et al. 2020), slowly: at a few hundred million parameters and below, deep and thin models
+learn more than wide ones of the same size (Liu et al. 2024, MobileLLM, whose 125 M has 30 layers of 576; 32 a layer,
+rounded up, comes close). The learning rate falls with the width as in maximal update
 parametrisation's first-order rule (Yang et al. 2022): lr = 0.003 * (256 / width) for AdamW. Tokens default to 20 a
 parameter (Hoffmann et al. 2022), or to as many passes over a small corpus as still help (Muennighoff et al.
 2023 found about four to be as good as fresh text, and returns to vanish beyond some sixteen).
@@ -30,16 +31,18 @@ class Shape:
 
 
 def shape(depth: int) -> Shape:
-    """The shape of a depth: hidden size 64 a layer, heads of 64.
+    """The shape of a depth: hidden size 32 a layer, rounded up, in heads of 64.
 
-    Sizes are multiples of 128 below 512 and of 256 from there on, so that every quantisation's blocks divide them.
+    Sizes are multiples of 256, so that the blocks of every quantisation divide them; the smallest have 128.
     """
-    unit = 128 if depth < 8 else 256
-    width = max(128, round(depth * 64 / unit) * unit)
+    unit = 256 if depth > 2 else 128
+    width = -(-depth * 32 // unit) * unit
     heads = width // 64
     kv = next(k for k in (heads // 4, heads // 3, heads // 2, 1) if k and heads % k == 0)
     inner = round(width * 8 / 3 / unit) * unit
-    return Shape(depth, width, inner, heads, kv, 0.003 * 256 / width, 4096 if width <= 512 else 32768)
+    return Shape(
+        depth, width, inner, heads, kv, 0.003 * 256 / width, 4096 if depth <= 4 else 8192 if width <= 256 else 32768
+    )
 
 
 def build(size: Shape, vocab_size: int, context: int, tokenizer: Any, seed: int) -> Any:
