@@ -55,6 +55,7 @@ VERBS = (
     ("chat", "mirim.assist.chat:chat", "Use", "Talk with the assistant of a project."),
     ("generate", "mirim.models.generate:generate", "Use", "Continue a text with any model."),
     ("serve", "mirim.server.serve:serve", "Use", "OpenAI-compatible server with a web page."),
+    ("bench", "mirim.plan.bench:bench", "Machine", "How fast a model runs here, beside what the machine could do."),
     ("doctor", "mirim.plan.doctor:doctor", "Machine", "What can this machine do, and what is missing."),
 )
 

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ EXTRAS = {
 def doctor(project: Project | None = None) -> Report:
     """Measure this machine and check what mirim needs on it."""
     findings: list[Finding] = []
-    cpu = {"model": _cpu_name(), "cores": os.cpu_count() or 1, "instructions": _instructions()}
+    cpu: dict[str, Any] = {"model": cpu_name(), "cores": os.cpu_count() or 1, "instructions": _instructions()}
     memory = _memory()
     disk = shutil.disk_usage(project.root if project else Path.cwd())
     rows: list[tuple[Any, ...]] = [
@@ -82,7 +81,7 @@ def doctor(project: Project | None = None) -> Report:
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
             if line.startswith("model name"):
@@ -126,23 +125,16 @@ def _memory() -> dict[str, int]:
 
 
 def _measure() -> dict[str, float]:
-    """Float32 matrix product and memory copy with numpy, best of several: roofs for any model here."""
+    """Float32 matrix product and memory bandwidth: roofs for any model here."""
+    from mirim.plan import _roofs
+
     try:
-        import numpy as np
+        return {
+            "matmul_gflops": _roofs.matmul() / 1e9,
+            "memory_gb_per_s": _roofs.bandwidth(os.cpu_count() or 1) / 1e9,
+        }
     except ImportError:
         return {}
-    a = np.ones((1024, 1024), np.float32)
-    a @ a
-    flops = max(_rate(lambda: a @ a, 2 * 1024**3) for _ in range(8))
-    source, target = np.ones(2**26, np.uint8), np.empty(2**26, np.uint8)
-    copy = max(_rate(lambda: np.copyto(target, source), 2 * 2**26) for _ in range(5))
-    return {"matmul_gflops": flops / 1e9, "memory_gb_per_s": copy / 1e9}
-
-
-def _rate(work: Any, amount: float) -> float:
-    started = time.perf_counter()
-    work()
-    return amount / (time.perf_counter() - started)
 
 
 def _versions(findings: list[Finding]) -> dict[str, str]:
