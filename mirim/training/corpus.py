@@ -76,7 +76,7 @@ class Corpus:
             return
         kept = iter(self._kept)
         for path in self.files:
-            for text, _ in _read(path):
+            for text, _ in rows(path):
                 if weight := next(kept):
                     yield Text(text, weight)
 
@@ -88,7 +88,7 @@ class Corpus:
         self.documents = self.characters = self.exact = self.alike = 0
         used = [False] * len(self.rules)
         for path in self.files:
-            for text, row in _read(path):
+            for text, row in rows(path):
                 words = text.lower().split()
                 key = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8).digest()
                 weight = 1.0 if words else 0.0
@@ -140,13 +140,13 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(p.resolve() for p in found))
 
 
-def _read(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(text, the row it stood in) of one file's documents."""
     try:
         if path.name.lower().endswith((".txt", ".md")):
             yield _plain(path), {}
         else:
-            yield from _rows(path)
+            yield from _lines(path)
     except OSError as error:
         raise explain(error, path) from error
 
@@ -162,7 +162,7 @@ def _plain(path: Path) -> str:
     return text
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     broken: tuple[type[Exception], ...] = ()
     with path.open("rb") as raw:
         stream: Any = raw

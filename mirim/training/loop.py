@@ -99,7 +99,7 @@ def fit(
     """
     torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     model.to(device.torch).train()
     rank, size = world()
     compute = Loss(model, compiled=settings.compiled)

@@ -15,7 +15,7 @@ from mirim.training import tokenizer as bpe
 from mirim.training.device import Device, wait, world
 from mirim.training.loop import Result, Settings, fit
 from mirim.training.packing import Batch, Batches, Row, collate
-from mirim.training.shape import PASSES, Shape, build, shape
+from mirim.training.shape import PASSES, Shape, batch_tokens, build, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def pretrain(
     if world()[0] == 0:
         _prepare(plan, work, documents, answers)
     wait()
-    tokenizer = _tokenizer(work)
+    tokenizer = load_tokenizer(work)
     size = shape(plan.depth)
     model = build(size, len(tokenizer), plan.context, tokenizer, plan.seed)
     if documents is None:
@@ -49,7 +49,9 @@ def pretrain(
     settings, sequences = _settings(plan, device, size, rows, model)
     results["text"] = fit(
         model,
-        Batches(rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights),
+        Batches(
+            rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
+        ),
         settings,
         device,
         folder=work / "text",
@@ -81,7 +83,7 @@ def _prepare(plan: Plan, work: Path, documents: reading.Corpus | None, answers: 
         tokenizer.save_pretrained(working)
         working.rename(folder)
     if documents is not None:
-        shards.write(work / "shard", documents, _tokenizer(work), documents.documents or None)
+        shards.write(work / "shard", documents, load_tokenizer(work), documents.documents or None)
         for count, what in ((documents.exact, "repeated"), (documents.alike, "almost repeated")):
             if count:
                 note(f"corpus: {count:,} documents that {what} others were left out")
@@ -97,7 +99,8 @@ def _words(documents: reading.Corpus | None, answers: Sequence[str]) -> Iterator
         raise UsageError("there is no text to train on: every document is empty")
 
 
-def _tokenizer(work: Path) -> Any:
+def load_tokenizer(work: Path) -> Any:
+    """The vocabulary that a run learned."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
@@ -109,13 +112,15 @@ def _settings(plan: Plan, device: Device, size: Shape, rows: shards.Shard, model
     """(settings, sequences a step) from the shape, the corpus and what the plan insists on."""
     parameters = sum(p.numel() for p in model.parameters())
     wanted = plan.tokens or min(20 * parameters, PASSES * rows.weight)
-    sequences = max(1, (plan.batch_tokens or size.batch_tokens) // plan.context)
+    sequences = max(1, (plan.batch_tokens or batch_tokens(wanted)) // plan.context)
     settings = Settings(
         max(1, round(wanted / (sequences * plan.context))),
         plan.learning_rate or size.learning_rate,
         "wsd" if plan.schedule == "auto" else plan.schedule,
         micro=max(1, device.tokens_at_once(model) // plan.context),
         seed=plan.seed,
+        optimizer=plan.optimizer,
+        compiled=plan.compiled,
     )
     return settings, sequences
 

@@ -3,13 +3,15 @@
 Width grows with depth (Kaplan et al. 2020), slowly: at a few hundred million parameters and below, deep and thin models
 learn more than wide ones of the same size (Liu et al. 2024, MobileLLM, whose 125 M has 30 layers of 576; 32 a layer,
 rounded up, comes close). The learning rate falls with the width as in maximal update
-parametrisation's first-order rule (Yang et al. 2022): lr = 0.003 * (256 / width) for AdamW. Tokens default to 20 a
+parametrisation's first-order rule (Yang et al. 2022): lr = 0.003 * (256 / width) for AdamW. The tokens of a
+step follow from those of the run (Li et al. 2025, "Step Law": 0.58 * D^0.571). Tokens default to 20 a
 parameter (Hoffmann et al. 2022), or to as many passes over a small corpus as still help (Muennighoff et al.
 2023 found about four to be as good as fresh text, and returns to vanish beyond some sixteen).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,7 @@ PASSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a Llama, and the learning rate and tokens a step that suit them."""
+    """Sizes of a Llama, and the learning rate that suits them."""
 
     depth: int
     hidden_size: int
@@ -27,7 +29,6 @@ class Shape:
     heads: int
     kv_heads: int
     learning_rate: float
-    batch_tokens: int
 
 
 def shape(depth: int) -> Shape:
@@ -38,11 +39,15 @@ def shape(depth: int) -> Shape:
     unit = 256 if depth > 2 else 128
     width = -(-depth * 32 // unit) * unit
     heads = width // 64
-    kv = next(k for k in (heads // 4, heads // 3, heads // 2, 1) if k and heads % k == 0)
+    # A quarter of the heads for keys and values, but two where there are four.
+    kv = next(k for k in (max(heads // 4, min(2, heads // 2)), heads // 3, heads // 2, 1) if k and heads % k == 0)
     inner = round(width * 8 / 3 / unit) * unit
-    return Shape(
-        depth, width, inner, heads, kv, 0.003 * 256 / width, 4096 if depth <= 4 else 8192 if width <= 256 else 32768
-    )
+    return Shape(depth, width, inner, heads, kv, 0.003 * 256 / width)
+
+
+def batch_tokens(tokens: float) -> int:
+    """Tokens a step for a run over `tokens`: a power of two, at least 4,096, which is what keeps a CPU busy."""
+    return max(4096, min(2**19, 1 << round(math.log2(max(1.0, 0.58 * tokens**0.571)))))
 
 
 def build(size: Shape, vocab_size: int, context: int, tokenizer: Any, seed: int) -> Any:

@@ -30,6 +30,8 @@ from mirim.training.device import Device, detect, join, wait, world
 from mirim.training.finetune import finetune
 from mirim.training.loop import LOG, Result
 from mirim.training.pretrain import pretrain
+from mirim.training.recipe import Recipe, learn
+from mirim.training.recipe import files as recipe_files
 
 #: Options that say how to run and not what comes out.
 APART = ("project", "corpus", "out", "threads", "base", "deadline", "chat_template")
@@ -53,7 +55,9 @@ class Plan:
     tasks: tuple[str, ...]
     batch_tokens: int
     learning_rate: float
-    schedule: Literal["auto", "cosine", "wsd", "constant"]
+    schedule: Literal["auto", "cosine", "wsd", "constant", "linear"]
+    optimizer: Literal["adamw", "muon"]
+    compiled: bool
     rank: int
     mix: tuple[str, ...]
     deduplicate: Literal["exact", "near"]
@@ -61,6 +65,7 @@ class Plan:
     seed: int
     threads: int
     deadline: float
+    recipe: Recipe | None = None
 
 
 def run(plan: Plan) -> Report:
@@ -81,7 +86,9 @@ def run(plan: Plan) -> Report:
     examples = _examples(plan)
     results: dict[str, Result] = {}
     text = None
-    if plan.method == "pretrain":
+    if plan.recipe is not None:
+        model, tokenizer = learn(plan, plan.recipe, device, work, fingerprint, results)
+    elif plan.method == "pretrain":
         words = [m.content for e in examples for m in e.messages]
         model, tokenizer, text = pretrain(plan, device, work, fingerprint, words, results)
     else:
@@ -110,7 +117,9 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         row["examples"] = stamp.fingerprint(plan.project.examples)
         if plan.method == "pretrain":
             row["documents"] = stamp.fingerprint(plan.project.documents)
-    if plan.corpus:
+    if plan.recipe is not None:
+        row["corpus"] = [[p.name, sha256_file(p)] for p in recipe_files(plan.recipe, plan.corpus[0])]
+    elif plan.corpus:
         # Files of one name in two folders are two files.
         row["corpus"] = [[p.name, sha256_file(p)] for p in reading.files(plan.corpus)]
     if plan.base:
@@ -193,7 +202,7 @@ def _save(
         base=locate(plan.base, plan.project) if plan.base else "",
         adapter=plan.method == "lora",
         method=plan.method,
-        licence=str(plan.project.get("licence", "")) if plan.project else "",
+        licence=_licence(plan),
         lineage={"run": run_id, **inputs},
     )
     try:
@@ -222,6 +231,12 @@ def _save(
         raise checkpoint.failed(error, plan.out) from error
     shutil.rmtree(gone, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _licence(plan: Plan) -> str:
+    if plan.recipe is not None:
+        return plan.recipe.licence
+    return str(plan.project.get("licence", "")) if plan.project else ""
 
 
 def _portable(folder: Path) -> None:

@@ -1,0 +1,116 @@
+"""Exercises made from running text by program: finding, copying and refusing are skills that drill teaches.
+
+A sentence of a passage with one name, number or rare word left out is the question; what was left out is the answer.
+With the sentence taken out of the passage, the answer is the refusal. Keys and values read from lists teach the same
+where grammar is no help.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+
+from mirim.core.types import Example, Message, Passage
+from mirim.documents.sentences import sentences
+from mirim.documents.words import STOPWORDS
+from mirim.examples.tasks import answer, example, judge
+
+#: What can be asked for: names (runs of capitalised words), numbers with what they count, long words.
+_SPAN = re.compile(
+    r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of )?[A-ZÀ-Ý][\w’'-]+)*"
+    r"|\b\d[\d.,]*(?: [a-zà-ÿ]{3,})?|\b[a-zà-ÿ]{7,}\b"
+)
+BLANK = "___"
+_NAMES = (
+    "Ana Rui Marta Pedro Lucia Tiago Sofia Miguel Clara Hugo Alice Bruno Diana Edgar Flora Ivo Julia Karen Leo Nina "
+    "Oscar Paula Rosa Simon Teresa Vera Walter Bento Celia Dario"
+).split()
+_FACTS = {
+    "en": (
+        ("The code of {k} is {v}.", "What is the code of {k}?"),
+        ("{k} lives at number {v}.", "At what number does {k} live?"),
+        ("{k} paid {v} reais.", "How much did {k} pay?"),
+        ("The appointment of {k} is on day {v}.", "On what day is the appointment of {k}?"),
+        ("{k} works in room {v}.", "In which room does {k} work?"),
+    ),
+    "pt": (
+        ("O código de {k} é {v}.", "Qual é o código de {k}?"),
+        ("{k} mora no número {v}.", "Em que número {k} mora?"),
+        ("{k} pagou {v} reais.", "Quanto {k} pagou?"),
+        ("A consulta de {k} é no dia {v}.", "Em que dia é a consulta de {k}?"),
+        ("{k} trabalha na sala {v}.", "Em que sala {k} trabalha?"),
+    ),
+}
+
+
+def cloze(text: str, language: str, rng: random.Random, most: int = 900) -> Iterator[Example]:
+    """Of a stretch of `text`: a blank to fill, perhaps a refusal, and which sentence fills it."""
+    text = " ".join(text.split())
+    spans = [s for s in sentences(text, language) if 40 < s[1] - s[0] < 300]
+    if len(spans) < 4:
+        return
+    first = rng.randrange(len(spans) - 3)
+    chosen = [text[a:b] for a, b in spans[first : first + rng.randint(3, 7)]]
+    while len(chosen) > 3 and sum(map(len, chosen)) > most:
+        chosen.pop()
+    home = rng.randrange(len(chosen))
+    found = [
+        m.group()
+        for m in _SPAN.finditer(chosen[home])
+        if m.group() not in STOPWORDS.get(language, ()) and " ".join(chosen).count(m.group()) == 1
+    ]
+    if not found:
+        return
+    target = rng.choice(found)
+    asked = _cut(chosen[home], target, rng)
+    if rng.random() < 0.25:
+        rest = " ".join(chosen[:home] + chosen[home + 1 :])
+        yield _made("answer", answer.messages(asked, [_passage(rest, language)], language), answer.REFUSAL[language])
+    else:
+        whole = _passage(" ".join(chosen), language)
+        yield _made("answer", answer.messages(asked, [whole], language), target)
+    other = chosen[(home + 1) % len(chosen)]
+    right = rng.random() < 0.5
+    yield _made("judge", judge.messages(chosen[home] if right else other, "", asked), "yes" if right else "no")
+
+
+def _cut(sentence: str, target: str, rng: random.Random) -> str:
+    """The sentence, or the part of it around the blank: a question rarely repeats a whole sentence."""
+    left, _, right = sentence.partition(target)
+    before, after = left.split(), right.split()
+    kept = rng.randint(4, 12)
+    return " ".join([*before[-kept:], BLANK, *after[:kept]])
+
+
+def lookup(language: str, rng: random.Random) -> Iterator[Example]:
+    """A list of facts of one kind or several, and a question for one of them, or for one that is not there."""
+    names = rng.sample(_NAMES, rng.randint(3, 9))
+    absent = names.pop()
+    kinds = rng.sample(_FACTS[language], rng.randint(1, 2))
+    facts = [(k, rng.choice(kinds), str(rng.randint(2, 9999))) for k in names]
+    text = " ".join(fact.format(k=k, v=v) for k, (fact, _), v in facts)
+    name, (_, question), value = rng.choice(facts)
+    if rng.random() < 0.25:
+        name, value = absent, answer.REFUSAL[language]
+    prompt = answer.messages(question.format(k=name), [_passage(text, language)], language)
+    yield _made("answer", prompt, value)
+
+
+def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
+    """About `count` exercises from (text, language) pairs, drawn at random; a tenth are lookups."""
+    rng = random.Random(f"{seed} drills")
+    made = 0
+    while made < count:
+        text, language = texts[rng.randrange(len(texts))]
+        fresh = list(lookup(language, rng) if rng.random() < 0.1 else cloze(text, language, rng))
+        made += max(1, len(fresh))
+        yield from fresh
+
+
+def _passage(text: str, language: str) -> Passage:
+    return Passage("", "", 0, len(text), "", text, None, language)
+
+
+def _made(task: str, prompt: tuple[Message, ...], target: str) -> Example:
+    return example(task, prompt, target, (), {"kind": "drill"})

@@ -1,0 +1,277 @@
+"""Public sets of task rows (JSON Lines, also .zst) as examples: what a base model learns its trades from.
+
+A row has "task" (read, ask, rewrite, summarise, translate, classify, tools, instruct, chat), "lang", and the fields
+of its task: "context", "input", "output", or "messages" and "tools". Prompts are those that answering uses.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mirim.core.errors import UsageError
+from mirim.core.extras import need
+from mirim.core.files import explain
+from mirim.core.types import Example, Message, Passage
+from mirim.documents.sentences import sentences
+from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
+
+#: Characters of a passage at most: a tiny model reads a few hundred tokens well.
+ROOM = 1600
+#: Labels shown at once.
+LABELS = 6
+_SPACES = re.compile(r"[ \t]+")
+
+Row = dict[str, Any]
+
+
+def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
+    """Examples of a file, from at most `most` rows drawn evenly (0: all). UsageError for a row of another shape."""
+    rows = [(number, row) for number, row in _rows(path) if row.get("task", "text") != "text"]
+    rng = random.Random(f"{seed} {path.name}")
+    if most and len(rows) > most:
+        rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
+    known: dict[str, set[str]] = defaultdict(set)
+    for _, row in rows:
+        if row["task"] == "classify":
+            known[str(row.get("domain", ""))].add(str(row.get("output", "")))
+    labels = {domain: sorted(words) for domain, words in known.items()}
+    before: Row | None = None
+    for number, row in rows:
+        make = _MAKERS.get(row["task"])
+        if make is None:
+            raise UsageError(f'{path} line {number}: no task "{row["task"]}"; known are {", ".join(_MAKERS)}')
+        try:
+            yield from make(row, rng, before, labels)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
+        before = row
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    try:
+        with path.open("rb") as raw:
+            stream: Any = raw
+            if path.name.endswith(".zst"):
+                stream = need("zstandard", "train").ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            for number, line in enumerate(io.TextIOWrapper(stream, "utf-8"), 1):
+                if line.strip():
+                    yield number, json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON Lines: {error}") from error
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _language(row: Row) -> str:
+    return "pt" if row.get("lang") == "pt" else "en"
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+
+
+def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[Example]:
+    """The question with its passage; refusals with a passage of the row before, or with the answer taken out; and
+    which sentence answers it."""
+    language, target = _language(row), str(row["output"]).strip()
+    if "label" in row:
+        # A claim to be checked against a text.
+        words = ["supported", "refuted", "not enough"]
+        label = {"S": words[0], "R": words[1]}.get(str(row["label"])[:1], words[2])
+        yield _made("classify", classify.messages(f"{_flat(row['context'])}\n> {row['input']}", words), label, language)
+        return
+    context = _flat(row["context"])
+    spans = sentences(context, language)
+    where = context.find(target) if row.get("answerable", True) else -1
+    home = next((i for i, (a, b) in enumerate(spans) if a <= where < b), -1)
+    window = _window(context, spans, max(home, 0))
+    if home < 0 and len(context) > ROOM and row.get("answerable", True):
+        # An answer in other words may stand anywhere in a long text.
+        return
+    if not row.get("answerable", True):
+        target = answer.REFUSAL[language]
+    yield _made("answer", _ask(row, window, language), target, language)
+    if home < 0:
+        return
+    title, sentence = str(row.get("title", "")), context[slice(*spans[home])]
+    yield _made("judge", judge.messages(sentence, title, row["input"]), "yes", language)
+    others = [i for i in range(len(spans)) if i != home and target not in context[slice(*spans[i])]]
+    if others:
+        wrong = context[slice(*spans[rng.choice(others)])]
+        yield _made("judge", judge.messages(wrong, title, row["input"]), "no", language)
+    refusal = rng.random()
+    if refusal < 0.15:
+        gone = context[: spans[home][0]] + context[spans[home][1] :]
+        if target not in gone and len(gone) > 200:
+            rest = sentences(gone, language)
+            near = _window(gone, rest, min(home, len(rest) - 1))
+            yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
+    elif refusal < 0.3 and before and before.get("context") and target not in before["context"]:
+        other = _flat(before["context"])
+        near = _window(other, sentences(other, language), 0)
+        yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
+
+
+def _ask(row: Row, text: str, language: str) -> tuple[Message, ...]:
+    passage = Passage("", "", 0, len(text), str(row.get("title", "")), text, None, language)
+    return answer.messages(str(row["input"]), [passage], language)
+
+
+def _flat(text: str) -> str:
+    return _SPACES.sub(" ", str(text)).strip()
+
+
+def _window(text: str, spans: Sequence[tuple[int, int]], home: int) -> str:
+    """Whole sentences around one of them, at most `ROOM` characters."""
+    if len(text) <= ROOM or not spans:
+        return text[:ROOM]
+    first = last = home
+    while True:
+        grown = [(f, t) for f, t in ((first - 1, last), (first, last + 1)) if f >= 0 and t < len(spans)]
+        fits = [(f, t) for f, t in grown if spans[t][1] - spans[f][0] <= ROOM]
+        if not fits:
+            return text[spans[first][0] : spans[last][1]][:ROOM]
+        # Before and after by turns.
+        first, last = min(fits, key=lambda pair: abs((home - pair[0]) - (pair[1] - home)))
+
+
+def _asked(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
+    language, context = _language(row), _flat(row["context"])
+    questions = [q.strip() for q in str(row["output"]).split("\n") if q.strip()]
+    answers = row.get("answers") or [str(row["input"]).rpartition("The answer must be: ")[2]]
+    for question, wanted in zip(questions, answers, strict=False):
+        found = [s for s in sentences(context, language) if wanted and wanted in context[slice(*s)]]
+        if found:
+            text = context[slice(*found[0])]
+            yield _made("ask", ask.messages(text, str(row.get("title", "")), language), question, language)
+
+
+# -- other trades ------------------------------------------------------------------------------------------------
+
+
+def _rewritten(row: Row, *_: Any) -> Iterator[Example]:
+    if "question" in str(row.get("kind", "")) and "steps" not in row["kind"]:
+        yield _made("rewrite", rewrite.messages((), row["input"]), row["output"], _language(row))
+
+
+def _summarised(row: Row, *_: Any) -> Iterator[Example]:
+    if "meeting" in str(row.get("kind", "")) or len(row["output"]) > 400:
+        return
+    kind = "headline" if re.search("headline|title", str(row.get("kind", ""))) else "summary"
+    language = _language(row)
+    text = _flat(row["context"])
+    text = _window(text, sentences(text, language), 0)
+    yield _made("summarise", summarise.messages(text, language, kind), row["output"], language)
+
+
+def _translated(row: Row, *_: Any) -> Iterator[Example]:
+    if len(row["input"]) + len(row["output"]) < 2 * ROOM:
+        yield _made("translate", translate.messages(row["input"], "pt"), row["output"], "pt")
+        yield _made("translate", translate.messages(row["output"], "en"), row["input"], "en")
+
+
+def _classified(row: Row, rng: random.Random, _: Row | None, labels: dict[str, list[str]]) -> Iterator[Example]:
+    language, target = _language(row), str(row["output"])
+    known = [word for word in labels[str(row.get("domain", ""))] if word != target]
+    if len(target) < 60 and known:
+        shown = [target, *rng.sample(known, min(len(known), rng.randint(1, LABELS - 1)))]
+        rng.shuffle(shown)
+        yield _made("classify", classify.messages(row["input"], shown), target, language)
+    if row.get("call") and rng.random() < 0.5:
+        yield from _call({"input": row["input"], "output": row["call"], "lang": language}, rng)
+
+
+def _called(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
+    """One turn of a conversation with functions: a call, or, less often, words."""
+    if "messages" not in row:
+        yield from _call(row, rng)
+        return
+    calls = [i for i, m in enumerate(row["messages"]) if m.get("call")]
+    said = [i for i, m in enumerate(row["messages"]) if m["role"] == "assistant" and m.get("content")]
+    turn = rng.choice(calls) if calls and (rng.random() < 0.6 or not said) else rng.choice(said or calls)
+    history = []
+    for message in row["messages"][max(0, turn - 5) : turn]:
+        text = message.get("content") or tools.call(**message["call"])
+        # What a function gave back is told by the user's side: the smallest templates know no other role.
+        history.append(Message("assistant" if message["role"] == "assistant" else "user", text[:400]))
+    if not history or history[-1].role == "assistant":
+        return
+    target = row["messages"][turn]
+    text = target.get("content") or tools.call(**target["call"])
+    listed = [_function(f) for f in row["tools"]]
+    named = (target.get("call") or {}).get("name")
+    kept = [f for f in listed if f["function"]["name"] == named]
+    others = [f for f in listed if f not in kept]
+    kept += rng.sample(others, min(len(others), 2 - bool(kept)))
+    rng.shuffle(kept)
+    yield _made("tools", tools.messages(history, kept), text, _language(row))
+
+
+def _call(row: Row, rng: random.Random) -> Iterator[Example]:
+    """A request in one sentence, and a function of that name with the arguments that the call names."""
+    wanted = json.loads(row["output"])
+    if not wanted.get("name"):
+        return
+    places = {key: {"type": _kind(value)} for key, value in wanted["arguments"].items()}
+    function = {"name": wanted["name"], "parameters": {"type": "object", "properties": places}}
+    prompt = tools.messages([Message("user", row["input"])], [{"type": "function", "function": function}])
+    yield _made("tools", prompt, tools.call(wanted["name"], wanted["arguments"]), _language(row))
+
+
+def _function(row: Row) -> dict[str, Any]:
+    """OpenAI's shape of a function whose parameters are a list of {name, description?, enum?, required?}."""
+    places: dict[str, Any] = {}
+    for parameter in row.get("parameters") or []:
+        place: dict[str, Any] = {"type": "string"}
+        if parameter.get("enum"):
+            place["enum"] = parameter["enum"][:4]
+        elif parameter.get("description"):
+            place["description"] = parameter["description"]
+        places[parameter["name"]] = place
+    required = [p["name"] for p in row.get("parameters") or [] if p.get("required")]
+    function: dict[str, Any] = {"name": row["name"]}
+    if row.get("description"):
+        function["description"] = row["description"]
+    function["parameters"] = {"type": "object", "properties": places, "required": required}
+    return {"type": "function", "function": function}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, int) else "number" if isinstance(value, float) else "string"
+
+
+def _told(row: Row, *_: Any) -> Iterator[Example]:
+    yield _made("chat", (Message("user", row["input"]),), row["output"], _language(row))
+
+
+def _chatted(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
+    turns = [Message(m["role"], m["content"]) for m in row["messages"]]
+    ends = [i for i, m in enumerate(turns) if m.role == "assistant" and i and turns[i - 1].role == "user"]
+    if ends:
+        end = rng.choice(ends)
+        yield _made("chat", tuple(turns[max(0, end - 3) : end]), turns[end].content, _language(row))
+
+
+def _made(task: str, prompt: tuple[Message, ...], target: str, language: str) -> Example:
+    return example(task, prompt, target.strip(), (), {"language": language}, "import")
+
+
+_MAKERS: dict[str, Callable[..., Iterator[Example]]] = {
+    "read": _read,
+    "ask": _asked,
+    "rewrite": _rewritten,
+    "summarise": _summarised,
+    "translate": _translated,
+    "classify": _classified,
+    "tools": _called,
+    "instruct": _told,
+    "chat": _chatted,
+}

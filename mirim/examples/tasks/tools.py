@@ -1,0 +1,33 @@
+"""tools: a conversation and functions → a call, or words where no function fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mirim.core.types import Message
+
+#: What opens and closes a call in a model's text.
+MARK, CLOSE = "<tool_call>", "</tool_call>"
+
+
+def messages(history: Sequence[Message], tools: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
+    """The prompt for a model whose chat template has no place for tools: they are listed in the system's turn.
+
+    `tools` is in OpenAI's shape, {"type": "function", "function": {...}}.
+    """
+    listed = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    text = (
+        f"You can call these functions:\n{listed}\n"
+        f'To call one, write {MARK}{{"name": ..., "arguments": {{...}}}}{CLOSE} and nothing else.'
+    )
+    if history and history[0].role == "system":
+        return (replace(history[0], content=f"{history[0].content}\n\n{text}"), *history[1:])
+    return (Message("system", text), *history)
+
+
+def call(name: str, arguments: dict[str, Any]) -> str:
+    """A call as the model writes it."""
+    return f"{MARK}{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}{CLOSE}"

@@ -1,0 +1,296 @@
+"""A recipe: a base model from public text and task sets, in stages, written down so that one command makes it again.
+
+    mirim train --method pretrain --recipe recipes/mirim-base.toml --corpus DATA --out DIR
+
+Paths in a recipe are below the folder that --corpus names. Each stage mixes running text with task examples and
+exercises in its own share; the stages share one model, one vocabulary and one set of tokens on disk.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+
+from mirim.core.errors import UsageError, suggest
+from mirim.core.progress import note, track
+from mirim.examples import drills, sets
+from mirim.examples.render import render
+from mirim.training import corpus as reading
+from mirim.training import shards
+from mirim.training import tokenizer as bpe
+from mirim.training.device import Device, wait, world
+from mirim.training.loop import Result, Settings, fit
+from mirim.training.packing import Batches, Row
+from mirim.training.pretrain import load_tokenizer, singly
+from mirim.training.schedule import Schedule
+from mirim.training.shape import batch_tokens, build, shape
+
+if TYPE_CHECKING:
+    from mirim.core.types import Example
+    from mirim.training.stages import Plan
+
+#: Characters that the vocabulary is learned from, and the share of task rows that joins them.
+SAMPLE, SAMPLED_TASKS = 40_000_000, 0.05
+#: Steps over which the first stage's learning rate rises.
+WARMUP = 100
+#: Examples held out of training to watch the loss.
+HELD = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file of running text. `weight` is how often a pass takes each document."""
+
+    path: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass."""
+
+    path: str
+    most: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the run.
+
+    share           of the run's tokens
+    context         tokens a sequence
+    tasks           share of this stage's tokens that are task examples and exercises
+    whole           learn the prompts of examples too, not the answers alone
+    learning_rate   times the recipe's
+    """
+
+    name: str
+    share: float
+    context: int
+    tasks: float = 0.0
+    whole: bool = False
+    learning_rate: float = 1.0
+    schedule: Schedule = "constant"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a recipe file holds."""
+
+    name: str
+    licence: str
+    depth: int
+    tokens: int
+    vocab_size: int
+    context: int
+    learning_rate: float
+    optimizer: Literal["adamw", "muon"]
+    drills: int
+    text: tuple[Text, ...]
+    tasks: tuple[Tasks, ...]
+    stages: tuple[Stage, ...]
+
+
+T = TypeVar("T", Text, Tasks, Stage)
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe; UsageError names what is missing, unknown or of the wrong kind."""
+    try:
+        row = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"the recipe {path} is not TOML: {error}") from error
+    row["text"] = _tables(path, row, "text", Text)
+    row["tasks"] = _tables(path, row, "tasks", Tasks)
+    row["stages"] = _tables(path, row, "stages", Stage)
+    known = {f.name for f in fields(Recipe)}
+    for key in row.keys() - known:
+        raise UsageError(f'the recipe {path} has an unknown key "{key}"{suggest(key, known)}')
+    for key in sorted(known - row.keys()):
+        raise UsageError(f"the recipe {path} lacks {key}")
+    recipe = Recipe(**row)
+    if not recipe.text or not recipe.stages:
+        raise UsageError(f"the recipe {path} needs at least one [[text]] and one [[stages]]")
+    total = sum(stage.share for stage in recipe.stages)
+    if abs(total - 1) > 1e-6:
+        raise UsageError(f"the shares of the stages in {path} sum to {total:g}, not to 1")
+    return recipe
+
+
+def _tables(path: Path, row: dict[str, Any], key: str, kind: type[T]) -> tuple[T, ...]:
+    known = {f.name for f in fields(kind)}
+    found = []
+    for table in row.get(key, []):
+        for word in table.keys() - known:
+            raise UsageError(f'the recipe {path} has an unknown key "{word}" in [[{key}]]{suggest(word, known)}')
+        try:
+            found.append(kind(**table))
+        except TypeError as error:
+            raise UsageError(f"the recipe {path}, [[{key}]]: {error}") from error
+    return tuple(found)
+
+
+def files(recipe: Recipe, root: Path) -> list[Path]:
+    """All files that a recipe reads; UsageError names those that are not there."""
+    paths = [root / path for path in (*(t.path for t in recipe.text), *(t.path for t in recipe.tasks))]
+    if missing := [p for p in paths if not p.is_file()]:
+        rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(
+            f"{missing[0]}{rest} that the recipe names is not there; --corpus names the folder of the data"
+        )
+    return paths
+
+
+def learn(
+    plan: Plan, recipe: Recipe, device: Device, work: Path, run: str, results: dict[str, Result]
+) -> tuple[Any, Any]:
+    """(model, tokenizer) after every stage. What was prepared stays in `work`, from which a rerun goes on."""
+    root = plan.corpus[0]
+    documents = reading.Corpus(
+        [root / source.path for source in recipe.text],
+        [f"{Path(source.path).name}={source.weight:g}" for source in recipe.text],
+        near=plan.deduplicate == "near",
+    )
+    if world()[0] == 0:
+        _prepare(recipe, root, work, documents, plan.seed)
+    wait()
+    tokenizer = load_tokenizer(work)
+    model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
+    tokens = plan.tokens or recipe.tokens
+    examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in recipe.stages) else []
+    for number, stage in enumerate(recipe.stages):
+        text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
+        rows: Sequence[Row] = text
+        weights, watched = text.weights, list(held)
+        if stage.tasks:
+            mixed = Mixture(text, _rendered(examples, tokenizer, stage), stage.tasks)
+            rows, weights, watched = mixed, mixed.weights, mixed.held
+        sequences = max(1, (plan.batch_tokens or batch_tokens(tokens)) // stage.context)
+        steps = max(1, round(stage.share * tokens / (sequences * stage.context)))
+        settings = Settings(
+            steps,
+            (plan.learning_rate or recipe.learning_rate) * stage.learning_rate,
+            stage.schedule,
+            # Steps, not a share of them: how long the first stage will be need not be known at its start.
+            warmup=min(1.0, (WARMUP if number == 0 else WARMUP // 4) / steps),
+            micro=max(1, device.tokens_at_once(model) // stage.context),
+            seed=plan.seed + number,
+            optimizer=recipe.optimizer,
+            compiled=plan.compiled,
+        )
+        batches = Batches(
+            rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=weights, full=plan.compiled
+        )
+        results[stage.name] = fit(
+            model,
+            batches,
+            settings,
+            device,
+            folder=work / stage.name,
+            run=run,
+            validation=singly(watched, stage.context, tokenizer.pad_token_id),
+            label=stage.name,
+            deadline=plan.deadline,
+        )
+    return model, tokenizer
+
+
+def _prepare(recipe: Recipe, root: Path, work: Path, documents: reading.Corpus, seed: int) -> None:
+    folder = work / "tokenizer"
+    if not (folder / "tokenizer.json").is_file():
+        note("tokenizer: learning the vocabulary")
+        working = work / ".tmp-tokenizer"
+        bpe.train(_words(recipe, root, documents, seed), recipe.vocab_size).save_pretrained(working)
+        working.rename(folder)
+    shards.write(work / "shard", documents, load_tokenizer(work), documents.documents or None)
+
+
+def _words(recipe: Recipe, root: Path, documents: reading.Corpus, seed: int) -> Iterator[str]:
+    yield from documents.sample(SAMPLE)
+    rng = random.Random(seed)
+    for source in recipe.tasks:
+        for example in sets.read(root / source.path, source.most, seed):
+            if rng.random() < SAMPLED_TASKS:
+                yield from (m.content for m in example.messages)
+
+
+def _examples(recipe: Recipe, root: Path, seed: int) -> list[tuple[Example, float]]:
+    """Every example with its weight: of the sets, and exercises from the recipe's text."""
+    found = [
+        (example, source.weight)
+        for source in track(recipe.tasks, "tasks")
+        for example in sets.read(root / source.path, source.most, seed)
+    ]
+    if recipe.drills:
+        texts = list(_texts(recipe, root, seed))
+        found += [(example, 1.0) for example in drills.make(texts, recipe.drills, seed)]
+    return list({example.id: (example, weight) for example, weight in found}.values())
+
+
+def _texts(recipe: Recipe, root: Path, seed: int, each: int = 400) -> Iterator[tuple[str, str]]:
+    """Some (text, language) of every file, for exercises: stretches of what has sentences."""
+    rng = random.Random(f"{seed} texts")
+    for source in recipe.text:
+        found = []
+        for text, row in reading.rows(root / source.path):
+            language = row.get("lang") if row.get("lang") in ("en", "pt") else ""
+            if language and len(text) > 400:
+                at = rng.randrange(max(1, len(text) - 4000))
+                # From the next sentence on, as far as one can tell without cutting the whole text.
+                begin = text.find(". ", at)
+                found.append((text[begin + 2 : begin + 4000] if begin >= 0 else text[:4000], str(language)))
+        yield from rng.sample(found, min(each, len(found)))
+
+
+def _rendered(examples: Sequence[tuple[Example, float]], tokenizer: Any, stage: Stage) -> list[tuple[Row, float]]:
+    kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    rows, long = [], 0
+    for example, weight in track(examples, f"{stage.name}: tokenise"):
+        made = render(example, tokenizer, stage.context)
+        if made is None:
+            long += 1
+            continue
+        rows.append((Row(np.asarray(made.ids, kind), None if stage.whole else np.asarray(made.mask)), weight))
+    if long:
+        note(f"{stage.name}: {long} of {len(examples)} examples are longer than {stage.context} tokens; left out")
+    return rows
+
+
+class Mixture(Sequence[Row]):
+    """Text windows and examples as one sequence of rows. A pass takes each example `weight` times and as much text
+    as makes the examples the given share of its tokens. `held` are examples kept out, to watch the loss."""
+
+    def __init__(self, text: shards.Shard, examples: Sequence[tuple[Row, float]], share: float) -> None:
+        every = max(1, len(examples) // HELD)
+        self.text = text
+        self.held = [row for i, (row, _) in enumerate(examples) if i % every == 0][:HELD]
+        kept = [pair for i, pair in enumerate(examples) if i % every or i // every >= HELD]
+        self.examples = [row for row, _ in kept]
+        lengths = np.asarray([len(row.ids) for row in self.examples])
+        weights = np.asarray([weight for _, weight in kept])
+        self.lengths = np.concatenate([text.lengths, lengths])
+        scale = float((lengths * weights).sum()) * (1 - share) / share / text.weight
+        self.weights = np.concatenate([text.weights * scale, weights])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        return self.text[index] if index < len(self.text) else self.examples[index - len(self.text)]
