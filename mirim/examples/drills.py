@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
 from mirim.documents.words import STOPWORDS
+from mirim.examples import english, portuguese
+from mirim.examples.facts import facts
 from mirim.examples.tasks import answer, example, judge
 
 #: What can be asked for: names (runs of capitalised words), numbers with what they count, long words.
@@ -22,6 +24,7 @@ _SPAN = re.compile(
     r"|\b\d[\d.,]*(?: [a-zà-ÿ]{3,})?|\b[a-zà-ÿ]{7,}\b"
 )
 BLANK = "___"
+_RULES = {"en": english.ask, "pt": portuguese.ask}
 _NAMES = (
     "Ana Rui Marta Pedro Lucia Tiago Sofia Miguel Clara Hugo Alice Bruno Diana Edgar Flora Ivo Julia Karen Leo Nina "
     "Oscar Paula Rosa Simon Teresa Vera Walter Bento Celia Dario"
@@ -44,35 +47,61 @@ _FACTS = {
 }
 
 
-def cloze(text: str, language: str, rng: random.Random, most: int = 900) -> Iterator[Example]:
+def cloze(text: str, language: str, rng: random.Random) -> Iterator[Example]:
     """Of a stretch of `text`: a blank to fill, perhaps a refusal, and which sentence fills it."""
+    chosen = _stretch(text, language, rng)
+    if not chosen:
+        return
+    home = rng.randrange(len(chosen))
+    whole = " ".join(chosen)
+    found = [
+        m.group()
+        for m in _SPAN.finditer(chosen[home])
+        if m.group() not in STOPWORDS.get(language, ()) and whole.count(m.group()) == 1
+    ]
+    if found:
+        target = rng.choice(found)
+        yield from _exercises(chosen, home, _cut(chosen[home], target, rng), target, language, rng)
+
+
+def question(text: str, language: str, rng: random.Random) -> Iterator[Example]:
+    """Of a stretch of `text`: a question that one of its sentences answers, as in cloze."""
+    chosen = _stretch(text, language, rng)
+    homes = list(range(len(chosen)))
+    rng.shuffle(homes)
+    for home in homes:
+        asked = [(q, kind) for q, kind in _RULES[language](chosen[home]) if kind]
+        if asked:
+            wanted, kind = rng.choice(asked)
+            alike = [f.text for f in facts(chosen[home]) if f.kind == kind]
+            target = alike[0] if len(alike) == 1 else chosen[home]
+            yield from _exercises(chosen, home, wanted, target, language, rng)
+            return
+
+
+def _stretch(text: str, language: str, rng: random.Random, most: int = 900) -> list[str]:
+    """A few sentences that follow one another, at most `most` characters."""
     text = " ".join(text.split())
     spans = [s for s in sentences(text, language) if 40 < s[1] - s[0] < 300]
     if len(spans) < 4:
-        return
+        return []
     first = rng.randrange(len(spans) - 3)
     chosen = [text[a:b] for a, b in spans[first : first + rng.randint(3, 7)]]
     while len(chosen) > 3 and sum(map(len, chosen)) > most:
         chosen.pop()
-    home = rng.randrange(len(chosen))
-    found = [
-        m.group()
-        for m in _SPAN.finditer(chosen[home])
-        if m.group() not in STOPWORDS.get(language, ()) and " ".join(chosen).count(m.group()) == 1
-    ]
-    if not found:
-        return
-    target = rng.choice(found)
-    asked = _cut(chosen[home], target, rng)
-    if rng.random() < 0.25:
-        rest = " ".join(chosen[:home] + chosen[home + 1 :])
-        yield _made("answer", answer.messages(asked, [_passage(rest, language)], language), answer.REFUSAL[language])
-    else:
-        whole = _passage(" ".join(chosen), language)
-        yield _made("answer", answer.messages(asked, [whole], language), target)
-    other = chosen[(home + 1) % len(chosen)]
+    return chosen
+
+
+def _exercises(
+    chosen: list[str], home: int, asked: str, target: str, language: str, rng: random.Random
+) -> Iterator[Example]:
+    rest = " ".join(chosen[:home] + chosen[home + 1 :])
+    refused = rng.random() < 0.25 and target not in rest
+    text, said = (rest, answer.REFUSAL[language]) if refused else (" ".join(chosen), target)
+    yield _made("answer", answer.messages(asked, [_passage(text, language)], language), said)
     right = rng.random() < 0.5
-    yield _made("judge", judge.messages(chosen[home] if right else other, "", asked), "yes" if right else "no")
+    shown = chosen[home] if right else chosen[(home + 1) % len(chosen)]
+    yield _made("judge", judge.messages(shown, "", asked), "yes" if right else "no")
 
 
 def _cut(sentence: str, target: str, rng: random.Random) -> str:
@@ -98,12 +127,16 @@ def lookup(language: str, rng: random.Random) -> Iterator[Example]:
 
 
 def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
-    """About `count` exercises from (text, language) pairs, drawn at random; a tenth are lookups."""
+    """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, a few lookups."""
     rng = random.Random(f"{seed} drills")
     made = 0
     while made < count:
         text, language = texts[rng.randrange(len(texts))]
-        fresh = list(lookup(language, rng) if rng.random() < 0.1 else cloze(text, language, rng))
+        kind = rng.random()
+        if kind < 0.1:
+            fresh = list(lookup(language, rng))
+        else:
+            fresh = list(cloze(text, language, rng) if kind < 0.5 else question(text, language, rng))
         made += max(1, len(fresh))
         yield from fresh
 
