@@ -29,6 +29,10 @@ _BATCH = 512
 _DEFAULTS = {0: 512, 4: 2048, 8: 512, 12: 1, 52: -1, 104: 1, 108: 1}
 _FLASH, _TYPE_K, _TYPE_V = 52, 104, 108
 _TYPE_F32 = 0
+#: Offset of the flag in llama_model_params that loads the vocabulary without weights, and bytes that prove the layout.
+_VOCABULARY, _MODEL_DEFAULTS = 72, {16: 255, 24: 255, 28: 1, 72: 0, 73: 0, 74: 1}
+#: Positions that the first context holds; it grows when a longer text comes.
+_ROOM = 512
 
 
 class _Params(c.Structure):
@@ -98,6 +102,9 @@ def library() -> Any:
     raw = bytes(lib.llama_context_default_params().raw)
     if any(struct.unpack_from("<i", raw, at)[0] != value for at, value in _DEFAULTS.items()):
         raise MirimError("this version of xllamacpp has another layout than ours; type: pip install 'mirim[serve]'")
+    model = bytes(lib.llama_model_default_params().raw)
+    if any(model[at] != value for at, value in _MODEL_DEFAULTS.items()):
+        raise MirimError("this version of xllamacpp has another layout than ours; type: pip install 'mirim[serve]'")
     lib.llama_log_set(_silent, None)
     lib.llama_backend_init()
     return lib
@@ -110,11 +117,13 @@ class Scorer:
         """`context` 0 takes the model's own. The file must have passed `gguf_check.check`."""
         self._lib = library()
         self._lock = threading.Lock()
-        self._model = self._lib.llama_model_load_from_file(str(path).encode(), self._lib.llama_model_default_params())
+        self._path = path
+        # The whole model first: a file that cannot be loaded is refused here.
+        self._model: int | None = self._load()
+        self._words: int | None = self._load(words_only=True)
         self._context: int | None = None
-        if not self._model:
-            raise UsageError(f"{path} cannot be loaded by llama.cpp; make it again with: mirim export")
-        self._vocab = self._lib.llama_model_get_vocab(self._model)
+        self._room = 0
+        self._vocab = self._lib.llama_model_get_vocab(self._words)
         self.vocabulary: int = self._lib.llama_vocab_n_tokens(self._vocab)
         self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
         self.context = context or self.trained
@@ -123,13 +132,29 @@ class Scorer:
         self.bos: int = self._lib.llama_vocab_bos(self._vocab)
         self._kept: list[int] = []
 
+    def _load(self, words_only: bool = False) -> int:
+        params = self._lib.llama_model_default_params()
+        params.raw[_VOCABULARY] = words_only
+        model = self._lib.llama_model_load_from_file(str(self._path).encode(), params)
+        if not model:
+            raise UsageError(f"{self._path} cannot be loaded by llama.cpp; make it again with: mirim export")
+        return int(model)
+
+    def rest(self) -> None:
+        """Give the weights back while nothing was scored yet; the next score loads them again."""
+        with self._lock:
+            if self._model and not self._context:
+                self._lib.llama_model_free(self._model)
+                self._model = None
+
     def close(self) -> None:
         with self._lock:
             if self._context:
                 self._lib.llama_free(self._context)
-            if self._model:
-                self._lib.llama_model_free(self._model)
-            self._context = self._model = None
+            for model in (self._model, self._words):
+                if model:
+                    self._lib.llama_model_free(model)
+            self._context = self._model = self._words = None
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Token ids; special tokens written in the text are recognised, BOS is added when `special` and due."""
@@ -172,8 +197,8 @@ class Scorer:
         if len(ids) > self.context:
             raise UsageError(f"{len(ids)} tokens do not fit the model's context of {self.context}")
         with self._lock:
-            if not self._context:
-                self._context = self._open()
+            if not self._context or len(ids) > self._room:
+                self._grow(len(ids))
             same = 0
             while same < min(start, len(self._kept)) and self._kept[same] == ids[same]:
                 same += 1
@@ -208,9 +233,25 @@ class Scorer:
             self._kept = []
             raise MirimError(f"llama.cpp failed to compute {count} tokens (code {code}); is there enough memory?")
 
+    def _grow(self, length: int) -> None:
+        """A context for at least `length` positions: its cache is allocated whole, so it is no larger than needed."""
+        if not self._words:
+            raise MirimError(f"{self._path} was closed; open it again")
+        if not self._model:
+            self._model = self._load()
+        if self._context:
+            self._lib.llama_free(self._context)
+            self._context = None
+        self._kept = []
+        room = self._room or _ROOM
+        while room < length:
+            room *= 2
+        self._room = min(room, self.context)
+        self._context = self._open()
+
     def _open(self) -> int:
         params = self._lib.llama_context_default_params()
-        values = {0: self.context, 4: _BATCH, 8: _BATCH, 12: 1}
+        values = {0: self._room, 4: _BATCH, 8: _BATCH, 12: 1}
         for at, value in values.items():
             struct.pack_into("<i", params.raw, at, value)
         # A cache in float32 and plain attention: llama.cpp's flash attention rounds to float16 on the way,
@@ -219,6 +260,6 @@ class Scorer:
             struct.pack_into("<i", params.raw, at, value)
         context = self._lib.llama_init_from_model(self._model, params)
         if not context:
-            raise MirimError(f"llama.cpp could not make a context of {self.context} tokens; is there enough memory?")
+            raise MirimError(f"llama.cpp could not make a context of {self._room} tokens; is there enough memory?")
         self._lib.llama_set_n_threads(context, self._threads, self._threads)
         return int(context)

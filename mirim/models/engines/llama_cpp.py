@@ -211,6 +211,8 @@ class LlamaCpp:
         with self._lock:
             if self._server is None:
                 self._server = _serve(self.path, self.context, self.threads, self.parallel, self._adapters, self._plain)
+                # The server holds the weights now; a second copy waits until something is to be scored.
+                self.scorer.rest()
             return self._server
 
     @property
