@@ -1,0 +1,415 @@
+"""Serving figures of docs/serving.md: mirim beside the bare llama.cpp server, same weights, same file, taking turns.
+
+    python bench/serving.py --project DIR --model FILE.gguf [--model FILE.gguf] --part alone,users,overhead,memory
+
+DIR holds an index made by `mirim ingest` and the questions evals/development.jsonl (`python bench/medquad.py` makes
+both). The bare server is `llama-server` when one is on the PATH, otherwise xllamacpp's, with its defaults.
+
+alone     one user, grounded answers: through mirim's assistant, and the same prompts sent to the bare server
+users     1, 4, 16, 64 users at once on the chat interface of both servers
+overhead  what mirim adds to a request: with the echo engine, and with the real one beside the engine alone
+memory    memory of the server after its load
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mirim.assist.answer import Assistant, Calibration
+from mirim.assist.policies.free import PASSAGES
+from mirim.core.project import Project
+from mirim.core.types import Message, Sampling
+from mirim.examples.tasks import answer as task
+from mirim.models.engine import open_engine
+from mirim.plan._bench_tables import quantile
+from mirim.plan._bench_worker import resident
+
+ANSWER, SHORT = 200, 64
+CONTEXT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Seconds to the first content and to the end; tokens of prompt, cache and answer as the server counted them."""
+
+    first: float
+    total: float
+    prompt: int = 0
+    cached: int = 0
+    made: int = 0
+    status: int = 200
+
+
+# -- servers -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def started(line: Sequence[str], address: str = "") -> Iterator[tuple[str, int]]:
+    """A server's address and process id; without `address`, the first line on its stdout holds it."""
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        if not address:
+            said = process.stdout.readline()
+            found = re.search(r"https?://[^\s\"]+:\d+", said)
+            if not found:
+                raise SystemExit(f"{' '.join(line)} did not start: {said!r}")
+            address = found.group()
+        _healthy(address)
+        yield address, process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def mirim(*words: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
+    return started([sys.executable, "-m", "mirim", "serve", "--port", "0", *words])
+
+
+def bare(model: Path, parallel: int, threads: int) -> contextlib.AbstractContextManager[tuple[str, int]]:
+    program = shutil.which("llama-server")
+    if program is None:
+        return started([sys.executable, __file__, "--bare", str(model), str(parallel), str(threads)])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    sizes = ["-np", str(parallel), "-c", str(CONTEXT * parallel), "-t", str(threads)]
+    return started([program, "-m", str(model), *sizes, "--port", port], f"http://127.0.0.1:{port}")
+
+
+def serve_bare(model: str, parallel: str, threads: str) -> None:
+    """xllamacpp's server until the process is ended."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_parallel = int(parallel)
+    params.n_ctx = CONTEXT * int(parallel)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
+    params.ui, params.verbosity = False, -1
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    while True:
+        time.sleep(3600)
+
+
+def _healthy(address: str) -> None:
+    import urllib.request
+
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            if urllib.request.urlopen(f"{address}/health", timeout=5).status == 200:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"{address} did not become ready")
+
+
+# -- one request -------------------------------------------------------------------------------------------------
+
+
+async def chat(address: str, model: str, messages: Sequence[Message], tokens: int, **more: Any) -> Reply:
+    """One streamed chat completion over a connection of its own."""
+    body = {
+        "model": model, "messages": [m.to_json() for m in messages], "max_tokens": tokens, "temperature": 0,
+        "stream": True, "stream_options": {"include_usage": True}, **more,
+    }  # fmt: skip
+    data = json.dumps(body).encode()
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    started = time.perf_counter()
+    reader, writer = await asyncio.open_connection(host, int(port), limit=2**20)
+    try:
+        writer.write(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
+            + data
+        )
+        status = int((await reader.readline()).split()[1])
+        first, usage = 0.0, {}
+        while line := await reader.readline():
+            # Only what is needed is parsed: the client shares the processor with the servers.
+            if not line.startswith(b"data: {"):
+                continue
+            if not first and b'"content":"' in line.replace(b'": "', b'":"') and b'"content":""' not in line:
+                first = time.perf_counter() - started
+            if b'"usage"' in line and b'"usage":null' not in line.replace(b'": n', b'":n'):
+                usage = json.loads(line[6:]).get("usage") or usage
+        total = time.perf_counter() - started
+    finally:
+        writer.close()
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    return Reply(
+        first or total, total, usage.get("prompt_tokens", 0), cached, usage.get("completion_tokens", 0), status
+    )
+
+
+def once(*words: Any, **more: Any) -> Reply:
+    return asyncio.run(chat(*words, **more))
+
+
+# -- one user ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Watched:
+    """An engine that notes when its first token came and how much of the prompt was cached."""
+
+    engine: Any
+    first: float = 0.0
+    prompt: int = 0
+    cached: int = 0
+    made: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def generate(self, *words: Any, **more: Any) -> Iterator[Any]:
+        self.first = 0.0
+        for delta in self.engine.generate(*words, **more):
+            self.first = self.first or time.perf_counter()
+            self.prompt, self.cached = delta.prompt_tokens or self.prompt, delta.cached_tokens
+            self.made = delta.completion_tokens or self.made
+            yield delta
+
+
+def questions(project: Project, count: int) -> list[str]:
+    rows = [json.loads(line) for line in (project.root / "evals" / "development.jsonl").read_text().splitlines()]
+    return [row["question"] for row in rows][:count]
+
+
+def layouts(assistant: Assistant, question: str) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """The prompt that the grounded policy writes, and the same words with the question first."""
+    shown = {}
+    for row in assistant.rank(question):
+        shown.setdefault(row.candidate.passage.id, row.candidate.passage)
+    mine = task.messages(question, list(shown.values())[:PASSAGES], assistant.language_of(question))
+    texts, _, asked = mine[0].content.rpartition("\n\n")
+    return mine, (Message("user", f"{asked}\n\n{texts}"),)
+
+
+def alone(project: Project, model: Path, count: int, threads: int, engine: str) -> list[dict[str, Any]]:
+    """Question by question in turns: the assistant's two ways of answering, the bare server with either layout."""
+    rows: list[dict[str, Any]] = []
+    own = Watched(open_engine(model, engine=engine, context=CONTEXT, threads=threads))
+    with Assistant.open(project, model=str(model), engine=own) as assistant, bare(model, 1, threads) as (address, _):  # type: ignore[arg-type]
+        # Nothing is refused: every question is answered in every way.
+        assistant.calibration = Calibration(threshold=0.0)
+        # The last three only warm up: no prompt is asked twice, or a cache would answer it.
+        asked = questions(project, count + 3)
+        for number, question in enumerate([*asked[count:], *asked[:count]]):
+            mine, plain = layouts(assistant, question)
+            began = time.perf_counter()
+            assistant.answer(question, policy="quote")
+            quoted = time.perf_counter() - began
+            began = time.perf_counter()
+            assistant.answer(question, policy="grounded")
+            row = {
+                "quote": Reply(quoted, quoted),
+                "grounded": Reply(own.first - began, time.perf_counter() - began, own.prompt, own.cached, own.made),
+                "bare": once(address, "x", plain, ANSWER),
+            }
+            row["bare, passages first"] = once(address, "x", mine, ANSWER, cache_prompt=False)
+            if number >= 3:
+                rows.append(row)
+            print(f"\r{number - 2}/{count}", end="", file=sys.stderr)
+    return rows
+
+
+def show_alone(name: str, rows: list[dict[str, Any]]) -> None:
+    print(f"\n## One user, {name}, {len(rows)} questions\n")
+    print("| way | first token, ms | total, ms | times as fast, first | times as fast, total | prompt | answer |")
+    print("| --- " * 7 + "|")
+    for way in rows[0]:
+        mine = [row[way] for row in rows]
+        cells = [_spread([getattr(r, key) * 1000 for r in mine]) for key in ("first", "total")]
+        for key in ("first", "total"):
+            cells.append(_spread([getattr(row["bare"], key) / getattr(row[way], key) for row in rows], 2))
+        sizes = [f"{quantile([getattr(r, key) for r in mine], 0.5):.0f}" for key in ("prompt", "made")]
+        print(f"| {way} | {' | '.join([*cells, *sizes])} |")
+
+
+# -- many users --------------------------------------------------------------------------------------------------
+
+
+async def crowd(address: str, model: str, prompts: Sequence[Sequence[Message]], users: int) -> dict[str, float]:
+    """Every user asks as soon as the last answer came; tokens a second of all, latency of each."""
+    left = iter(prompts)
+    done: list[Reply] = []
+
+    async def user() -> None:
+        for prompt in left:
+            done.append(await chat(address, model, prompt, SHORT))
+
+    began = time.perf_counter()
+    await asyncio.gather(*(user() for _ in range(users)))
+    spent = time.perf_counter() - began
+    good = [r for r in done if r.status == 200]
+    return {
+        "tok_s": sum(r.made for r in good) / spent,
+        "p50": quantile([r.total for r in good], 0.5),
+        "p95": quantile([r.total for r in good], 0.95),
+        "first": quantile([r.first for r in good], 0.5),
+        "refused": len(done) - len(good),
+    }
+
+
+def users(
+    project: Project, model: Path, levels: Sequence[int], threads: int, parallel: int, rounds: int, engine: str
+) -> list[dict[str, Any]]:
+    with Assistant.open(project, model="none") as assistant:
+        prompts = [layouts(assistant, q)[0] for q in questions(project, 100)]
+    words = ["--model", str(model), "--parallel", str(parallel), "--ctx", str(CONTEXT), "--engine", engine]
+    rows = []
+    with mirim(*words) as (mine, _), bare(model, parallel, threads) as (other, _):
+        for level in levels:
+            for number in range(rounds):
+                # Prompts of their own each time, so that no server remembers them from the round before.
+                size = max(16, 2 * level)
+                at = (number * size) % len(prompts)
+                some = [
+                    [replace(m, content=f"{level}.{number}\n{m.content}") for m in prompts[(at + n) % len(prompts)]]
+                    for n in range(size)
+                ]
+                pair = {"users": level}
+                for name, address in (("mirim", mine), ("bare", other)):
+                    pair[name] = asyncio.run(crowd(address, model.stem, some, level))  # type: ignore[assignment]
+                rows.append(pair)
+                print(f"\r{level} users, round {number + 1}", end="", file=sys.stderr)
+    return rows
+
+
+def show_users(name: str, rows: list[dict[str, Any]], parallel: int) -> None:
+    print(f"\n## Many users, {name}, {parallel} places on both servers, answers of {SHORT} tokens\n")
+    print("| users | mirim tok/s | bare tok/s | times as fast | mirim p95, s | bare p95, s | first: mirim, bare, s |")
+    print("| --- " * 7 + "|")
+    for level in sorted({row["users"] for row in rows}):
+        some = [row for row in rows if row["users"] == level]
+        speeds = [_spread([row[who]["tok_s"] for row in some]) for who in ("mirim", "bare")]
+        ratio = _spread([row["mirim"]["tok_s"] / row["bare"]["tok_s"] for row in some], 2)
+        late = [f"{quantile([row[who]['p95'] for row in some], 0.5):.2f}" for who in ("mirim", "bare")]
+        first = ", ".join(f"{quantile([row[who]['first'] for row in some], 0.5):.2f}" for who in ("mirim", "bare"))
+        print(f"| {level} | {' | '.join([*speeds, ratio, *late, first])} |")
+        refused = sum(row[who]["refused"] for row in some for who in ("mirim", "bare"))
+        if refused:
+            print(f"({refused} requests were refused)")
+
+
+# -- overhead and memory -----------------------------------------------------------------------------------------
+
+
+def overhead(model: Path, threads: int, engine: str) -> None:
+    """Milliseconds that a request takes beyond what its engine takes."""
+    ask = (Message("user", "How is it treated?"),)
+    print(
+        f"\n## What mirim adds to a request, {model.stem}\n\n| what | median (10th to 90th percentile) |\n| --- | --- |"
+    )
+    with mirim("--model", "echo") as (address, _):
+        times = [once(address, "echo", ask, 1).total * 1000 for _ in range(300)][50:]
+        print(f"| echo engine, whole request with its connection, ms | {_spread(times, 2)} |")
+        long = (Message("user", " ".join(["word"] * 400)),)
+        each = [
+            (once(address, "echo", long, 400).total - once(address, "echo", long, 1).total) / 399 for _ in range(20)
+        ]
+        print(f"| echo engine, each streamed token, ms | {_spread([e * 1000 for e in each], 3)} |")
+    alone = open_engine(model, engine=engine, context=CONTEXT, threads=threads, parallel=4)
+    words = ["--model", str(model), "--ctx", str(CONTEXT), "--engine", engine]
+    with mirim(*words) as (mine, _), bare(model, 4, threads) as (other, _):
+        kinds: dict[str, Callable[[], float]] = {
+            "engine in this process": lambda: _timed(lambda: list(alone.generate(ask, Sampling(max_tokens=1)))),
+            "through mirim's server": lambda: once(mine, model.stem, ask, 1).total,
+            "through the bare server": lambda: once(other, model.stem, ask, 1).total,
+        }
+        found: dict[str, list[float]] = {name: [] for name in kinds}
+        for _ in range(200):
+            for name, work in kinds.items():
+                found[name].append(work() * 1000)
+    alone.close()
+    first = found["engine in this process"]
+    for name, values in found.items():
+        print(f"| {name}, one token after a cached prompt, ms | {_spread(values[20:], 2)} |")
+        if values is not first:
+            more = [v - f for v, f in zip(values, first, strict=True)][20:]
+            print(f"| {name}, more than the engine, ms | {_spread(more, 2)} |")
+
+
+def memory(project: Project, model: Path, engine: str) -> None:
+    """RSS of a server: of a model alone, and with a project's assistant, after 32 requests of 8 users."""
+    print(f"\n## Memory of the server, {model.stem}\n")
+    print("| serving | RSS, MiB | model file, MiB | difference, MiB |\n| --- | --- | --- | --- |")
+    size = model.stat().st_size / 2**20
+    with Assistant.open(project, model="none") as assistant:
+        prompts = [layouts(assistant, q)[0] for q in questions(project, 32)]
+    for what, words, name in (
+        ("a model", (), model.stem),
+        ("a model and a project's assistant", ("--project", str(project.root)), project.name),
+    ):
+        with mirim("--model", str(model), "--engine", engine, *words) as (address, pid):
+            idle = resident(pid) / 2**20
+            asyncio.run(crowd(address, name, prompts, 8))
+            held = resident(pid) / 2**20
+        print(f"| {what}, idle | {idle:.0f} | {size:.0f} | {idle - size:.0f} |")
+        print(f"| {what}, after 32 requests | {held:.0f} | {size:.0f} | {held - size:.0f} |")
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _spread(values: Sequence[float], digits: int = 0) -> str:
+    low, middle, high = (quantile(values, q) for q in (0.1, 0.5, 0.9))
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--bare"]:
+        serve_bare(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--model", type=Path, action="append", required=True)
+    parser.add_argument("--part", default="alone,users,overhead,memory")
+    parser.add_argument("--questions", type=int, default=100)
+    parser.add_argument("--users", default="1,4,16,64")
+    parser.add_argument("--parallel", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--engine", default="llama_cpp")
+    options = parser.parse_args()
+    project = Project.open(options.project)
+    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads, engine {options.engine}")
+    for model in options.model:
+        for part in options.part.split(","):
+            if part == "alone":
+                show_alone(model.stem, alone(project, model, options.questions, options.threads, options.engine))
+            elif part == "users":
+                levels = [int(word) for word in options.users.split(",")]
+                rows = users(project, model, levels, options.threads, options.parallel, options.rounds, options.engine)
+                show_users(model.stem, rows, options.parallel)
+            elif part == "overhead":
+                overhead(model, options.threads, options.engine)
+            elif part == "memory":
+                memory(project, model, options.engine)
+            else:
+                parser.error(f"no part {part}; known: alone, users, overhead, memory")
+    print(f"\nload {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
