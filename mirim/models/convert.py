@@ -43,7 +43,9 @@ def read(folder: Path, base: Path | None = None) -> Checkpoint:
 
     UsageError for an unknown architecture and for files that are missing or broken.
     """
-    home = base or folder
+    from mirim.models.unpack import unpacked
+
+    home = unpacked(base or folder)
     config = read_config(home)
     family = find_family(config, home)
     weights: Weights = open_weights(home)

@@ -49,10 +49,12 @@ def open_engine(
             raise UsageError(f"{model.ref} is a GGUF file; the hf engine needs a folder in Hugging Face layout")
         if model.kind in ("echo", "remote"):
             raise UsageError(f"{model.ref} has no weights here for the hf engine")
-        target = str(local(model))
+        from mirim.models.unpack import unpacked
+
+        target = str(unpacked(local(model)))
         options.setdefault("name", model.name)
         if model.kind == "adapter":
-            options["base"] = str(local(base_of(model, project)))
+            options["base"] = str(unpacked(local(base_of(model, project))))
     else:
         target = model.ref
     return plugins.load(ENGINES, name).open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]

@@ -12,7 +12,8 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.project import Project
-from mirim.models.resolve import resolve
+from mirim.models.resolve import BUNDLED, resolve
+from mirim.models.unpack import unpacked
 
 #: For a base without a chat template of its own: plain words, each turn closed by the tokenizer's end token.
 PLAIN = (
@@ -25,7 +26,8 @@ PLAIN = (
 def locate(ref: str, project: Project | None = None) -> str:
     """The whole path of a base's folder, or its hub name. UsageError for what cannot be adapted."""
     found = resolve(ref, project)
-    if found.kind == "hub":
+    # What is bundled lies elsewhere on another machine: its name is what to remember.
+    if found.kind == "hub" or ref == BUNDLED:
         return ref
     if found.kind == "folder" and found.path is not None:
         return str(found.path)
@@ -36,9 +38,17 @@ def locate(ref: str, project: Project | None = None) -> str:
     raise UsageError(f"base {ref} {why}")
 
 
+def _folder(ref: str, project: Project | None) -> str:
+    """Where a base's weights lie, unpacked where they are bundled, or its hub name."""
+    found = locate(ref, project)
+    if ref == BUNDLED:
+        found = str(resolve(ref, project).path)
+    return str(unpacked(Path(found))) if Path(found).is_dir() else found
+
+
 def base_inputs(ref: str, project: Project | None = None) -> str:
     """Fingerprint of a base: its files where it is a folder, its name on the hub otherwise."""
-    found = locate(ref, project)
+    found = _folder(ref, project)
     folder = Path(found)
     if not folder.is_dir():
         return found
@@ -55,7 +65,7 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
 
     from mirim.training.stages import quiet
 
-    found = locate(ref, project)
+    found = _folder(ref, project)
     hint = (
         "" if Path(found).is_dir() else "; check the name, the network and HF_TOKEN, or download it and name the folder"
     )

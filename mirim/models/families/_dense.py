@@ -32,7 +32,7 @@ class Rule:
 
 
 #: checkpoint name within a layer → GGUF name within a block
-_LAYER = {
+LAYER = {
     "input_layernorm": "attn_norm",
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -45,7 +45,7 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-_TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+TOP = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 #: Buffers that old checkpoints saved although they follow from the configuration.
 _DERIVED = ("rotary_emb.inv_freq", "self_attn.masked_bias", "attn.bias")
 
@@ -188,11 +188,11 @@ def tensors(
     for name in names:
         stem, _, kind = name.rpartition(".")
         found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
-        if stem in _TOP:
+        if stem in TOP:
             if not (tied and stem == "lm_head"):
-                yield Rule(f"{_TOP[stem]}.{kind}", name)
-        elif found and found[2] in _LAYER and int(found[1]) < layers:
-            target = _LAYER[found[2]]
+                yield Rule(f"{TOP[stem]}.{kind}", name)
+        elif found and found[2] in LAYER and int(found[1]) < layers:
+            target = LAYER[found[2]]
             yield Rule(f"blk.{found[1]}.{target}.{kind}", name, change.get(target))
         elif name.endswith(_DERIVED):
             continue

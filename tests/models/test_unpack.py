@@ -1,0 +1,41 @@
+"""A base that travels as one GGUF file goes back to the checkpoint that it was made from."""
+
+import json
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytestmark = pytest.mark.slow
+
+
+def test_what_comes_back_is_what_was_packed(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from mirim.models import convert
+    from mirim.models.unpack import unpacked
+    from mirim.training import tokenizer as bpe
+    from mirim.training.shape import build, shape
+
+    monkeypatch.setenv("MIRIM_CACHE", str(tmp_path / "cache"))
+    tokenizer = bpe.train(["the cat sat on the mat and looked at the moon " * 40], 320)
+    model = build(shape(3), len(tokenizer), 128, tokenizer, 0).eval()
+    whole = tmp_path / "whole"
+    model.save_pretrained(whole)
+    tokenizer.save_pretrained(whole)
+    packed = tmp_path / "packed"
+    for quant in ("f32", "q8_0"):
+        convert.write(convert.read(whole), packed / "gguf" / f"{quant}.gguf", quant)
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            (packed / name).write_bytes((whole / name).read_bytes())
+        back = unpacked(packed)
+        assert back != packed and unpacked(packed) == back
+        other = transformers.AutoModelForCausalLM.from_pretrained(back).eval()
+        ids = torch.arange(20)[None] % len(tokenizer)
+        close = 1e-6 if quant == "f32" else 0.2
+        assert (model(ids).logits - other(ids).logits).abs().max() < close
+        # The best file is the smallest: the second round unpacks the quantised one.
+        if quant == "q8_0":
+            stored = dict(other.named_parameters())
+            assert any((p - stored[n]).abs().max() > 0 for n, p in model.named_parameters())
+    assert unpacked(whole) == whole
+    assert json.loads((back / "config.json").read_text())["model_type"] == "llama"
