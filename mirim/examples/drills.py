@@ -109,7 +109,8 @@ def _cut(sentence: str, target: str, rng: random.Random) -> str:
     left, _, right = sentence.partition(target)
     before, after = left.split(), right.split()
     kept = rng.randint(4, 12)
-    return " ".join([*before[-kept:], BLANK, *after[:kept]])
+    head = " ".join(before[-kept:]) + " " * (left[-1:] == " ")
+    return head + BLANK + " " * (right[:1] == " ") + " ".join(after[:kept])
 
 
 def lookup(language: str, rng: random.Random) -> Iterator[Example]:

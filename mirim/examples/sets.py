@@ -108,7 +108,7 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
     refusal = rng.random()
     if refusal < 0.15:
         gone = context[: spans[home][0]] + context[spans[home][1] :]
-        if target not in gone and len(gone) > 200:
+        if target not in gone and len(gone) > 100:
             rest = sentences(gone, language)
             near = _window(gone, rest, min(home, len(rest) - 1))
             yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)

@@ -30,7 +30,7 @@ def train(
     base: str = "",
     corpus: tuple[Path, ...] = (),
     out: Path | None = None,
-    depth: int = 0,
+    depth: int | None = None,
     tokens: int = 0,
     vocab_size: int = 8192,
     context: int = 1024,
@@ -61,7 +61,7 @@ def train(
         base: Model to adapt: a folder, a bundle or a hub name such as ibm-granite/granite-4.0-350m.
         corpus: Files or folders to pretrain on: .jsonl (with "text"), .jsonl.zst, .txt, .md.
         out: Folder to write the model to.
-        depth: Size of a model from scratch; width, heads, learning rate follow from it. 0 is 4, or the recipe's.
+        depth: Size of a model from scratch; width, heads, learning rate follow from it. 4, or the recipe's.
         tokens: Tokens to pretrain on; 0 takes twenty a parameter, at most sixteen passes over the text.
         vocab_size: Largest vocabulary of a tokenizer from scratch.
         context: Longest sequence in tokens.
@@ -89,13 +89,14 @@ def train(
         # mirim.toml may settle pretraining while a person names a base for once.
         note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
         chosen = "lora"
-    steps_of = None
+    written = None
     if recipe is not None:
-        project, chosen, steps_of = None, "pretrain", _recipe(recipe, corpus, out)
-        depth, vocab_size, context = depth or steps_of.depth, steps_of.vocab_size, steps_of.context
+        project, chosen, written = None, "pretrain", _recipe(recipe, corpus, out)
+        depth = written.depth if depth is None else depth
+        vocab_size, context = written.vocab_size, written.context
     else:
         _check(project, chosen, base, corpus)
-    depth = depth or DEPTH
+    depth = DEPTH if depth is None else depth
     for name, value, least in (
         ("depth", depth, 1),
         ("tokens", tokens, 0),
@@ -151,7 +152,7 @@ def train(
             seed=seed or (project.seed if project else 0),
             threads=threads,
             deadline=time.monotonic() + time_limit if time_limit else float("inf"),
-            recipe=steps_of,
+            recipe=written,
         )
     )
 

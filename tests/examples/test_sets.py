@@ -1,0 +1,154 @@
+"""Rows of task sets become examples in the prompts that answering uses; exercises know their answers."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.examples import drills, sets
+from mirim.examples.tasks import answer
+
+STORY = (
+    "The miller kept three goats behind the house. On Sunday his daughter Inga opened the gate for the visitors. "
+    "Nobody noticed that the smallest goat had left. In the evening it came back with a blue ribbon around its neck. "
+    "The miller never learned who had tied it."
+)
+
+
+def _file(tmp_path: Path, *rows: dict[str, Any]) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def _read(row: dict[str, Any], count: int = 1) -> list[dict[str, Any]]:
+    return [{"task": "read", "lang": "en", "context": STORY, "title": "Goats", **row} for _ in range(count)]
+
+
+def test_reading_gives_answers_refusals_and_judgements(tmp_path: Path) -> None:
+    rows = _read({"input": "Who opened the gate?", "output": "Inga"}, 60)
+    other = {"context": "Bread is baked at four. The oven cools until noon.", "input": "When?", "output": "four"}
+    made = list(sets.read(_file(tmp_path, *rows, *_read(other), *rows)))
+    tasks = Counter(e.task for e in made)
+    assert tasks["answer"] >= 121
+    assert tasks["judge"] == 2 * 121
+    targets = Counter(e.messages[-1].content for e in made if e.task == "answer")
+    assert targets["Inga"] == 120
+    refused = [e for e in made if e.messages[-1].content == answer.REFUSAL["en"]]
+    assert refused
+    assert not any("Inga" in e.messages[0].content for e in refused)
+    for example in made:
+        if example.task == "judge" and "gate?" in example.messages[0].content:
+            assert ("Inga" in example.messages[0].content) == (example.messages[-1].content == "yes")
+
+
+def test_a_long_text_is_read_around_its_answer(tmp_path: Path) -> None:
+    filler = " ".join(f"Day {n} brought wind and rain over the low hills." for n in range(200))
+    row = {"context": f"{filler} The key lay under a red stone. {filler}", "input": "Where was it?"}
+    made = list(sets.read(_file(tmp_path, *_read({**row, "output": "under a red stone"}))))
+    reading = [e for e in made if e.task == "answer"]
+    assert reading
+    for example in reading:
+        assert len(example.messages[0].content) < sets.ROOM + 100
+    assert "red stone" in reading[0].messages[0].content
+    assert not list(sets.read(_file(tmp_path, *_read({**row, "output": "beneath crimson rock"}))))
+
+
+def test_translation_goes_both_ways_and_labels_are_shown(tmp_path: Path) -> None:
+    rows = [
+        {"task": "translate", "lang": "en-pt", "input": "Open the door.", "output": "Abra a porta."},
+        *({"task": "classify", "lang": "en", "input": f"it is {w}", "output": w} for w in ("warm", "cold", "wet")),
+    ]
+    made = list(sets.read(_file(tmp_path, *rows)))
+    there, back = (e for e in made if e.task == "translate")
+    assert (there.messages[-1].content, back.messages[-1].content) == ("Abra a porta.", "Open the door.")
+    for example in made:
+        if example.task == "classify":
+            shown = example.messages[0].content.rpartition("? ")[2].split(" | ")
+            assert example.messages[-1].content in shown
+            assert 2 <= len(shown) <= 3
+
+
+def test_calls_are_written_as_the_server_reads_them(tmp_path: Path) -> None:
+    call = {"name": "GetWeather", "arguments": {"city": "Recife"}}
+    row = {
+        "task": "tools",
+        "lang": "en",
+        "messages": [{"role": "user", "content": "Weather in Recife?"}, {"role": "assistant", "call": call}],
+        "tools": [{"name": "GetWeather", "parameters": [{"name": "city", "required": True}]}],
+    }
+    (made,) = sets.read(_file(tmp_path, row))
+    assert made.messages[0].role == "system"
+    assert '"GetWeather"' in made.messages[0].content
+    target = made.messages[-1].content
+    assert json.loads(target.removeprefix("<tool_call>").removesuffix("</tool_call>")) == call
+
+
+def test_the_same_rows_are_drawn_again(tmp_path: Path) -> None:
+    rows = [{"task": "instruct", "lang": "pt", "input": f"o que é {n}?", "output": str(n)} for n in range(50)]
+    path = _file(tmp_path, *rows)
+    one, two = ([e.id for e in sets.read(path, 10, seed)] for seed in (1, 1))
+    assert one == two
+    assert len(one) == 10
+    assert one != [e.id for e in sets.read(path, 10, 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"task": "sing", "input": "a", "output": "b"}, 'no task "sing"'),
+        ({"task": "read", "input": "a"}, "line 1 is no row of task read"),
+        ({"task": "tools", "messages": 3}, "line 1 is no row of task tools"),
+    ],
+)
+def test_a_row_of_another_shape_is_named(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        list(sets.read(_file(tmp_path, row)))
+    assert says in str(caught.value)
+
+
+def test_what_is_not_json_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("{broken\n")
+    with pytest.raises(UsageError, match="not JSON Lines"):
+        list(sets.read(path))
+
+
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_a_lookup_can_be_answered_from_its_text(language: str) -> None:
+    rng = random.Random(0)
+    seen = Counter()
+    for _ in range(200):
+        (made,) = drills.lookup(language, rng)
+        text, _, question = made.messages[0].content.rpartition("\n\n? ")
+        target = made.messages[-1].content
+        name = next(n for n in drills._NAMES if n in question)
+        if target == answer.REFUSAL[language]:
+            assert name not in text
+        else:
+            assert any(name in fact and target in fact for fact in text.split(". "))
+        seen[target == answer.REFUSAL[language]] += 1
+    assert 25 < seen[True] < 80
+
+
+def test_exercises_from_text_know_their_answers() -> None:
+    texts = [(STORY, "en"), ("O museu abre às nove horas e fecha às cinco da tarde. " * 2 + STORY, "pt")]
+    made = list(drills.make(texts, 400, 0))
+    assert [e.id for e in made] == [e.id for e in drills.make(texts, 400, 0)]
+    blanks = [e for e in made if e.task == "answer" and drills.BLANK in e.messages[0].content]
+    assert len(blanks) > 50
+    for example in blanks:
+        text, _, asked = example.messages[0].content.rpartition("\n\n? ")
+        target = example.messages[-1].content
+        if target in answer.REFUSAL.values():
+            continue
+        before, _, after = asked.partition(drills.BLANK)
+        assert f"{before}{target}{after}".strip() in " ".join(text.split())
+    kinds = Counter(e.messages[-1].content for e in made if e.task == "judge")
+    assert min(kinds["yes"], kinds["no"]) > 0.3 * sum(kinds.values())

@@ -1,0 +1,145 @@
+"""A recipe makes a model in stages from text, task rows and exercises, and goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.training.train import train
+
+RECIPE = """
+name = "tiny"
+licence = "CC0-1.0"
+depth = 1
+tokens = 6000
+vocab_size = 420
+context = 128
+learning_rate = 4e-3
+optimizer = "muon"
+drills = 20
+
+[[stages]]
+name = "text"
+share = 0.5
+context = 64
+
+[[stages]]
+name = "tasks"
+share = 0.5
+context = 128
+tasks = 0.7
+learning_rate = 0.5
+schedule = "linear"
+
+[[text]]
+path = "text.jsonl"
+weight = 1.5
+
+[[tasks]]
+path = "tasks.jsonl"
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with text, task rows and a recipe."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    sentence = "The nurse number {n} opened the door in {y}. Nobody had seen the garden before that morning. "
+    more = "The key was under the stone near the river. It was used by {n} people every week of the year."
+    texts = [{"text": (sentence + more).format(n=n, y=1900 + n) * 3, "lang": "en"} for n in range(60)]
+    rows = [{"task": "translate", "lang": "en-pt", "input": f"door {n}", "output": f"porta {n}"} for n in range(40)] + [
+        {"task": "classify", "lang": "en", "input": f"open {n}", "output": ("yes", "no")[n % 2]} for n in range(40)
+    ]
+    for name, some in (("text", texts), ("tasks", rows)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some))
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+def _train(data: Path, out: Path, **more: Any) -> Any:
+    given = {"threads": 1, "compiled": "no", "batch_tokens": 256, "seed": 1, **more}
+    return train(method="pretrain", recipe=data / "recipe.toml", corpus=(data,), out=out, **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("former", "latter", "says"),
+    [
+        ("depth = 1", "depht = 1", 'unknown key "depht"; did you mean "depth"'),
+        ('licence = "CC0-1.0"', "", "lacks licence"),
+        ("share = 0.5\ncontext = 64", "share = 0.9\ncontext = 64", "sum to 1.4"),
+        ("weight = 1.5", "wieght = 1.5", 'unknown key "wieght" in [[text]]'),
+        ('path = "text.jsonl"', "", "[[text]]"),
+        ("[[text]]", "[[text", "is not TOML"),
+    ],
+)
+def test_a_recipe_that_says_something_wrong_is_one_message(
+    data: Path, tmp_path: Path, former: str, latter: str, says: str
+) -> None:
+    from mirim.training.recipe import load
+
+    path = data / "recipe.toml"
+    assert former in RECIPE
+    path.write_text(RECIPE.replace(former, latter, 1))
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert says in str(caught.value)
+
+
+def test_a_recipe_needs_the_folder_of_its_data(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--corpus DIR"):
+        train(method="pretrain", recipe=data / "recipe.toml", corpus=(), out=tmp_path / "x")
+
+
+@pytest.mark.slow
+def test_data_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
+    (data / "tasks.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"tasks\.jsonl .*is not there"):
+        _train(data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_stages_follow_one_another_and_resume(data: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    whole = _train(data, tmp_path / "whole")
+    assert list(whole.data["stages"]) == ["text", "tasks"]
+    assert [s["steps"] for s in whole.data["stages"].values()] == [12, 12]
+    with pytest.raises(MirimError, match="time limit"):
+        _train(data, tmp_path / "broken", time_limit=1e-9)
+    for _ in range(40):
+        try:
+            _train(data, tmp_path / "broken", time_limit=1e-9)
+            break
+        except MirimError as error:
+            if "time limit" not in str(error):
+                raise
+    one, other = (AutoModelForCausalLM.from_pretrained(tmp_path / n).state_dict() for n in ("whole", "broken"))
+    assert all((one[name] == other[name]).all() for name in one)
+    assert "Up to date" in _train(data, tmp_path / "whole").summary
+
+
+@pytest.mark.slow
+def test_a_mixture_holds_the_share_that_was_asked_for() -> None:
+    import numpy as np
+
+    from mirim.training.packing import Row
+    from mirim.training.recipe import Mixture
+    from mirim.training.shards import Shard
+
+    starts = np.arange(0, 5000, 50)
+    text = Shard(np.arange(5000), starts, np.full(100, 50), np.full(100, 2.0))
+    examples = [(Row(list(range(10))), 1.0 + i % 2) for i in range(400)]
+    for share in (0.2, 0.8):
+        mixed = Mixture(text, examples, share)
+        tokens = mixed.lengths * mixed.weights
+        assert abs(tokens[100:].sum() / tokens.sum() - share) < 1e-9
+        assert len(mixed) == 100 + len(mixed.examples) == 500 - len(mixed.held)
+        assert list(mixed[100].ids) == list(range(10))
+        assert len(mixed[99].ids) == 50
