@@ -3,7 +3,9 @@
 Each held-out question is asked twice: once as it is, where the best sentence is right or wrong, and once
 with the passages that hold its answer taken out of the search, where any answer would be wrong. Questions
 that no document answers are added as they are. A logistic regression with a prior (Platt 1999, pulled
-towards the weights fitted on people's questions) turns trust and the model's verdict into a probability.
+towards the weights fitted on people's questions) turns trust, the search score and the model's verdict into
+a probability: that the quoted sentences are right, or, in a project that refuses only what is outside its
+subject, that some document answers the question, whichever sentence was chosen.
 """
 
 from __future__ import annotations
@@ -32,8 +34,12 @@ from mirim.core.types import Example, Span
 QUESTIONS = 150
 #: Share of the questions without a right answer in reach that must be refused, and of those outside the subject.
 REFUSED = {"unsupported": 0.85, "outside": 0.95}
-#: The prior: mean and strength (as standard deviation) of scale, judge, search and bias.
-PRIOR_MEAN, PRIOR_SD = (1.0, 0.1, 0.0, 0.0), (0.25, 0.15, 3.0, 0.5)
+#: The prior: mean and strength (as standard deviation) of scale, judge, search and bias. Whether the best sentence
+#: is right is what trust was fitted for; whether a question is inside the subject, the search score says best.
+PRIORS = {
+    "unsupported": ((1.0, 0.1, 0.0, 0.0), (0.25, 0.15, 3.0, 0.5)),
+    "outside": ((0.0, 0.0, 8.0, -3.0), (0.5, 0.15, 4.0, 3.0)),
+}
 #: The judge's weights tried when ranking; what it adds to the order is chosen by how often the best is right.
 JUDGE_GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 
@@ -90,21 +96,21 @@ def fit(
     weight = _ranking_weight(trials) if assistant.engine else 0.0
     features: list[list[float]] = []
     labels: list[int] = []
-    astray: list[bool] = []
     for rows, span in trials:
         if rows:
             best = max(rows, key=lambda r: r.score + weight * r.verdict)
             ordered = [best, *(r for r in rows if r is not best)]
             features.append([trust(ordered), best.verdict, reach(ordered)])
-            astray.append(span is None)
-            # Right is what a person would see: the answer among the sentences that are quoted.
-            shown = choose(ordered, assistant.sentences or SENTENCES)
-            labels.append(int(any(_right(r.candidate, span) for r in shown)))
-    scale, judged, search, bias = _logistic(features, labels, bool(weight))
+            if refuse == "outside":
+                # Pages with twins make wrong what is not: a question that some document answers is inside.
+                labels.append(int(span is not None))
+            else:
+                # Right is what a person would see: the answer among the sentences that are quoted.
+                shown = choose(ordered, assistant.sentences or SENTENCES)
+                labels.append(int(any(_right(r.candidate, span) for r in shown)))
+    scale, judged, search, bias = _logistic(features, labels, bool(weight), refuse)
     probabilities = [probability(scale * t + judged * v + search * r + bias) for t, v, r in features]
-    # Pages with twins make wrong what is not: there only what lies outside the subject decides.
-    counted = [not y if refuse == "unsupported" else a for y, a in zip(labels, astray, strict=True)]
-    threshold = _threshold([p for p, c in zip(probabilities, counted, strict=True) if c], REFUSED[refuse])
+    threshold = _threshold([p for p, y in zip(probabilities, labels, strict=True) if not y], REFUSED[refuse])
     kept = [(p >= threshold, y) for p, y in zip(probabilities, labels, strict=True)]
     table = (
         (
@@ -164,7 +170,9 @@ def _ranking_weight(trials: Sequence[Trial]) -> float:
     return max(JUDGE_GRID, key=lambda w: (hits(w), -w))
 
 
-def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -> tuple[float, float, float, float]:
+def _logistic(
+    features: list[list[float]], labels: list[int], use_judge: bool, refuse: str = "unsupported"
+) -> tuple[float, float, float, float]:
     """Maximum a posteriori scale, judge, search and bias under the Gaussian prior."""
     import numpy as np
     from scipy.optimize import minimize
@@ -173,7 +181,7 @@ def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -
     if not use_judge:
         x[:, 1] = 0.0
     y = np.array(labels, dtype=float)
-    mean, spread = np.array(PRIOR_MEAN), np.array(PRIOR_SD)
+    mean, spread = (np.array(values) for values in PRIORS[refuse])
     if not use_judge:
         mean = mean * [1, 0, 1, 1]
 
@@ -182,7 +190,9 @@ def _logistic(features: list[list[float]], labels: list[int], use_judge: bool) -
         value = np.sum(np.logaddexp(0, z) - y * z) + 0.5 * np.sum(((w - mean) / spread) ** 2)
         return float(value), x.T @ (1 / (1 + np.exp(-z)) - y) + (w - mean) / spread**2
 
-    found = minimize(loss, mean, jac=True, method="L-BFGS-B", bounds=[(0.1, 4.0), (0.0, 2.0), (0.0, 15.0), (-9.0, 6.0)])
+    found = minimize(
+        loss, mean, jac=True, method="L-BFGS-B", bounds=[(0.0, 4.0), (0.0, 2.0), (0.0, 20.0), (-15.0, 6.0)]
+    )
     scale, judged, search, bias = (round(float(v), 6) for v in found.x)
     return scale, judged if use_judge else 0.0, search, bias
 

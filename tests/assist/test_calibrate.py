@@ -51,6 +51,20 @@ def test_few_questions_keep_the_defaults_and_many_are_fitted(shop: Project) -> N
     assert calibration.judge == 0.0
 
 
+def test_outside_means_outside_the_subject_whichever_sentence_was_chosen(shop: Project) -> None:
+    with Assistant.open(shop, model="none") as assistant:
+        # Answered by the documents, but by no sentence that will be chosen for these words.
+        elsewhere = Held("How much is delivery inside the city?", "en", Span("handbook.md", 0, 1))
+        strange = Held("Who won the chess championship last year?", "en", None)
+        held = [elsewhere] * 15 + [strange] * 15
+        _, table = fit(assistant, held, "unsupported")
+        assert table[0][1] == "0/0"
+        assistant.calibration, table = fit(assistant, held, "outside")
+        assert table[0][1] == "15/15"
+        assert not assistant.answer(elsewhere.question).abstained
+        assert assistant.answer(strange.question).abstained
+
+
 def test_the_judges_weight_in_the_ranking_is_what_puts_right_sentences_first(shop: Project) -> None:
     with Assistant.open(shop, model="none") as assistant:
         rows = assistant.rank("How much is delivery inside the city?")
