@@ -11,12 +11,13 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
+from mirim.examples.tasks import tools as listing
+from mirim.examples.tasks.tools import MARK
 from mirim.server.check import Misfit, Schema, simplify
 from mirim.server.closing import close
 from mirim.server.room import Served
 from mirim.server.wire import ApiError, invalid
 
-_MARK = "<tool_call>"
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
 
 
@@ -187,11 +188,11 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         for delta in source:
             said += delta.text
             deltas.append(replace(delta, text="", logprobs=()))
-            if _MARK in said:
+            if MARK in said:
                 break
             if said.lstrip().startswith("{"):
                 continue
-            keep = max((n for n in range(1, len(_MARK)) if said.endswith(_MARK[:n])), default=0)
+            keep = max((n for n in range(1, len(MARK)) if said.endswith(MARK[:n])), default=0)
             if len(said) - keep > len(sent):
                 yield Piece(said[len(sent) : len(said) - keep], logprobs=delta.logprobs)
                 sent = said[: len(said) - keep]
@@ -199,11 +200,11 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         if hasattr(source, "close"):
             source.close()
     native = deltas[-1].tool_calls if deltas else ()
-    before = said.partition(_MARK)[0]
-    if _MARK in said or native:
+    before = said.partition(MARK)[0]
+    if MARK in said or native:
         if len(before.rstrip()) > len(sent):
             yield Piece(before[len(sent) :].rstrip())
-        if native and _MARK not in said:
+        if native and MARK not in said:
             yield Piece(calls=native)
             yield _last(order, deltas, said, "tool_calls")
         else:
@@ -247,14 +248,7 @@ def _explained(engine: Engine, prompt: Sequence[Message], tools: Sequence[dict[s
     template = getattr(engine, "template", None)
     if template is None or "tools" in template:
         return prompt
-    listed = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
-    text = (
-        f"You can call these functions:\n{listed}\n"
-        f'To call one, write {_MARK}{{"name": ..., "arguments": {{...}}}}</tool_call> and nothing else.'
-    )
-    if prompt and prompt[0].role == "system":
-        return [replace(prompt[0], content=f"{prompt[0].content}\n\n{text}"), *prompt[1:]]
-    return [Message("system", text), *prompt]
+    return listing.messages(prompt, tools)
 
 
 # -- the grounded assistant ----------------------------------------------------------------------------------
