@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
     """Examples of a file, from at most `most` rows drawn evenly (0: all). UsageError for a row of another shape."""
-    rows = [(number, row) for number, row in _rows(path) if row.get("task", "text") != "text"]
+    rows = [(number, row) for number, row in lines(path) if row.get("task", "text") != "text"]
     rng = random.Random(f"{seed} {path.name}")
     if most and len(rows) > most:
         rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
@@ -54,7 +54,8 @@ def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
         before = row
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+def lines(path: Path) -> Iterator[tuple[int, Row]]:
+    """(line number, row) of a JSON Lines file, also .zst."""
     try:
         with path.open("rb") as raw:
             stream: Any = raw

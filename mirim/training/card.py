@@ -8,8 +8,8 @@ from typing import Any
 from mirim.core.bundle import Bundle
 
 
-def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device: str) -> str:
-    """README.md with the front matter that model hubs read."""
+def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device: str, sources: str = "") -> str:
+    """README.md with the front matter that model hubs read. `sources` is a table of what a recipe's data came from."""
     front = ["---", "library_name: transformers", "tags: [mirim]"]
     front += [f"base_model: {bundle.base}"] if bundle.base else []
     front += [f"license: {json.dumps(bundle.licence)}"] if bundle.licence else []
@@ -49,6 +49,7 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
             "| --- | --- | --- | --- | --- |",
             rows,
             "",
+            *(["## Sources and their licences", "", sources, ""] if sources else []),
             "## Made from",
             "",
             hashes,

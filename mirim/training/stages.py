@@ -32,6 +32,7 @@ from mirim.training.loop import LOG, Result
 from mirim.training.pretrain import pretrain
 from mirim.training.recipe import Recipe, learn
 from mirim.training.recipe import files as recipe_files
+from mirim.training.sources import attribution
 
 #: Options that say how to run and not what comes out.
 APART = ("project", "corpus", "out", "threads", "base", "deadline", "chat_template")
@@ -218,7 +219,8 @@ def _save(
             (working / "reports").mkdir(exist_ok=True)
             shutil.copyfile(work / stage / LOG, working / "reports" / f"training-{stage}.jsonl")
         rows = {k: _row(v) for k, v in results.items()}
-        write_text(working / "README.md", card(bundle, rows, inputs, device.name))
+        sources = attribution(plan.recipe, plan.corpus[0]) if plan.recipe else ""
+        write_text(working / "README.md", card(bundle, rows, inputs, device.name, sources))
         bundle.save()
         # The old model gives way only when the new one is whole.
         gone = plan.out.parent / f".old-{plan.out.name}"

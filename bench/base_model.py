@@ -1,0 +1,212 @@
+"""What the bundled base can do: grammar, reading, refusing, function calls.
+
+    python bench/base_model.py ../shared/data --model mirim-base --out DIR [--limit N]
+
+Writes the sets into DIR (minimal pairs made from the templates below, FairytaleQA's validation questions and the
+Portuguese SQuAD sample in SQuAD's shape, passages without their answer's sentence, BFCL) and prints one JSON object.
+Pairs, reading and perplexity go through `mirim evaluate`, as anybody's files do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import itertools
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mirim.core.files import write_json, write_jsonl
+from mirim.core.types import Message, Passage, Sampling
+from mirim.documents.sentences import sentences
+from mirim.evals.evaluate import evaluate
+from mirim.evals.interval import bootstrap
+from mirim.examples.tasks import answer, tools
+from mirim.models.engine import open_engine
+
+#: phenomenon → (language, good sentence, bad sentence, words for each slot)
+PAIRS: dict[str, tuple[str, str, str, dict[str, str]]] = {
+    "agreement": ("en", "The {s} {v}s the {o}.", "The {s} {v} the {o}.",
+                  {"s": "teacher doctor girl brother king neighbour", "v": "know see hear like need remember",
+                   "o": "letter garden answer child river story"}),
+    "agreement plural": ("en", "The {s}s {v} every day.", "The {s}s {v}s every day.",
+                         {"s": "teacher doctor girl brother farmer sailor", "v": "work walk read sleep travel sing"}),
+    "agreement across": ("en", "The {s} of the {p}s {v} here.", "The {s}s of the {p} {v} here.",
+                         {"s": "owner mother friend leader", "p": "horse house ship shop", "v": "works lives stays"}),
+    "determiner": ("en", "I have seen {d} {n}s.", "I have seen {d} {n}.",
+                   {"d": "these many those several", "n": "tree book road picture lamp window"}),
+    "reflexive": ("en", "My {m} hurt himself.", "My {m} hurt herself.",
+                  {"m": "father brother uncle son grandfather husband"}),
+    "participle": ("en", "She has {g} it.", "She has {b} it.",
+                   {"g|b": "taken|took written|wrote broken|broke eaten|ate seen|saw forgotten|forgot given|gave"}),
+    "polarity": ("en", "No {s} has ever {v} that.", "Some {s} has ever {v} that.",
+                 {"s": "man woman student doctor", "v": "said done seen"}),
+    "order": ("en", "What did the {s} {v}?", "What the {s} did {v}?",
+              {"s": "boy woman captain judge", "v": "say find want buy see"}),
+    "concordância verbal": ("pt", "Os {s}s {g} aqui.", "Os {s}s {b} aqui.",
+                            {"s": "menino aluno amigo médico", "g|b": "moram|mora ficam|fica trabalham|trabalha"}),
+    "concordância de gênero": ("pt", "A {n} é {a}a.", "A {n} é {a}o.",
+                               {"n": "casa mesa porta janela cidade rua", "a": "bonit nov antig pequen"}),
+    "artigo": ("pt", "Ele viu {g} ontem.", "Ele viu {b} ontem.",
+               {"g|b": "a_casa|o_casa o_livro|a_livro a_mulher|o_mulher o_homem|a_homem as_flores|os_flores"}),
+    "pronome": ("pt", "Nós {g} ao mercado.", "Nós {b} ao mercado.",
+                {"g|b": "fomos|foram vamos|vão voltamos|voltaram chegamos|chegaram"}),
+    "particípio": ("pt", "Ela tinha {g} a carta.", "Ela tinha {b} a carta.",
+                   {"g|b": "lido|leu escrito|escreveu visto|viu recebido|recebeu perdido|perdeu"}),
+    "ordem": ("pt", "O {n} que ele {v} era meu.", "O {n} ele que {v} era meu.",
+              {"n": "livro chapéu cavalo papel", "v": "viu comprou perdeu vendeu"}),
+}  # fmt: skip
+
+
+def pairs() -> Iterator[dict[str, str]]:
+    """All fillings of the templates."""
+    for name, (language, good, bad, slots) in PAIRS.items():
+        keys = [key.split("|") for key in slots]
+        for words in itertools.product(*(text.split() for text in slots.values())):
+            filled: dict[str, str] = {}
+            for key, word in zip(keys, words, strict=True):
+                filled.update(zip(key, word.replace("_", " ").split("|"), strict=True))
+            yield {
+                "sentence_good": good.format(**filled),
+                "sentence_bad": bad.format(**filled),
+                "phenomenon": name,
+                "language": language,
+            }
+
+
+def fairytales(folder: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+    """(id, title, section, question, answers) of the questions that one section answers."""
+    rows = (folder / "sections_val.jsonl").read_text("utf-8").splitlines()
+    texts = {(r["story"], r["section"]): r["text"] for r in map(json.loads, rows)}
+    for line in (folder / "questions_val.jsonl").read_text("utf-8").splitlines():
+        row = json.loads(line)
+        section = texts.get((row["story"], row["cor_section"]))
+        if section:
+            answers = tuple(dict.fromkeys(row[k] for k in ("answer1", "answer4") if row.get(k)))
+            name = f"{row['story']}-{row['question_id']}"
+            yield name, row["story"].replace("-", " "), " ".join(section.split()), row["question"], answers
+
+
+def squad(rows: Iterator[tuple[str, str, str, str, tuple[str, ...]]], language: str) -> dict[str, Any]:
+    """Questions in SQuAD's shape."""
+    held: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for name, title, text, question, answers in rows:
+        held[title, text].append({"id": name, "question": question, "answers": [{"text": a} for a in answers]})
+    data = [{"title": t, "paragraphs": [{"context": c, "qas": qas}]} for (t, c), qas in held.items()]
+    return {"version": "1", "language": language, "data": data}
+
+
+def portuguese(path: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+    for article in json.loads(path.read_text("utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            for qa in paragraph["qas"]:
+                answers = tuple(dict.fromkeys(html.unescape(a["text"]) for a in qa["answers"]))
+                if answers:
+                    text = html.unescape(paragraph["context"])
+                    yield str(qa["id"]), article.get("title", ""), text, html.unescape(qa["question"]), answers
+
+
+def refusals(engine: Any, rows: list[tuple[str, str, str, str, tuple[str, ...]]], language: str) -> dict[str, Any]:
+    """Refused with the answer's sentence taken out, and refused with it there, of questions answered word for word."""
+    said: dict[str, list[float]] = {"removed": [], "there": []}
+    for _, title, text, question, answers in rows:
+        spans = sentences(text, language)
+        home = next((s for s in spans if any(a in text[slice(*s)] for a in answers)), None)
+        if home is None:
+            continue
+        without = text[: home[0]] + text[home[1] :]
+        if any(a in without for a in answers):
+            continue
+        for kind, context in (("there", text), ("removed", without)):
+            passage = Passage("", "", 0, len(context), title, context, None, language)
+            prompt = answer.messages(question, [passage], language)
+            if engine.count(prompt) + 40 > engine.context:
+                continue
+            text_out = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=40)))
+            said[kind].append(float(text_out.strip() in answer.REFUSAL.values()))
+    return {kind: _share(values) for kind, values in said.items()}
+
+
+def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
+    """BFCL: the one right call on simple questions, none where no function fits."""
+    truth = {
+        r["id"]: r["ground_truth"]
+        for r in map(json.loads, (folder / "possible_answer/BFCL_v4_simple_python.json").open(encoding="utf-8"))
+    }
+    right: dict[str, list[float]] = {"simple": [], "named": [], "irrelevance": []}
+    for part, name in (("simple", "simple_python"), ("irrelevance", "irrelevance")):
+        lines = (folder / f"BFCL_v4_{name}.json").read_text("utf-8").splitlines()
+        for row in list(map(json.loads, lines))[: limit or None]:
+            functions = [{"type": "function", "function": f} for f in row["function"]]
+            asked = [Message(m["role"], m["content"]) for m in row["question"][0]]
+            prompt = tools.messages(asked, functions)
+            if engine.count(prompt) + 100 > engine.context:
+                right[part].append(0.0)
+                continue
+            text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=100)))
+            called = _call(text)
+            if part == "irrelevance":
+                right[part].append(float(called is None))
+            else:
+                (expected,) = truth[row["id"]]
+                right["named"].append(float(bool(called) and called["name"] in expected))
+                right[part].append(float(bool(called) and _fits(called, expected)))
+    return {part: _share(values) for part, values in right.items()}
+
+
+def _call(text: str) -> dict[str, Any] | None:
+    inside = text.partition(tools.MARK)[2].partition(tools.CLOSE)[0]
+    try:
+        row = json.loads(inside)
+    except ValueError:
+        return {"name": "", "arguments": {}} if inside else None
+    return row if isinstance(row, dict) and isinstance(row.get("arguments"), dict) and "name" in row else None
+
+
+def _fits(called: dict[str, Any], expected: dict[str, Any]) -> bool:
+    wanted = expected.get(called["name"])
+    if wanted is None or set(called["arguments"]) - set(wanted):
+        return False
+    said = {key: called["arguments"].get(key, "") for key in wanted}
+    return all(said[key] in values or str(said[key]) in values for key, values in wanted.items())
+
+
+def _share(values: list[float]) -> dict[str, Any]:
+    return {"share": str(bootstrap(values)), "of": len(values)} if values else {"share": None, "of": 0}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="mirim-base")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=0)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    english = list(fairytales(given.data / "fairytaleqa"))
+    brazilian = list(portuguese(given.data / "squad_v11_pt_sample/sample-v1.1-pt.json"))
+    for some in (english, brazilian):
+        random.Random(0).shuffle(some)
+        del some[given.limit or len(some) :]
+    write_jsonl(given.out / "pairs.jsonl", pairs())
+    write_json(given.out / "reading-en.json", squad(iter(english), "en"))
+    write_json(given.out / "reading-pt.json", squad(iter(brazilian), "pt"))
+    row: dict[str, Any] = {}
+    found = evaluate(model=given.model, pairs=given.out / "pairs.jsonl").to_json()
+    row["pairs"] = {k: found[k] for k in ("accuracy", "pairs", "by")}
+    for language in ("en", "pt"):
+        found = evaluate(model=given.model, reading=given.out / f"reading-{language}.json").to_json()
+        row[f"reading {language}"] = {k: found[k] for k in ("f1", "exact_match", "questions")}
+    engine = open_engine(given.model)
+    row["refusal en"] = refusals(engine, english[:300], "en")
+    row["refusal pt"] = refusals(engine, brazilian[:300], "pt")
+    row["calls"] = calls(engine, given.data / "bfcl", given.limit)
+    engine.close()
+    print(json.dumps(row, ensure_ascii=False, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Where a base model's text came from and under which licences: the attribution that its card owes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mirim.core.progress import track
+from mirim.examples import sets
+
+if TYPE_CHECKING:
+    from mirim.training.recipe import Recipe
+
+#: Origins named a file; the rest are counted.
+NAMED = 12
+
+
+def attribution(recipe: Recipe, root: Path) -> str:
+    """A Markdown table: each file with its weight, languages, licences and origins as its rows state them."""
+    lines = ["| file | used as | languages | licence | origin |", "| --- | --- | --- | --- | --- |"]
+    used = [(t.path, f"text, weight {t.weight:g}") for t in recipe.text]
+    used += [(t.path, f"tasks, {f'at most {t.most:,} rows' if t.most else 'all rows'}") for t in recipe.tasks]
+    for path, how in track(used, "sources"):
+        rows = [row for _, row in sets.lines(root / path)]
+        languages = ", ".join(sorted({str(row["lang"]) for row in rows if row.get("lang")}))
+        lines.append(
+            f"| {Path(path).name} | {how} | {languages} | {_listed(row.get('licence') for row in rows)} "
+            f"| {_listed(_origins(rows))} |"
+        )
+    return "\n".join(lines)
+
+
+def _origins(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Repositories without the file inside them; titles of works where that is all there is."""
+    for row in rows:
+        name = str(row.get("source") or row.get("author") or "").partition(":")[0].strip()
+        if name:
+            yield name.replace("|", "/")
+
+
+def _listed(words: Iterable[Any]) -> str:
+    counted = Counter(str(word).replace("|", "/") for word in words if word)
+    named = [word for word, _ in counted.most_common(NAMED)]
+    rest = len(counted) - len(named)
+    return "; ".join(sorted(named)) + (f"; and {rest} more" if rest else "")

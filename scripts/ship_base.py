@@ -1,0 +1,45 @@
+"""Put a trained base where the package carries it: one quantised file, its tokenizer, its card, its hashes.
+
+    python scripts/ship_base.py models/mirim-base
+
+The bundle is what `mirim train --recipe recipes/mirim-base.toml` wrote. Q8_0 has to pass the parity gate of
+`mirim export`; the folder it replaces is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from mirim.core.files import sha256_file, write_text
+from mirim.models.export import export
+
+HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
+FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
+LARGEST = 45_000_000
+
+
+def main() -> None:
+    bundle = Path(sys.argv[1])
+    print(export(model=str(bundle), quant="q8_0").to_text())
+    packed = bundle / "gguf" / "q8_0.gguf"
+    if packed.stat().st_size > LARGEST:
+        sys.exit(f"{packed} has {packed.stat().st_size:,} bytes; the repository carries at most {LARGEST:,}")
+    working = HOME.with_name(".tmp-base")
+    shutil.rmtree(working, ignore_errors=True)
+    (working / "gguf").mkdir(parents=True)
+    shutil.copyfile(packed, working / "gguf" / packed.name)
+    for name in FILES:
+        if (bundle / name).is_file():
+            shutil.copyfile(bundle / name, working / name)
+    held = sorted(p for p in working.rglob("*") if p.is_file())
+    sums = "".join(f"{sha256_file(p)}  {p.relative_to(working).as_posix()}\n" for p in held)
+    write_text(working / "SHA256SUMS", sums)
+    shutil.rmtree(HOME, ignore_errors=True)
+    working.rename(HOME)
+    print(f"{HOME} holds {packed.stat().st_size / 1e6:.1f} MB of weights")
+
+
+if __name__ == "__main__":
+    main()
