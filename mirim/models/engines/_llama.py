@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
+from mirim.models.engines import _threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,8 @@ _FLASH, _TYPE_K, _TYPE_V = 52, 104, 108
 _TYPE_F32 = 0
 #: Offset of the flag in llama_model_params that loads the vocabulary without weights, and bytes that prove the layout.
 _VOCABULARY, _MODEL_DEFAULTS = 72, {16: 255, 24: 255, 28: 1, 72: 0, 73: 0, 74: 1}
+#: Tokens of the prompt and single tokens after it, by which the number of threads is tried.
+_TRIED, _STEPS = 32, 4
 #: Positions that the first context holds; it grows when a longer text comes.
 _ROOM = 512
 
@@ -127,7 +130,8 @@ class Scorer:
         self.vocabulary: int = self._lib.llama_vocab_n_tokens(self._vocab)
         self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
         self.context = context or self.trained
-        self._threads = threads
+        #: For single tokens, and for many at once.
+        self._threads = (threads, threads)
         self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(self._vocab)
         self.bos: int = self._lib.llama_vocab_bos(self._vocab)
         self._kept: list[int] = []
@@ -146,6 +150,32 @@ class Scorer:
             if self._model and not self._context:
                 self._lib.llama_model_free(self._model)
                 self._model = None
+
+    def choose_threads(self, cores: int) -> tuple[int, int]:
+        """Threads that are fastest here and now, for single tokens and for many at once; scoring takes them over."""
+        numbers = _threads.candidates(cores)
+        if len(numbers) == 1 or self.context < _TRIED + _STEPS:
+            return (cores, cores)
+        with self._lock:
+            self._grow(_TRIED + _STEPS)
+            memory = self._lib.llama_get_memory(self._context)
+
+            def read(number: int) -> None:
+                self._lib.llama_set_n_threads(self._context, number, number)
+                self._lib.llama_memory_seq_rm(memory, 0, 0, -1)
+                self._decode([0] * _TRIED, 0, _TRIED - 1)
+
+            def write(number: int) -> None:
+                self._lib.llama_set_n_threads(self._context, number, number)
+                self._lib.llama_memory_seq_rm(memory, 0, _TRIED, -1)
+                for at in range(_TRIED, _TRIED + _STEPS):
+                    self._decode([0], at, at)
+
+            many = _threads.fastest(numbers, read)
+            self._threads = (_threads.fastest(numbers, write), many)
+            self._lib.llama_free(self._context)
+            self._context, self._room = None, 0
+            return self._threads
 
     def close(self) -> None:
         with self._lock:
@@ -261,5 +291,5 @@ class Scorer:
         context = self._lib.llama_init_from_model(self._model, params)
         if not context:
             raise MirimError(f"llama.cpp could not make a context of {self._room} tokens; is there enough memory?")
-        self._lib.llama_set_n_threads(context, self._threads, self._threads)
+        self._lib.llama_set_n_threads(context, *self._threads)
         return int(context)

@@ -74,6 +74,7 @@ class LlamaCpp:
             raise UsageError(f"{path}: a context of {context} tokens was asked for, the model was made for {trained}")
         self.context = context or min(trained, _CONTEXT)
         self.threads = threads or _cores()
+        self._chosen = (threads, threads) if threads else None
         self.parallel = max(1, parallel)
         self.template = str(keys.get("tokenizer.chat_template", ""))
         self.scorer = Scorer(path, self.context, self.threads)
@@ -210,7 +211,9 @@ class LlamaCpp:
     def _serving(self) -> Any:
         with self._lock:
             if self._server is None:
-                self._server = _serve(self.path, self.context, self.threads, self.parallel, self._adapters, self._plain)
+                if self._chosen is None:
+                    self._chosen = self.scorer.choose_threads(self.threads)
+                self._server = _serve(self.path, self.context, self._chosen, self.parallel, self._adapters, self._plain)
                 # The server holds the weights now; a second copy waits until something is to be scored.
                 self.scorer.rest()
             return self._server
@@ -281,7 +284,8 @@ class LlamaCpp:
             self._check_length(len(self.encode(text)))
         with self._lock:
             if self._embedder is None:
-                self._embedder = _serve(self.path, self.context, self.threads, 1, (), self._plain, embedding=True)
+                threads = (self.threads, self.threads)
+                self._embedder = _serve(self.path, self.context, threads, 1, (), self._plain, embedding=True)
         row = self._embedder.handle_embeddings({"input": list(texts)})
         _raise(row)
         return [list(map(float, r["embedding"])) for r in sorted(row["data"], key=lambda r: r["index"])]
@@ -353,7 +357,7 @@ class LlamaCpp:
 def _serve(
     path: Path,
     context: int,
-    threads: int,
+    threads: tuple[int, int],
     parallel: int,
     adapters: Sequence[str],
     plain: bool,
@@ -366,8 +370,7 @@ def _serve(
     params.n_ctx = context * parallel
     params.n_parallel = parallel
     params.n_batch, params.n_ubatch = 2048, 512
-    params.cpuparams.n_threads = threads
-    params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads, params.cpuparams_batch.n_threads = threads
     params.warmup = False
     params.fit_params = False
     params.ctx_shift = False
