@@ -212,6 +212,8 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
             if isinstance(item, BaseException):
                 raise item
             yield item
+        # The thread is about to end: whoever has the whole answer finds the place free for the next question.
+        await asyncio.wait([job])
     finally:
         stop.cancel()
 
@@ -222,11 +224,8 @@ async def call(lane: Lane, owner: str, stop: Stop, work: Callable[[], T]) -> T:
     def once() -> Iterator[T]:
         yield work()
 
-    result: T
-    async with contextlib.aclosing(stream(lane, owner, stop, once)) as pieces:  # type: ignore[type-var]
-        async for result in pieces:
-            return result
-    raise RuntimeError("the work gave nothing")  # cannot happen: `once` yields or raises
+    results = [result async for result in stream(lane, owner, stop, once)]
+    return results[0]
 
 
 class Bucket:

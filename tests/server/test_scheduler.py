@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -135,3 +136,34 @@ def test_a_key_s_rate() -> None:
     assert bucket.take() == pytest.approx(30)
     now[0] = 30.0
     assert bucket.take() == 0.0
+
+
+class Slow(ThreadPoolExecutor):
+    """Threads that take a while to end after their last piece, as on a busy machine."""
+
+    def submit(self, work: Any, /, *given: Any, **named: Any) -> Any:
+        def late() -> Any:
+            done = work(*given, **named)
+            time.sleep(0.05)
+            return done
+
+        return super().submit(late)
+
+
+def test_the_place_is_free_when_the_answer_is_whole() -> None:
+    # Each question in an event loop of its own: what is left to the loop after the last piece never happens.
+    lane = Lane(1, limit=4, patience=0.5)
+    lane.pool = Slow(1)
+
+    async def streamed() -> list[int]:
+        return [piece async for piece in stream(lane, "a", Stop(5.0), lambda: iter([1, 2]))]
+
+    async def called() -> int:
+        return await call(lane, "a", Stop(5.0), lambda: 3)
+
+    for _ in range(2):
+        assert asyncio.run(streamed()) == [1, 2]
+        assert lane.busy == 0
+        assert asyncio.run(called()) == 3
+        assert lane.busy == 0
+    lane.close()
