@@ -40,6 +40,22 @@ from mirim.models.engine import open_engine
 from mirim.plan._bench_tables import quantile
 from mirim.plan._bench_worker import resident
 
+#: Answers every request at once with one event.
+_NOTHING = """
+import asyncio
+async def serve(reader, writer):
+    head = await reader.readuntil(b"\\r\\n\\r\\n")
+    if b"POST" in head:
+        await reader.readexactly(int(head.split(b"Content-Length: ")[1].split(b"\\r")[0]))
+    writer.write(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\ndata: {"content":"a"}\\n\\n')
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print("http://127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
 ANSWER, SHORT = 200, 64
 CONTEXT = 2048
 
@@ -206,7 +222,7 @@ def layouts(assistant: Assistant, question: str) -> tuple[tuple[Message, ...], t
 def alone(project: Project, model: Path, count: int, threads: int, engine: str) -> list[dict[str, Any]]:
     """Question by question in turns: the assistant's two ways of answering, the bare server with either layout."""
     rows: list[dict[str, Any]] = []
-    own = Watched(open_engine(model, engine=engine, context=CONTEXT, threads=threads))
+    own = Watched(open_engine(model, engine=engine, context=CONTEXT))
     with Assistant.open(project, model=str(model), engine=own) as assistant, bare(model, 1, threads) as (address, _):  # type: ignore[arg-type]
         # Nothing is refused: every question is answered in every way.
         assistant.calibration = Calibration(threshold=0.0)
@@ -280,7 +296,7 @@ def users(
         for level in levels:
             for number in range(rounds):
                 # Prompts of their own each time, so that no server remembers them from the round before.
-                size = max(16, 2 * level)
+                size = max(8, level)
                 at = (number * size) % len(prompts)
                 some = [
                     [replace(m, content=f"{level}.{number}\n{m.content}") for m in prompts[(at + n) % len(prompts)]]
@@ -319,6 +335,9 @@ def overhead(model: Path, threads: int, engine: str) -> None:
     print(
         f"\n## What mirim adds to a request, {model.stem}\n\n| what | median (10th to 90th percentile) |\n| --- | --- |"
     )
+    with started([sys.executable, "-c", _NOTHING]) as (address, _):
+        times = [once(address, "x", ask, 1).total * 1000 for _ in range(300)][50:]
+        print(f"| a server that does nothing: the client and its connection, ms | {_spread(times, 2)} |")
     with mirim("--model", "echo") as (address, _):
         times = [once(address, "echo", ask, 1).total * 1000 for _ in range(300)][50:]
         print(f"| echo engine, whole request with its connection, ms | {_spread(times, 2)} |")
@@ -327,7 +346,7 @@ def overhead(model: Path, threads: int, engine: str) -> None:
             (once(address, "echo", long, 400).total - once(address, "echo", long, 1).total) / 399 for _ in range(20)
         ]
         print(f"| echo engine, each streamed token, ms | {_spread([e * 1000 for e in each], 3)} |")
-    alone = open_engine(model, engine=engine, context=CONTEXT, threads=threads, parallel=4)
+    alone = open_engine(model, engine=engine, context=CONTEXT, parallel=4)
     words = ["--model", str(model), "--ctx", str(CONTEXT), "--engine", engine]
     with mirim(*words) as (mine, _), bare(model, 4, threads) as (other, _):
         kinds: dict[str, Callable[[], float]] = {
@@ -388,12 +407,13 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--users", default="1,4,16,64")
     parser.add_argument("--parallel", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--threads", type=int, default=cores, help="of the bare server; mirim chooses its own")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engine", default="llama_cpp")
     options = parser.parse_args()
     project = Project.open(options.project)
-    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads, engine {options.engine}")
+    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads for the bare server, engine {options.engine}")
     for model in options.model:
         for part in options.part.split(","):
             if part == "alone":

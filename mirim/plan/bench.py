@@ -195,8 +195,8 @@ class _Plan:
             for run, subject in zip(runs, subjects, strict=True):
                 run.rss = subject.memory()
                 if missing := sum("decode_tok_s" not in row for row in run.rounds):
-                    what = f"ended its answer at once in {missing} of {self.rounds} rounds"
-                    findings.append(Finding("warning", run.engine, what, "decode speed is from the other rounds"))
+                    what = f"no decode speed in {missing} of {self.rounds} rounds: it ended at once, or was disturbed"
+                    findings.append(Finding("warning", run.engine, what, "the figures are from the other rounds"))
             return runs
 
     def _bare(self, subjects: list[Any], start: Any, findings: list[Finding]) -> Any:
