@@ -26,7 +26,8 @@ def roofs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def measured(threads: int) -> dict[str, float]:
         asked.append(threads)
-        return {"bandwidth_gb_s": 10.0 * threads, "matmul_gflops": 100.0 * threads}
+        # Less each time: the first is the roof.
+        return {"bandwidth_gb_s": 10.0 * threads / len(asked), "matmul_gflops": 100.0 * threads}
 
     monkeypatch.setattr(_roofs, "roofs", measured)
     return asked
@@ -85,7 +86,8 @@ def test_echo_is_measured_in_turns_with_its_double(roofs: list[int], tmp_path: P
     monkeypatch.chdir(tmp_path)
     report = bench(model="echo", engine="echo, echo", threads=2, rounds=3, new_tokens=400, bare=False)
     data = json.loads(json.dumps(report.to_json()))
-    assert roofs == [1, 2]
+    assert roofs == [1, 1, 2, 2]
+    assert data["machine"]["roofs"][0] == {"threads": 1, "bandwidth_gb_s": 10.0, "matmul_gflops": 100.0}
     assert [row["engine"] for row in data["engines"]] == ["echo", "echo (2)"]
     for row in data["engines"]:
         assert [run["threads"] for run in row["runs"]] == [1, 2]
@@ -186,7 +188,7 @@ def test_the_command_prints_json_outside_any_project(toy: Path, tmp_path: Path) 
     assert refused.stdout == ""
     line[line.index("llama_cpp,hf")] = "llama_cpp"
     done = subprocess.run(
-        [*line, "--threads", "1", "--rounds", "2", "--new-tokens", "16"],
+        [*line, "--threads", "1", "--rounds", "3", "--new-tokens", "200"],
         capture_output=True, text=True, cwd=tmp_path, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -210,7 +212,7 @@ def test_a_folder_is_measured_beside_the_server_that_reads_its_file(
     toy: Path, roofs: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    report = bench(model=str(toy.with_suffix("")), engine="hf", threads=1, rounds=1, new_tokens=8, prompt_tokens=32)
+    report = bench(model=str(toy.with_suffix("")), engine="hf", threads=1, rounds=3, new_tokens=64, prompt_tokens=32)
     rows = report.to_json()["engines"]
     assert [row["engine"] for row in rows] == ["hf", "bare llama.cpp"]
     assert rows[1]["file"].endswith(".gguf")
