@@ -16,6 +16,7 @@ from mirim.server import pages, side
 from mirim.server.chat import chat
 from mirim.server.completions import completions, embeddings
 from mirim.server.door import Answer, Endpoint, Guard, Handler, House, Visit
+from mirim.server.generate import gives_logprobs
 from mirim.server.openapi import description
 from mirim.server.responses import responses
 from mirim.server.wire import ApiError
@@ -42,7 +43,10 @@ def build(house: House) -> ASGIApp:
     """The whole application around a house."""
 
     async def openapi(visit: Visit) -> Answer:
-        return description(() if house.demand_keys else tuple(sorted(house.room.models)))
+        models = house.room.models
+        known = () if house.demand_keys else tuple(sorted(models))
+        assistants = tuple(name for name in known if models[name].kind == "assistant")
+        return description(known, assistants, any(gives_logprobs(served) for served in models.values()))
 
     rows = [*ROUTES, ("GET", "/openapi.json", openapi, True)]
     rows += [("GET", path, partial(pages.page, name), True) for path, name in pages.PATHS.items()]

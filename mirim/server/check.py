@@ -216,6 +216,9 @@ class _Review:
             if key not in ENFORCED and key not in NOTES:
                 raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
         self._keywords(schema, path)
+        for key in ("title", "description"):
+            if not isinstance(schema.get(key, ""), str):
+                raise Misfit(path, f'"{key}" must be text', "schema")
         if "$ref" in schema:
             resolve(schema, self.root)
         for where, part in _parts(schema, path):

@@ -55,8 +55,6 @@ def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], li
     if "tool_choice" in row and not tools:
         raise invalid("tool_choice needs tools", "tool_choice")
     names = [tool["function"]["name"] for tool in tools]
-    if len(names) != len(set(names)):
-        raise invalid("two tools have the same name", "tools")
     if isinstance(choice, dict):
         choice = choice["function"]["name"]
         if choice not in names:

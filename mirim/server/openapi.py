@@ -33,7 +33,9 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
 def _replies(stream: bool = False, kind: str = "application/json", body: bool = True) -> dict[str, Any]:
     good: dict[str, Any] = {kind: {"schema": {"type": "object"} if kind == "application/json" else {"type": "string"}}}
     if stream:
-        good["text/event-stream"] = {"schema": {"type": "string"}}
+        # Each event; its data is a JSON object, or [DONE].
+        event = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+        good["text/event-stream"] = {"schema": event}
     errors = {
         "400": "The request asks for something that cannot be.",
         "401": "No key, or one that is not valid.",
@@ -51,6 +53,107 @@ def _replies(stream: bool = False, kind: str = "application/json", body: bool = 
         "200": {"description": "Done.", "content": good},
         **{code: {"description": text, "content": _json(_ERROR)} for code, text in errors.items()},
     }
+
+
+def _needs(key: str, **others: Any) -> dict[str, Any]:
+    """Where `key` is given, the others must be and must fit their schemas."""
+    given = {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+    return {"if": given, "then": {"required": list(others), "properties": others}}
+
+
+_TRUE = {"const": True}
+_SOME = {"type": "array", "minItems": 1}
+_NONE = {"anyOf": [{"type": "null"}, {"type": "array", "maxItems": 0}]}
+_STREAMED = _needs("stream_options", stream=_TRUE)
+_EASY = ["auto", "none", None]
+#: What goes together, which the checker's schemas leave to code.
+RULES: dict[str, list[dict[str, Any]]] = {
+    "chat": [
+        _STREAMED,
+        _needs("tool_choice", tools=_SOME),
+        _needs("top_logprobs", logprobs=_TRUE),
+        {"not": {"required": ["max_tokens", "max_completion_tokens"]}},
+        {"if": {"required": ["logprobs"], "properties": {"logprobs": _TRUE}}, "then": {"properties": {"tools": _NONE}}},
+        {
+            "if": {"required": ["tools"], "properties": {"tools": _SOME}},
+            "then": {"properties": {"response_format": {"properties": {"type": {"const": "text"}}}}},
+        },
+    ],
+    "completion": [_STREAMED],
+    "response": [
+        {
+            "if": {
+                "required": ["tool_choice"],
+                "properties": {"tool_choice": {"not": {"enum": ["auto", "none", None]}}},
+            },
+            "then": {"required": ["tools"], "properties": {"tools": _SOME}},
+        },
+        {
+            "if": {"required": ["tools"], "properties": {"tools": _SOME}},
+            "then": {"properties": {"text": {"properties": {"format": {"properties": {"type": {"const": "text"}}}}}}},
+        },
+    ],
+}
+_KINDS = {"enum": ["object", "array", "string", "number", "integer", "boolean", "null"]}
+_NOTE = {"type": "string"}
+_LEAF = {
+    "type": "object",
+    "properties": {"type": _KINDS, "description": _NOTE, "enum": {"type": "array", "minItems": 1}},
+    "additionalProperties": False,
+}
+#: The part of JSON Schema that most functions need. More is understood: see mirim.server.check.
+_SIMPLE = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "object"},
+        "description": _NOTE,
+        "properties": {"type": "object", "additionalProperties": {"anyOf": [_LEAF, {"type": "boolean"}]}},
+        "required": {"type": "array", "items": _NOTE},
+    },
+    "additionalProperties": False,
+}
+_STRICT = {
+    "if": {"required": ["strict"], "properties": {"strict": _TRUE}},
+    "then": {"properties": {"parameters": {"anyOf": [_SIMPLE, {"type": "null"}]}}},
+}
+#: Understood for the sake of clients that send them, with the one value that they can have; not worth describing.
+QUIET = ("best_of", "dimensions")
+
+
+def _open(node: Any) -> Any:
+    """The schema without its refusals of more."""
+    if isinstance(node, dict):
+        return {key: _open(part) for key, part in node.items() if part is not False}
+    return [_open(part) for part in node] if isinstance(node, list) else node
+
+
+def _simple(node: Any) -> Any:
+    """The schema with what it leaves open to JSON Schema described."""
+    if node is schemas.JSON_SCHEMA:
+        return _SIMPLE
+    if node is schemas.PARAMETERS:
+        return _open(_SIMPLE)
+    if isinstance(node, dict):
+        found = {key: _simple(part) for key, part in node.items()}
+        return {**found, **_STRICT} if "parameters" in node.get("properties", ()) else found
+    return [_simple(part) for part in node] if isinstance(node, list) else node
+
+
+def _told(schema: dict[str, Any], rules: list[dict[str, Any]], without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A request as a client may send it: null stands for a parameter left out."""
+    schema = _simple(schema)
+    places = {
+        key: place if key in schema["required"] else {"anyOf": [place, {"type": "null"}]}
+        for key, place in schema["properties"].items()
+        if key not in (*QUIET, *without)
+    }
+    if "tool_choice" in places:
+        # A function may be chosen by its name too, {"type": "function", "function": {"name": ...}}: one of the tools.
+        places["tool_choice"] = {"enum": ["none", "auto", "required", None]}
+    if "prompt" in places:
+        # Token ids are for clients that measure: they must be what their text is read as, which no schema can say.
+        places["prompt"] = {"anyOf": places["prompt"]["anyOf"][:2]}
+    return {**schema, "properties": places, **({"allOf": rules} if rules else {})}
 
 
 def _action(summary: str, schema: dict[str, Any], stream: bool) -> dict[str, Any]:
@@ -75,11 +178,37 @@ def _offset(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}}
 
 
-@cache
-def description(models: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The OpenAPI 3.1 document; with the names that `model` may have, where they may be told."""
+def _grounded(kind: str, assistants: tuple[str, ...], models: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What assistants take of a request of this kind, and what only they take."""
+    bare = [name for name in models if name not in assistants]
+    if kind not in ("chat", "response"):
+        return [{"properties": {"model": {"enum": bare}}}] if kind in ("completion", "embedding") else []
+    empty = {"type": "null"}
+    question = {"properties": {"role": {"const": "user"}, "content": {"type": "string", "pattern": "\\S"}}}
+    words = {"type": "string", "pattern": "\\S"}
+    kept: dict[str, Any] = {"messages": {"items": question}} if kind == "chat" else {"input": words}
+    kept |= {key: empty for key in ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs", "text")}
+    policy = {"type": "object", "required": ["policy"], "properties": {"policy": {"not": empty}}}
+    return [
+        {"if": {"properties": {"model": {"enum": list(assistants)}}}, "then": {"properties": kept}},
+        {"if": {"properties": {"model": {"enum": bare}}}, "then": {"properties": {"mirim": {"not": policy}}}},
+    ]
 
-    def _post(summary: str, schema: dict[str, Any], stream: bool = False) -> dict[str, Any]:
+
+@cache
+def description(
+    models: tuple[str, ...] = (), assistants: tuple[str, ...] = (), logprobs: bool = True
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document; with the names that `model` may have, where they may be told.
+
+    `assistants` are those that answer from documents; `logprobs` is whether any engine gives log-probabilities.
+    """
+    without: tuple[str, ...] = () if logprobs else ("logprobs", "top_logprobs")
+    without += () if assistants or not models else ("mirim",)
+
+    def _post(summary: str, schema: dict[str, Any], stream: bool = False, rules: str = "") -> dict[str, Any]:
+        more = _grounded(rules, assistants, models) if assistants else []
+        schema = _told(schema, [*RULES.get(rules, []), *more], without)
         if models:
             known = {**schema["properties"], "model": {"type": "string", "enum": list(models)}}
             schema = {**schema, "properties": known}
@@ -96,10 +225,10 @@ def description(models: tuple[str, ...] = ()) -> dict[str, Any]:
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"key": []}],
         "paths": {
-            "/v1/chat/completions": _post("Continue a conversation.", schemas.CHAT, stream=True),
-            "/v1/completions": _post("Continue raw text.", schemas.COMPLETION, stream=True),
-            "/v1/embeddings": _post("Vectors of texts.", schemas.EMBEDDING),
-            "/v1/responses": _post("Continue a conversation, item by item.", schemas.RESPONSE, stream=True),
+            "/v1/chat/completions": _post("Continue a conversation.", schemas.CHAT, True, "chat"),
+            "/v1/completions": _post("Continue raw text.", schemas.COMPLETION, True, "completion"),
+            "/v1/embeddings": _post("Vectors of texts.", schemas.EMBEDDING, False, "embedding"),
+            "/v1/responses": _post("Continue a conversation, item by item.", schemas.RESPONSE, True, "response"),
             "/v1/models": _get("The models that are served."),
             "/v1/models/{id}": _get("One model.", _place("id")),
             "/mirim/sources/{model}/{document}": _get(

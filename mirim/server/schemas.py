@@ -32,6 +32,10 @@ STOP: Schema = {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "st
 SEED: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 FREE: Schema = {"type": "object"}
+#: A JSON Schema; what it may hold is for check.refuse to say, and openapi describes the simple part of it.
+JSON_SCHEMA: Schema = {"type": "object"}
+#: That of a function, which may hold what nothing enforces as long as the call is not strict.
+PARAMETERS: Schema = {"type": "object"}
 
 #: How tokens are drawn; top_k, min_p and repeat_penalty are ours.
 SAMPLING: Schema = {
@@ -63,7 +67,7 @@ _CALL = _object(
     },
     ("id", "type", "function"),
 )
-MESSAGE = _object(
+_MESSAGE = _object(
     {
         "role": {"type": "string", "enum": ["system", "developer", "user", "assistant", "tool"]},
         "content": _null(_CONTENT),
@@ -79,12 +83,20 @@ MESSAGE = _object(
     },
     ("role",),
 )
+#: Words, or calls.
+MESSAGE: Schema = {
+    **_MESSAGE,
+    "anyOf": [
+        {"required": ["content"], "properties": {"content": _CONTENT}},
+        {"required": ["tool_calls"], "properties": {"tool_calls": _list(_CALL, 1, 128)}},
+    ],
+}
 _TOOL_NAME: Schema = {"type": "string", "pattern": "^[a-zA-Z0-9_.-]{1,64}$"}
 FUNCTION = _object(
     {
         "name": _TOOL_NAME,
         "description": _null({"type": "string", "maxLength": 65536}),
-        "parameters": _null(FREE),
+        "parameters": _null(PARAMETERS),
         "strict": _null({"type": "boolean"}),
     },
     ("name",),
@@ -93,7 +105,7 @@ TOOL = _object({"type": {"enum": ["function"]}, "function": FUNCTION}, ("type", 
 _NAMED = _object({"type": {"enum": ["function"]}, "function": _object({"name": NAME}, ("name",))}, ("type", "function"))
 _JSON_SCHEMA = {
     "name": _TOOL_NAME,
-    "schema": FREE,
+    "schema": JSON_SCHEMA,
     "strict": _null({"type": "boolean"}),
     "description": _null(TEXT),
 }

@@ -121,18 +121,8 @@ def messages(rows: list[dict[str, Any]], param: str = "messages") -> tuple[Messa
         calls = tuple(row.get("tool_calls") or ())
         if content is None and not calls:
             raise invalid(f"{param}[{number}].content is required", f"{param}[{number}].content")
-        for position, call in enumerate(calls):
-            _check_arguments(call, f"{param}[{number}].tool_calls[{position}]")
         out.append(Message(role, content or "", calls, row.get("name") or ""))
     return tuple(out)
-
-
-def _check_arguments(call: dict[str, Any], param: str) -> None:
-    try:
-        json.loads(call["function"]["arguments"] or "{}")
-    except ValueError as error:
-        where = f"{param}.function.arguments"
-        raise invalid(f"{where} is not JSON: {error}", where) from error
 
 
 def stops(value: str | list[str] | None) -> tuple[str, ...]:

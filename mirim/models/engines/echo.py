@@ -32,8 +32,12 @@ class Echo:
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
-        """The script, or the last line of the prompt, word by word."""
-        return self._stream(_words(self.script or _text(prompt).rpartition("\n")[2]), sampling, self._fit(prompt))
+        """The script, or the last line of the prompt, word by word.
+
+        Bound by a schema it says nothing but its script: whoever closes cut JSON makes the least that fits of that.
+        """
+        said = self.script or ("" if schema is not None else _text(prompt).rpartition("\n")[2])
+        return self._stream(_words(said), sampling, self._fit(prompt))
 
     def _stream(self, words: list[str], sampling: Sampling, used: int) -> Iterator[Delta]:
         reason, said = "stop", ""
