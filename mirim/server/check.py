@@ -58,7 +58,6 @@ def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None
     if schema is False:
         raise Misfit(path, "nothing is allowed here", "false")
     schema = resolve(schema, root := root if root is not None else schema)
-    _check_any(value, schema, path, root)
     kinds = types(schema)
     if kinds and not any(_TYPES[k](value) for k in kinds):
         raise Misfit(path, f"expected {' or '.join(kinds)}, got {_shown(value)}", "type")
@@ -75,6 +74,8 @@ def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None
         _check_array(value, schema, path, root)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, schema, path)
+    # Last: what is wrong in one place says more than that none of several fits.
+    _check_any(value, schema, path, root)
 
 
 def fits(value: Any, schema: Schema | bool, root: Schema | None = None) -> bool:
@@ -137,8 +138,8 @@ def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
             except Misfit as misfit:
                 problems.append(misfit)
         else:
-            # The option that got furthest into the value is the one that was meant.
-            raise max(problems, key=lambda m: (m.kind not in ("type", "enum"), len(m.path)))
+            # The option that got furthest into the value is the one that was meant; the first one of several.
+            raise max(problems, key=lambda m: (m.kind not in ("type", "enum"), m.path.count(".") + m.path.count("[")))
 
 
 def _check_text(value: str, schema: Schema, path: str) -> None:

@@ -106,7 +106,7 @@ def test_content_parts_and_developer_messages(client: Any) -> None:
         ({"logit_bias": {"1": 2}}, 400, "unknown_parameter", "logit_bias.1"),
         ({"messages": []}, 400, "invalid_value", "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, 400, "invalid_value", "messages[0].role"),
-        ({"messages": [{"role": "user"}]}, 400, None, "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, 400, "missing_required_parameter", "messages[0].content"),
         ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
         ({"max_tokens": 1, "max_completion_tokens": 2}, 400, None, "max_tokens"),
         ({"n": 99}, 400, "invalid_value", "n"),
