@@ -37,7 +37,11 @@ class Ticket:
 
 @dataclass(slots=True)
 class Lane:
-    """The queue of one engine. To be used from one event loop; the work itself runs in `slots` threads."""
+    """The queue of one engine; the work itself runs in `slots` threads.
+
+    A place is given back by the thread that worked in it, not by the event loop that asked: a loop may end
+    before it hears of the thread's end, and the place would be lost for good. Hence the lock.
+    """
 
     slots: int
     limit: int = 64
@@ -49,26 +53,30 @@ class Lane:
     pace: float = 1.0
     closed: bool = False
     pool: ThreadPoolExecutor = field(init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.slots, thread_name_prefix="mirim-lane")
 
     @property
     def busy(self) -> int:
-        return sum(self.running.values())
+        with self._lock:
+            return sum(self.running.values())
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self.lines.values()))
+        with self._lock:
+            return sum(map(len, self.lines.values()))
 
     async def enter(self, owner: str) -> Ticket:
         """Wait for a place; ApiError 429 when the queue is full or `patience` seconds were not enough."""
         loop = asyncio.get_running_loop()
         ticket = Ticket(owner, time.monotonic(), loop.create_future())
-        if self.waiting >= self.limit:
-            raise self._refusal(f"{self.waiting} requests are waiting already")
-        self.lines.setdefault(owner, deque()).append(ticket)
-        self._admit()
+        with self._lock:
+            if self.waiting >= self.limit:
+                raise self._refusal(f"{self.waiting} requests are waiting already")
+            self.lines.setdefault(owner, deque()).append(ticket)
+            self._admit()
         try:
             async with asyncio.timeout(self.patience):
                 await ticket.ready
@@ -81,28 +89,31 @@ class Lane:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """Give the place back."""
-        self.running[ticket.owner] -= 1
-        if not self.running[ticket.owner]:
-            del self.running[ticket.owner]
-        self.pace += 0.1 * (time.monotonic() - ticket.started - self.pace)
-        self._admit()
+        """Give the place back; from any thread."""
+        with self._lock:
+            self.running[ticket.owner] -= 1
+            if not self.running[ticket.owner]:
+                del self.running[ticket.owner]
+            self.pace += 0.1 * (time.monotonic() - ticket.started - self.pace)
+            self._admit()
 
     def close(self) -> None:
         self.closed = True
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _abandon(self, ticket: Ticket) -> None:
-        if ticket.started:
-            self.leave(ticket)
-            return
-        line = self.lines.get(ticket.owner)
-        if line is not None and ticket in line:
-            line.remove(ticket)
-            if not line:
-                del self.lines[ticket.owner]
+        with self._lock:
+            if ticket.started:
+                self.leave(ticket)
+                return
+            line = self.lines.get(ticket.owner)
+            if line is not None and ticket in line:
+                line.remove(ticket)
+                if not line:
+                    del self.lines[ticket.owner]
 
     def _admit(self) -> None:
+        """Hand free places out; with the lock held."""
         while self.busy < self.slots and self.lines:
             owner = min(
                 self.lines, key=lambda o: (self.running.get(o, 0), self.served.get(o, 0.0), self.lines[o][0].since)
@@ -113,13 +124,16 @@ class Lane:
                 del self.lines[owner]
             if ticket.ready.done():
                 continue
+            try:
+                ticket.ready.get_loop().call_soon_threadsafe(_wake, ticket.ready)
+            except RuntimeError:  # the loop that asked is gone
+                continue
             now = time.monotonic()
             ticket.started, ticket.waited = now, now - ticket.since
             self.running[owner] = self.running.get(owner, 0) + 1
             self.served[owner] = now
             if len(self.served) > 4096:
                 self.served = {o: t for o, t in self.served.items() if o in self.running or o in self.lines}
-            ticket.ready.set_result(None)
 
     def _refusal(self, why: str) -> ApiError:
         seconds = math.ceil(min(120.0, max(1.0, (self.waiting + 1) * self.pace / self.slots)))
@@ -129,6 +143,11 @@ class Lane:
             code="server_busy",
             headers={"Retry-After": str(seconds)},
         )
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class Stop:
@@ -170,7 +189,8 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
     """Run an iterator in one of the lane's threads and hand out what it gives.
 
     Leaving the loop early cancels the work at its next piece; its place is given back when the thread is
-    really done, so that an engine never has more to do than it has slots for.
+    really done, so that an engine never has more to do than it has slots for. Whoever has the last piece finds
+    the place free for the next question.
     """
     ticket = await lane.enter(owner)
     stop = stop.child()
@@ -182,38 +202,36 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
             loop.call_soon_threadsafe(pieces.put_nowait, item)
 
     def run() -> None:
+        end: Any = _END
         try:
-            if stop.cancelled:
-                put(_END)
-                return
-            source = work()
-            try:
-                for item in source:
-                    if stop.cancelled:
-                        break
-                    stop.check()
-                    put(item)
-            finally:
-                if hasattr(source, "close"):
-                    source.close()
-            put(_END)
+            if not stop.cancelled:
+                source = work()
+                try:
+                    for item in source:
+                        if stop.cancelled:
+                            break
+                        stop.check()
+                        put(item)
+                finally:
+                    if hasattr(source, "close"):
+                        source.close()
         except BaseException as error:
-            put(error)
+            end = error
+        finally:
+            lane.leave(ticket)
+            put(end)
 
     context = contextvars.copy_context()
     try:
-        job = loop.run_in_executor(lane.pool, lambda: context.run(run))
+        lane.pool.submit(context.run, run)
     except BaseException:
         lane.leave(ticket)
         raise
-    job.add_done_callback(lambda _: lane.leave(ticket))
     try:
         while (item := await pieces.get()) is not _END:
             if isinstance(item, BaseException):
                 raise item
             yield item
-        # The thread is about to end: whoever has the whole answer finds the place free for the next question.
-        await asyncio.wait([job])
     finally:
         stop.cancel()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -138,22 +138,16 @@ def test_a_key_s_rate() -> None:
     assert bucket.take() == 0.0
 
 
-class Slow(ThreadPoolExecutor):
-    """Threads that take a while to end after their last piece, as on a busy machine."""
-
-    def submit(self, work: Any, /, *given: Any, **named: Any) -> Any:
-        def late() -> Any:
-            done = work(*given, **named)
-            time.sleep(0.05)
-            return done
-
-        return super().submit(late)
-
-
-def test_the_place_is_free_when_the_answer_is_whole() -> None:
-    # Each question in an event loop of its own: what is left to the loop after the last piece never happens.
+def test_the_place_is_free_when_the_answer_is_whole_or_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question in an event loop of its own: what is left to a loop after the last piece never happens."""
     lane = Lane(1, limit=4, patience=0.5)
-    lane.pool = Slow(1)
+    submit = lane.pool.submit
+
+    def late(work: Any, /, *given: Any) -> Any:
+        # Threads that take a while to end after their last piece, as on a busy machine.
+        return submit(lambda: (work(*given), time.sleep(0.05)))
+
+    monkeypatch.setattr(lane.pool, "submit", late)
 
     async def streamed() -> list[int]:
         return [piece async for piece in stream(lane, "a", Stop(5.0), lambda: iter([1, 2]))]
@@ -161,9 +155,47 @@ def test_the_place_is_free_when_the_answer_is_whole() -> None:
     async def called() -> int:
         return await call(lane, "a", Stop(5.0), lambda: 3)
 
+    async def broken() -> int:
+        return await call(lane, "a", Stop(5.0), lambda: 1 // 0)
+
     for _ in range(2):
         assert asyncio.run(streamed()) == [1, 2]
         assert lane.busy == 0
         assert asyncio.run(called()) == 3
         assert lane.busy == 0
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(broken())
+        assert lane.busy == 0
+    lane.close()
+
+
+def test_a_loop_that_ends_in_the_middle_leaves_no_place_taken() -> None:
+    """The client of a request may take its whole loop away: the place, and the line behind it, live on."""
+    lane = Lane(1, limit=4, patience=5.0)
+    go = threading.Event()
+
+    def work() -> Iterator[int]:
+        yield 1
+        go.wait(5)
+        yield 2
+
+    async def first() -> None:
+        async for _ in stream(lane, "a", Stop(5.0), work):
+            return
+
+    async def waiting() -> None:
+        asyncio.ensure_future(lane.enter("b"))
+        await asyncio.sleep(0)
+
+    asyncio.run(first())
+    assert lane.busy == 1
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(waiting())
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    assert lane.waiting == 1
+    go.set()
+    assert asyncio.run(call(lane, "c", Stop(5.0), lambda: 3)) == 3
+    assert (lane.busy, lane.waiting) == (0, 0)
     lane.close()
