@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mirim.core.types import Delta, Sampling
+from mirim.core.types import Delta, Sampling, TokenLogprob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +32,7 @@ def stream(
 
     seen = list(ids)
     random = np.random.default_rng(sampling.seed)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    stops = [s for s in sampling.stop if s]
-    held, made = "", []
+    text = Text(sampling.stop, piece)
     reason = "length"
     for _ in range(min(sampling.max_tokens, context - len(ids))):
         token = choose(logits(seen), sampling, seen, random)
@@ -42,19 +40,54 @@ def stream(
             reason = "stop"
             break
         seen.append(token)
-        made.append(token)
-        held += decoder.decode(piece(token))
-        cut = min((at for s in stops if (at := held.find(s)) >= 0), default=-1)
-        if cut >= 0:
-            held, reason = held[:cut], "stop"
+        if delta := text.add(token):
+            yield delta
+        if text.stopped:
+            reason = "stop"
             break
-        keep = _unsure(held, stops)
-        if len(held) > keep:
-            yield Delta(held[: len(held) - keep], tuple(made))
-            held, made = held[len(held) - keep :], []
-    if reason == "length" or not stops:
-        held += decoder.decode(b"", final=True)
-    yield Delta(held, tuple(made), reason, len(ids))
+    yield text.end(reason, prompt_tokens=len(ids))
+
+
+class Text:
+    """Text out of tokens, one after the other: whole characters only, and nothing of a stop string."""
+
+    def __init__(self, stop: Sequence[str], piece: Callable[[int], bytes]) -> None:
+        self.stopped = False
+        self.count = 0
+        self._stops = [s for s in stop if s]
+        self._piece = piece
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+        self._tokens: list[int] = []
+        self._logprobs: list[TokenLogprob] = []
+
+    def add(self, token: int, logprob: TokenLogprob | None = None) -> Delta | None:
+        """What can be given out now; once a stop string is there, `stopped` is set."""
+        self.count += 1
+        self._tokens.append(token)
+        if logprob is not None:
+            self._logprobs.append(logprob)
+        self._held += self._decoder.decode(self._piece(token))
+        cut = min((at for s in self._stops if (at := self._held.find(s)) >= 0), default=-1)
+        if cut >= 0:
+            self._held, self.stopped = self._held[:cut], True
+            return None
+        keep = _unsure(self._held, self._stops)
+        if len(self._held) == keep and logprob is None:
+            return None
+        give, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return self._delta(give)
+
+    def end(self, reason: str, **counts: Any) -> Delta:
+        """The last piece, with what was held back."""
+        if not self.stopped:
+            self._held += self._decoder.decode(b"", final=True)
+        return self._delta(self._held, finish_reason=reason, **counts)
+
+    def _delta(self, text: str, **more: Any) -> Delta:
+        delta = Delta(text, tuple(self._tokens), logprobs=tuple(self._logprobs), **more)
+        self._tokens, self._logprobs = [], []
+        return delta
 
 
 def choose(row: Array, sampling: Sampling, seen: Sequence[int], random: Any) -> int:

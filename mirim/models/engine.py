@@ -13,6 +13,8 @@ from mirim.models import convert
 from mirim.models.resolve import Model, base_of, local, resolve
 
 ENGINES = "models.engines"
+#: Engines that run a GGUF file; the first is tried first.
+_FILES = ("native", "llama_cpp")
 _BEST = ("q4_0", "q8_0", "bf16", "f16", "f32")
 
 
@@ -28,8 +30,9 @@ def open_engine(
 ) -> Engine:
     """Load a model and the engine that runs it.
 
-    engine     'llama_cpp', 'hf', 'remote', 'echo' or an installed one; '' chooses by the kind of model:
-               GGUF and every folder whose family is known run on llama.cpp, other folders on transformers
+    engine     'native', 'llama_cpp', 'hf', 'remote', 'echo' or an installed one; '' chooses by the kind of model:
+               GGUF and every folder whose family is known run on mirim's own core where it computes them,
+               otherwise on llama.cpp, which is said; other folders on transformers
     context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
     threads    0 is one per physical core
     exact      a folder's own weights rather than the quantised file that `export` put beside them
@@ -41,8 +44,10 @@ def open_engine(
     if engine and engine not in plugins.names(ENGINES):
         plugins.load(ENGINES, engine)  # raises, listing the known ones
     name = engine or _choose(model)
-    if name == "llama_cpp":
-        target = str(_gguf(model, project, exact))
+    if name in _FILES:
+        path = _gguf(model, project, exact)
+        name = engine or _fastest(path, options)
+        target = str(path)
         options.setdefault("name", model.name)
     elif name == "hf":
         if model.kind == "gguf":
@@ -64,13 +69,13 @@ def _choose(model: Model) -> str:
     if model.kind in ("echo", "remote"):
         return model.kind
     if model.kind in ("gguf", "adapter"):
-        return "llama_cpp"
+        return "native"
     folder = local(model)
     if best_gguf(folder) is not None:
-        return "llama_cpp"
+        return "native"
     kind = convert.read_config(folder)["model_type"]
     if kind in plugins.names(convert.FAMILIES):
-        return "llama_cpp"
+        return "native"
     convert_only = f"{folder}: its architecture {kind} is not one that mirim converts"
     try:
         import importlib.util
@@ -86,6 +91,20 @@ def _choose(model: Model) -> str:
     raise UsageError(convert_only)
 
 
+def _fastest(path: Path, options: dict[str, Any]) -> str:
+    """mirim's own core, or llama.cpp with the reason."""
+    from mirim.core.progress import note
+    from mirim.models import gguf_check
+    from mirim.models.engines import native
+
+    if options.get("adapters"):
+        return "llama_cpp"
+    why = native.unsupported(gguf_check.check(path))
+    if why:
+        note(f"{path.name} runs on llama.cpp, because mirim's own core does not run it: {why}")
+    return "llama_cpp" if why else "native"
+
+
 def best_gguf(folder: Path) -> Path | None:
     """The smallest GGUF file in `folder`/gguf: each one there passed its gate."""
     for name in _BEST:
@@ -95,9 +114,9 @@ def best_gguf(folder: Path) -> Path | None:
 
 
 def _gguf(model: Model, project: Project | None, exact: bool) -> Path:
-    """The file that llama.cpp opens; a folder's or adapter's is converted without loss and cached."""
+    """The file that is opened; a folder's or adapter's is converted without loss and cached."""
     if model.kind in ("echo", "remote"):
-        raise UsageError(f"{model.ref} has no weights here for llama.cpp")
+        raise UsageError(f"{model.ref} has no weights here to run")
     if model.kind == "gguf":
         assert model.path is not None
         return model.path

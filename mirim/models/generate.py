@@ -66,7 +66,7 @@ def generate(
         seed: Seed of the drawing.
         stop: Texts that end the continuation.
         raw: Continue the text itself, without the chat template.
-        engine: llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
+        engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
         context: Tokens that prompt and continuation may take together; 0 is the model's own.
         threads: Threads to compute with; 0 is one for each core.
     """

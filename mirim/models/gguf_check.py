@@ -21,11 +21,15 @@ _VALUES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Metadata (long arrays left out of `keys`, their lengths in `lengths`) and tensors by name."""
+    """Metadata (long arrays left out of `keys`, their lengths in `lengths`) and tensors by name.
+
+    places   of the tensors in the file: first byte and number of bytes
+    """
 
     keys: dict[str, Any]
     lengths: dict[str, int]
     tensors: dict[str, tuple[int, tuple[int, ...]]]
+    places: dict[str, tuple[int, int]]
 
     @property
     def architecture(self) -> str:
@@ -84,12 +88,11 @@ class _Reader:
             kind = self.number("I")
             spans.append((name, self.number("Q"), self.size(name, shape, kind)))
             found[name] = (kind, shape)
-        self.places(spans, keys.get("general.alignment", 32))
-        header = Header(keys, lengths, found)
+        header = Header(keys, lengths, found, self.places(spans, keys.get("general.alignment", 32)))
         self.consistent(header)
         return header
 
-    def places(self, spans: list[tuple[str, int, int]], alignment: Any) -> None:
+    def places(self, spans: list[tuple[str, int, int]], alignment: Any) -> dict[str, tuple[int, int]]:
         if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment & (alignment - 1):
             raise _broken(self.path, f"its alignment is {alignment}")
         start = -(-self.at // alignment) * alignment
@@ -103,6 +106,7 @@ class _Reader:
                     self.path, f"tensor {name!r} ends at byte {start + offset + size} of {self.total}: it is cut off"
                 )
             expected = -(-(offset + size) // alignment) * alignment
+        return {name: (start + offset, size) for name, offset, size in spans}
 
     def size(self, name: str, shape: tuple[int, ...], kind: int) -> int:
         import gguf

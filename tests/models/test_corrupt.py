@@ -23,7 +23,8 @@ import random, sys
 from pathlib import Path
 from mirim.core.errors import MirimError
 from mirim.core.types import Sampling
-from mirim.models.engines import llama_cpp
+from mirim.core import plugins
+engine = plugins.load('models.engines', sys.argv[5])
 source, target, start, count = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 refused = 0
 for number in range(start, start + count):
@@ -38,11 +39,11 @@ for number in range(start, start + count):
             data[dice.randrange(min(limit, len(data)))] = dice.choice((0, 1, 127, 128, 255, dice.randrange(256)))
     target.write_bytes(data)
     try:
-        engine = llama_cpp.open(str(target), threads=1)
+        opened = engine.open(str(target), threads=1)
         try:
-            engine.complete("The nurse", Sampling(max_tokens=2))
+            opened.complete("The nurse", Sampling(max_tokens=2))
         finally:
-            engine.close()
+            opened.close()
     except MirimError as error:
         assert str(error)
         refused += 1
@@ -51,15 +52,16 @@ print(refused)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["llama_cpp", "native"])
 @pytest.mark.parametrize("kind", ["byte-level", "sentencepiece"])
-def test_mutated_gguf_never_crashes(tmp_path, kind):
+def test_mutated_gguf_never_crashes(tmp_path, kind, engine):
     from mirim.models import convert
 
     folder = tmp_path / "m"
     size = toys.sentencepiece_like(folder) if kind == "sentencepiece" else toys.byte_level(folder)
     toys.model(folder, vocabulary=size)
     convert.write(convert.read(folder), tmp_path / "m.gguf", "q8_0")
-    command = [sys.executable, "-c", _WORKER, str(tmp_path / "m.gguf"), str(tmp_path / "bad.gguf"), "0", "200"]
+    command = [sys.executable, "-c", _WORKER, str(tmp_path / "m.gguf"), str(tmp_path / "bad.gguf"), "0", "200", engine]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 80

@@ -1,4 +1,4 @@
-"""llama.cpp and remote engines: streaming, limits, cancellation, threads, errors."""
+"""llama.cpp, native and remote engines: streaming, limits, cancellation, threads, errors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def folder(tmp_path_factory):
     return toys.model(tmp_path_factory.mktemp("toy") / "m")
 
 
-@pytest.fixture(scope="module")
-def engine(folder, tmp_path_factory):
+@pytest.fixture(scope="module", params=["llama_cpp", "native"])
+def engine(folder, tmp_path_factory, request):
+    from mirim.core import plugins
     from mirim.models import convert
-    from mirim.models.engines import llama_cpp
 
     path = tmp_path_factory.mktemp("gguf") / "m.gguf"
     convert.write(convert.read(folder), path, "f32")
-    engine = llama_cpp.open(str(path), threads=1, parallel=2)
+    engine = plugins.load("models.engines", request.param).open(str(path), threads=1, parallel=2)
     yield engine
     engine.close()
 
@@ -76,7 +76,7 @@ def test_schema_and_stop(engine):
     text = _text(engine.generate(ASK, Sampling(max_tokens=200), schema=schema))
     assert json.loads(text)["answer"] in ("yes", "no")
     assert len(text) < 20
-    with pytest.raises(UsageError, match=r"llama\.cpp"):
+    with pytest.raises(UsageError, match="simplify it"):
         list(engine.generate(ASK, Sampling(max_tokens=30), schema={"type": "nonsense"}))
     whole = _text(engine.generate("The nurse", Sampling(max_tokens=20)))
     cut = whole[3:5]

@@ -11,6 +11,7 @@ import ctypes as c
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -113,28 +114,20 @@ def library() -> Any:
     return lib
 
 
-class Scorer:
-    """One model, one sequence. Positions already computed for a common prefix are kept between calls."""
+class Vocabulary:
+    """A GGUF file's tokens, without its weights."""
 
-    def __init__(self, path: Path, context: int, threads: int) -> None:
-        """`context` 0 takes the model's own. The file must have passed `gguf_check.check`."""
+    def __init__(self, path: Path) -> None:
+        """The file must have passed `gguf_check.check`."""
         self._lib = library()
-        self._lock = threading.Lock()
         self._path = path
-        # The whole model first: a file that cannot be loaded is refused here.
-        self._model: int | None = self._load()
-        self._words: int | None = self._load(words_only=True)
-        self._context: int | None = None
-        self._room = 0
-        self._vocab = self._lib.llama_model_get_vocab(self._words)
+        words = self._load(words_only=True)
+        # Freed with the object, not when an engine is closed: a stream may still be turning tokens into text.
+        weakref.finalize(self, self._lib.llama_model_free, words)
+        self._vocab = self._lib.llama_model_get_vocab(words)
         self.vocabulary: int = self._lib.llama_vocab_n_tokens(self._vocab)
-        self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
-        self.context = context or self.trained
-        #: For single tokens, and for many at once.
-        self._threads = (threads, threads)
         self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(self._vocab)
         self.bos: int = self._lib.llama_vocab_bos(self._vocab)
-        self._kept: list[int] = []
 
     def _load(self, words_only: bool = False) -> int:
         params = self._lib.llama_model_default_params()
@@ -143,6 +136,55 @@ class Scorer:
         if not model:
             raise UsageError(f"{self._path} cannot be loaded by llama.cpp; make it again with: mirim export")
         return int(model)
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; special tokens written in the text are recognised, BOS is added when `special` and due."""
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        while True:
+            ids = (c.c_int32 * size)()
+            count = self._lib.llama_tokenize(self._vocab, data, len(data), ids, size, special, True)
+            if count >= 0:
+                return list(ids[:count])
+            size = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; nothing for a control token."""
+        size = 64
+        while True:
+            buffer = c.create_string_buffer(size)
+            count = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def text(self, token: int) -> bytes:
+        """A token as the vocabulary writes it, control tokens too."""
+        value = self._lib.llama_vocab_get_text(self._vocab, token)
+        return bytes(value or b"")
+
+    def ends(self, token: int) -> bool:
+        """Whether the token ends a generation."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+
+class Scorer(Vocabulary):
+    """One model, one sequence. Positions already computed for a common prefix are kept between calls."""
+
+    def __init__(self, path: Path, context: int, threads: int) -> None:
+        """`context` 0 takes the model's own. The file must have passed `gguf_check.check`."""
+        super().__init__(path)
+        self._lock = threading.Lock()
+        # The weights at once: a file that cannot be loaded is refused here.
+        self._model: int | None = self._load()
+        self._context: int | None = None
+        self._closed = False
+        self._room = 0
+        self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
+        self.context = context or self.trained
+        #: For single tokens, and for many at once.
+        self._threads = (threads, threads)
+        self._kept: list[int] = []
 
     def rest(self) -> None:
         """Give the weights back while nothing was scored yet; the next score loads them again."""
@@ -181,40 +223,10 @@ class Scorer:
         with self._lock:
             if self._context:
                 self._lib.llama_free(self._context)
-            for model in (self._model, self._words):
-                if model:
-                    self._lib.llama_model_free(model)
-            self._context = self._model = self._words = None
-
-    def encode(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; special tokens written in the text are recognised, BOS is added when `special` and due."""
-        data = text.encode("utf-8", "replace")
-        size = len(data) + 8
-        while True:
-            ids = (c.c_int32 * size)()
-            count = self._lib.llama_tokenize(self._vocab, data, len(data), ids, size, special, True)
-            if count >= 0:
-                return list(ids[:count])
-            size = -count
-
-    def piece(self, token: int) -> bytes:
-        """The bytes a token stands for; nothing for a control token."""
-        size = 64
-        while True:
-            buffer = c.create_string_buffer(size)
-            count = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False)
-            if count >= 0:
-                return buffer.raw[:count]
-            size = -count
-
-    def text(self, token: int) -> bytes:
-        """A token as the vocabulary writes it, control tokens too."""
-        value = self._lib.llama_vocab_get_text(self._vocab, token)
-        return bytes(value or b"")
-
-    def ends(self, token: int) -> bool:
-        """Whether the token ends a generation."""
-        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+            if self._model:
+                self._lib.llama_model_free(self._model)
+            self._context = self._model = None
+            self._closed = True
 
     def logits(self, ids: Sequence[int], start: int = 0) -> Array:
         """Logits (len(ids) - start, vocabulary) after each token from position `start` on.
@@ -265,7 +277,7 @@ class Scorer:
 
     def _grow(self, length: int) -> None:
         """A context for at least `length` positions: its cache is allocated whole, so it is no larger than needed."""
-        if not self._words:
+        if self._closed:
             raise MirimError(f"{self._path} was closed; open it again")
         if not self._model:
             self._model = self._load()

@@ -6,9 +6,6 @@ Tokens and scores come from the same library's C interface (`_llama`), which is 
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import queue
 import secrets
 import threading
@@ -20,13 +17,10 @@ from typing import Any
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
-from mirim.examples.template import render_chat
 from mirim.models import decode, gguf_check
 from mirim.models.engines._llama import Scorer
-from mirim.models.tokenizer import ENDS
+from mirim.models.engines._local import Local, check_json, cores, log_softmax, tool_calls
 
-#: Longest context that is opened unasked: its cache is allocated whole.
-_CONTEXT = 4096
 #: How llguidance, which holds the model to a schema, is to space JSON: as json.dumps does.
 _COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -59,27 +53,17 @@ class Completion:
     finish_reason: str
 
 
-class LlamaCpp:
-    """See `mirim.core.types.Engine`; `score_many`, `logits`, `encode` and `complete` are this engine's own."""
+class LlamaCpp(Local):
+    """See `mirim.core.types.Engine` and `Local`; `complete` is this engine's own."""
 
     def __init__(
         self, path: Path, context: int, threads: int, parallel: int, adapters: Sequence[str], name: str
     ) -> None:
-        self.path = path
-        self.name = name or path.stem
-        self._header = gguf_check.check(path)
-        keys = self._header.keys
-        trained = int(keys[f"{self._header.architecture}.context_length"])
-        if context > trained:
-            raise UsageError(f"{path}: a context of {context} tokens was asked for, the model was made for {trained}")
-        self.context = context or min(trained, _CONTEXT)
-        self.threads = threads or _cores()
+        super().__init__(path, gguf_check.check(path), context, name)
+        self.threads = threads or cores()
         self._chosen = (threads, threads) if threads else None
         self.parallel = max(1, parallel)
-        self.template = str(keys.get("tokenizer.chat_template", ""))
-        self.scorer = Scorer(path, self.context, self.threads)
-        self.bos = _decode(self._raw_piece(keys.get("tokenizer.ggml.bos_token_id")))
-        self.eos = _decode(self._raw_piece(keys.get("tokenizer.ggml.eos_token_id")))
+        self.words = self.scorer = Scorer(path, self.context, self.threads)
         self._adapters = tuple(adapters)
         self._server: Any = None
         self._embedder: Any = None
@@ -159,7 +143,7 @@ class LlamaCpp:
                         if choice["text"] or logprobs:
                             said += choice["text"]
                             if held:
-                                _check_json(said, whole=False)
+                                check_json(said, "llama.cpp", whole=False)
                             yield Delta(_clean(choice["text"]), logprobs=logprobs)
         finally:
             closed.set()
@@ -167,8 +151,8 @@ class LlamaCpp:
         if not reason:
             raise MirimError("llama.cpp ended a generation without saying why; run it again")
         if held and reason == "stop":
-            _check_json(said, whole=True)
-        calls = _tool_calls(said) if tools else ()
+            check_json(said, "llama.cpp", whole=True)
+        calls = tool_calls(said) if tools else ()
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         yield Delta(
             "",
@@ -223,58 +207,17 @@ class LlamaCpp:
         """Whether the weights are float32, and the cache should be too."""
         return int(self._header.keys.get("general.file_type", 1)) == 0
 
-    # -- scores and tokens ----------------------------------------------------------------------------
+    # -- scores and vectors ------------------------------------------------------------------------------
 
-    def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
-        """Natural-log probabilities of each candidate's tokens after the prompt.
+    def logits(self, ids: Sequence[int], first: int = 0) -> Any:
+        self._check_length(len(ids))
+        return self.words.logits(ids, first)
 
-        An empty prompt scores whole texts: the first token counts only for models that begin with BOS.
-        """
-        return self.score_many([prompt], [candidates])[0]
-
-    def score_many(
-        self, prompts: Sequence[str | Sequence[Message]], candidates: Sequence[Sequence[str]]
-    ) -> list[list[list[float]]]:
-        """`score` for several prompts, each with its own candidates; the computed prompt is shared among them."""
-        return [self._score(p, c) for p, c in zip(prompts, candidates, strict=True)]
-
-    def _score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
-        if isinstance(prompt, str) and not prompt:
-            return [self.score_tokens(self.encode(c)) for c in candidates]
-        head = self._encode(prompt)
-        tails = [self._tail(c) for c in candidates]
-        longest = len(head) + max((len(t) for t in tails), default=0)
-        if longest > self.context:
-            raise UsageError(
-                f"the prompt and its longest candidate have {longest} tokens, the context holds {self.context}"
-            )
-        # The prompt's last row gives every candidate's first token; only longer candidates compute more.
-        first = _log_softmax(self.scorer.logits(head, len(head) - 1))[0] if head else None
-        out = []
-        for tail in tails:
-            values = [float(first[tail[0]])] if tail and first is not None else []
-            if len(tail) > 1:
-                rows = _log_softmax(self.scorer.logits([*head, *tail[:-1]], len(head)))
-                values += [float(rows[n, token]) for n, token in enumerate(tail[1:])]
-            out.append(values)
-        return out
-
-    def score_tokens(self, ids: Sequence[int]) -> list[float]:
-        """Natural-log probability of each token after the first, which has nothing before it."""
-        if len(ids) < 2:
+    def score_tokens(self, ids: Sequence[int], first: int = 1) -> list[float]:
+        if len(ids) <= first:
             return []
-        self._check_length(len(ids))
-        rows = _log_softmax(self.scorer.logits(ids[:-1]))
-        return [float(rows[n, token]) for n, token in enumerate(ids[1:])]
-
-    def logits(self, ids: Sequence[int]) -> Any:
-        """Logits (len(ids), vocabulary), float32."""
-        self._check_length(len(ids))
-        return self.scorer.logits(ids)
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of raw text, with BOS where the model's tokenizer puts one."""
-        return self.scorer.encode(text, special=True)
+        rows = log_softmax(self.logits(ids[:-1], first - 1))
+        return [float(rows[n, token]) for n, token in enumerate(ids[first:])]
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One normalised vector a text: the mean over its tokens of the last layer's output."""
@@ -290,68 +233,10 @@ class LlamaCpp:
         _raise(row)
         return [list(map(float, r["embedding"])) for r in sorted(row["data"], key=lambda r: r["index"])]
 
-    def count(self, prompt: str | Sequence[Message]) -> int:
-        return len(self._encode(prompt))
-
     def close(self) -> None:
         with self._lock:
             self._server = self._embedder = None
             self.scorer.close()
-
-    # -- prompts --------------------------------------------------------------------------------------
-
-    def chat(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> str:
-        """The conversation as the model's template writes it; UsageError when it has no template."""
-        if not self.template:
-            raise UsageError(
-                f"{self.name} has no chat template, so it cannot read a conversation; use raw text "
-                "(mirim generate --raw), or put a chat_template.jinja beside its tokenizer and export again"
-            )
-        return render_chat(
-            self.template, messages, add_generation_prompt=True, bos_token=self.bos, eos_token=self.eos, tools=tools
-        )
-
-    def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
-        if isinstance(prompt, str):
-            return self.encode(prompt)
-        # The template writes its own special tokens.
-        return self.scorer.encode(self.chat(prompt, tools), special=False)
-
-    def _prompt(
-        self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]], sampling: Sampling
-    ) -> list[int]:
-        ids = self._encode(prompt, tools)
-        if not ids:
-            raise UsageError(f"the prompt is empty, and {self.name} begins with no token of its own; write something")
-        if len(ids) >= self.context and sampling.max_tokens:
-            raise UsageError(
-                f"the prompt has {len(ids)} tokens, the context of {self.name} holds {self.context}; "
-                "shorten it, or open a longer context if the model has one"
-            )
-        return ids
-
-    def _check_length(self, count: int) -> None:
-        if count > self.context:
-            raise UsageError(f"the text has {count} tokens, the context of {self.name} holds {self.context}")
-
-    def _tail(self, text: str) -> list[int]:
-        """Tokens of a continuation: no BOS, and no space that SentencePiece would put before a text."""
-        if not self._header.keys.get("tokenizer.ggml.add_space_prefix", self._spm):
-            return self.scorer.encode(text, special=False)
-        lead = self.scorer.encode("\n", special=False)
-        return self.scorer.encode("\n" + text, special=False)[len(lead) :]
-
-    def _ends(self, token: int) -> bool:
-        """What transformers would stop at, where the file says so; otherwise llama.cpp's idea of an end."""
-        known = str(self._header.keys.get(ENDS, ""))
-        return str(token) in known.split(",") if known else self.scorer.ends(token)
-
-    @property
-    def _spm(self) -> bool:
-        return self._header.keys.get("tokenizer.ggml.model") == "llama"
-
-    def _raw_piece(self, token: Any) -> bytes:
-        return self.scorer.text(token) if isinstance(token, int) and token < self.scorer.vocabulary else b""
 
 
 def _serve(
@@ -398,36 +283,6 @@ def _serve(
         raise MirimError(f"{path} could not be opened by llama.cpp with a context of {params.n_ctx} tokens") from error
 
 
-def _check_json(text: str, *, whole: bool) -> None:
-    """llama.cpp writes freely, without a word, when it cannot compile a schema: notice it."""
-    sound = not text.strip() or text.lstrip()[0] in '{["-0123456789tfn'
-    if sound and whole:
-        try:
-            json.loads(text)
-        except ValueError:
-            sound = False
-    if not sound:
-        raise UsageError(f"llama.cpp cannot hold a model to this JSON schema (it wrote {text[:40]!r}); simplify it")
-
-
-def _cores() -> int:
-    """Physical cores this process may use: hyper-threads and other containers' cores only get in the way."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pairs = set()
-    with contextlib.suppress(OSError):
-        for folder in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology"):
-            pairs.add(((folder / "physical_package_id").read_text().strip(), (folder / "core_id").read_text().strip()))
-    return max(1, min(allowed, len(pairs) or allowed))
-
-
-def _log_softmax(rows: Any) -> Any:
-    import numpy as np
-
-    rows = rows.astype(np.float64)
-    rows -= rows.max(axis=1, keepdims=True)
-    return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
-
-
 def _raise(row: Any) -> None:
     if isinstance(row, dict) and "error" in row:
         error = row["error"]
@@ -448,20 +303,3 @@ def _logprobs(row: Any) -> tuple[TokenLogprob, ...]:
 
 def _token(row: dict[str, Any], top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
     return TokenLogprob(_clean(row["token"]), row["logprob"], row["id"], tuple(row["bytes"]), top)
-
-
-def _decode(piece: bytes) -> str:
-    return piece.decode("utf-8", "replace")
-
-
-def _tool_calls(text: str) -> tuple[dict[str, Any], ...]:
-    """Calls that a model wrote as <tool_call>{...}</tool_call>; what is not valid JSON stays text."""
-    calls: list[dict[str, Any]] = []
-    for part in text.split("<tool_call>")[1:]:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            row = json.loads(part.partition("</tool_call>")[0])
-            arguments = row.get("arguments", row.get("parameters", {}))
-            arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-            function = {"name": row["name"], "arguments": arguments}
-            calls.append({"id": f"call_{len(calls)}", "type": "function", "function": function})
-    return tuple(calls)

@@ -1,0 +1,430 @@
+#include "engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+namespace mirim {
+
+namespace {
+
+// Tokens that must be alike for what followed them before to be proposed.
+constexpr int GRAM = 3;
+// A proposal is tried again after so many tokens, when the last ones were wrong.
+constexpr int PAUSE = 16;
+// Prompt tokens in a step while answers are being written: these must not stall.
+constexpr int CHUNK = 64;
+// From so many tokens on a step uses the threads for many.
+constexpr int MANY = 8;
+
+uint64_t gram(const std::vector<int>& tokens, size_t end) {
+    uint64_t h = 0;
+    for (size_t i = end - GRAM; i < end; ++i) h = h * 0x9e3779b97f4a7c15ULL + uint64_t(tokens[i]) + 1;
+    return h;
+}
+
+}  // namespace
+
+struct Engine::Sequence {
+    std::shared_ptr<Request> request;
+    std::vector<int> tokens;  // prompt and answer
+    int computed = 0;         // whose keys and values are there
+    int written = 0;
+    std::vector<int> pages;
+    std::vector<uint8_t*> data;  // its address goes into steps: reserved whole at the start
+    int published = 0;
+    bool holds = false;  // waits for a mask
+
+    std::unordered_map<uint64_t, int> followers;  // of the tokens before: where they went on
+    size_t indexed = 0;
+    std::vector<int> proposal;
+    int reach = 4, pause = 0;
+
+    // Of this step: its tokens there, and its first row of logits.
+    int count = 0, row = -1;
+    double sum_of_rows = 0;
+    std::vector<double> mean;
+};
+
+Engine::Engine(std::unique_ptr<Model> model, int context, int slots, size_t spare, int few, int many)
+    : model_(std::move(model)),
+      context_(context),
+      slots_(slots),
+      few_(few),
+      many_(many),
+      pages_(model_->page_bytes(), slots * ((context + PAGE - 1) / PAGE) + int(spare / model_->page_bytes()) + 8,
+             int(spare / model_->page_bytes())),
+      pool_(std::max(few, many)) {
+    thread_ = std::thread([this] { loop(); });
+}
+
+Engine::~Engine() { stop(); }
+
+void Engine::stop() {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        ending_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+void Engine::submit(const std::shared_ptr<Request>& request) {
+    const Request& r = *request;
+    if (r.prompt.empty()) throw std::invalid_argument("there are no tokens");
+    if (int(r.prompt.size()) > context_) throw std::invalid_argument("the tokens do not fit the context");
+    for (int t : r.prompt)
+        if (t < 0 || t >= model_->config().vocab) throw std::invalid_argument("there is no token " + std::to_string(t));
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (ending_) throw std::invalid_argument("the model was closed");
+        waiting_.push_back(request);
+        poked_ = true;
+    }
+    wake_.notify_all();
+}
+
+void Engine::poke() {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        poked_ = true;
+    }
+    wake_.notify_all();
+}
+
+void Engine::set_threads(int few, int many) {
+    std::lock_guard<std::mutex> lock(step_);
+    few_ = few;
+    many_ = many;
+    pool_.resize(std::max(few, many));
+}
+
+Counts Engine::counts() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Counts c = counts_;
+    c.waiting = int(waiting_.size());
+    return c;
+}
+
+double Engine::trial(int count, int position, int threads) {
+    std::lock_guard<std::mutex> lock(step_);
+    pool_.resize(std::max(pool_.threads(), threads));
+    std::vector<int> pages;
+    std::vector<uint8_t*> data;
+    count = std::min(count, model_->max_tokens());
+    for (int n = 0; n <= (position + count - 1) / PAGE; ++n) {
+        int page = pages_.take();
+        if (page < 0) break;
+        pages.push_back(page);
+        data.push_back(pages_.data(page));
+    }
+    double took = -1;
+    if (int(pages.size()) * PAGE >= position + count) {
+        std::vector<Token> tokens;
+        for (int t = 0; t < count; ++t) tokens.push_back({0, position + t, data.data(), t == count - 1 ? 0 : -1});
+        std::vector<float> row(model_->config().vocab);
+        auto before = std::chrono::steady_clock::now();
+        model_->step(pool_, threads, tokens.data(), count, row.data(), nullptr);
+        took = std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+    }
+    for (int page : pages) pages_.release(page);
+    return took;
+}
+
+void Engine::loop() {
+    for (;;) {
+        {
+            std::unique_lock<std::mutex> lock(mutex_);
+            bool runs = std::any_of(active_.begin(), active_.end(), [](auto& s) { return !s->holds; });
+            if (!runs && !poked_ && !ending_) wake_.wait(lock, [&] { return poked_ || ending_; });
+            if (ending_) break;
+            poked_ = false;
+        }
+        std::lock_guard<std::mutex> busy(step_);
+        admit();
+        step();
+    }
+    for (auto& s : active_) end(*s, "cancelled");
+    active_.clear();
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (auto& r : waiting_) {
+        std::lock_guard<std::mutex> own(r->mutex);
+        r->ended = "cancelled";
+        r->changed.notify_all();
+    }
+    waiting_.clear();
+}
+
+// Requests begin in their order, as many as there are slots and pages for: nothing that has begun runs out of either.
+void Engine::admit() {
+    while (int(active_.size()) < slots_) {
+        std::shared_ptr<Request> next;
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (waiting_.empty()) return;
+            next = waiting_.front();
+            waiting_.pop_front();
+        }
+        auto s = std::make_unique<Sequence>();
+        s->request = next;
+        s->tokens = next->prompt;
+        begin(*s);
+        active_.push_back(std::move(s));
+    }
+}
+
+void Engine::begin(Sequence& s) {
+    Request& r = *s.request;
+    s.data.reserve((context_ + PAGE - 1) / PAGE);
+    // What was computed for the same beginning serves again, save for the tokens whose output is wanted.
+    int wanted = int(s.tokens.size()) - 1;
+    if (r.task == Task::rows) wanted = std::min(wanted, r.first);
+    if (r.task == Task::scores) wanted = std::min(wanted, std::max(0, r.first - 1));
+    if (r.task == Task::mean) wanted = 0;
+    while ((s.computed + PAGE) <= wanted) {
+        int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, 0);
+        if (page < 0) break;
+        s.pages.push_back(page);
+        s.data.push_back(pages_.data(page));
+        s.computed += PAGE;
+        ++s.published;
+    }
+    r.cached = s.computed;
+    if (r.task == Task::mean) s.mean.assign(model_->config().hidden, 0.0);
+    std::lock_guard<std::mutex> lock(mutex_);
+    counts_.cached += s.computed;
+}
+
+void Engine::room(Sequence& s, int tokens) {
+    while (int(s.pages.size()) * PAGE < tokens) {
+        int page = pages_.take();
+        if (page < 0) throw std::runtime_error("no pages left");
+        s.pages.push_back(page);
+        s.data.push_back(pages_.data(page));
+    }
+}
+
+// Pages that are full can be shared from now on.
+void Engine::publish(Sequence& s) {
+    while ((s.published + 1) * PAGE <= s.computed) {
+        int before = s.published ? s.pages[s.published - 1] : -1;
+        pages_.publish(s.pages[s.published], before, s.tokens.data() + size_t(s.published) * PAGE, 0);
+        ++s.published;
+    }
+}
+
+// What followed the last tokens when they were last there, in the prompt or in the answer (Saxena 2023, prompt lookup).
+void Engine::propose(Sequence& s) {
+    Request& r = *s.request;
+    s.proposal.clear();
+    if (!r.draft || r.masked || s.tokens.size() < GRAM) return;
+    for (s.indexed = std::max<size_t>(s.indexed, GRAM); s.indexed < s.tokens.size(); ++s.indexed)
+        s.followers[gram(s.tokens, s.indexed)] = int(s.indexed);
+    if (s.pause > 0) {
+        --s.pause;
+        return;
+    }
+    auto found = s.followers.find(gram(s.tokens, s.tokens.size()));
+    if (found == s.followers.end()) return;
+    int left = std::min(r.most - s.written, context_ - int(s.tokens.size())) - 1;
+    int count = std::min({s.reach, r.draft, left, int(s.tokens.size()) - found->second});
+    for (int i = 0; i < count; ++i) s.proposal.push_back(s.tokens[found->second + i]);
+}
+
+void Engine::step() {
+    for (auto& s : active_) {
+        if (s->request->cancelled) {
+            end(*s, "cancelled");
+            continue;
+        }
+        if (!s->holds) continue;
+        Chosen chosen;
+        {
+            Request& r = *s->request;
+            std::lock_guard<std::mutex> lock(r.mutex);
+            if (!r.answered) continue;
+            r.answered = r.waiting = false;
+            chosen = choose(r.values.data(), model_->config().vocab, r.sampling, s->tokens, r.mask.data(), r.logprobs);
+        }
+        s->holds = false;
+        write(*s, chosen);
+    }
+    active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
+    if (!compute()) return;
+    active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
+    std::lock_guard<std::mutex> lock(mutex_);
+    counts_.active = int(active_.size());
+    counts_.pages = pages_.in_use();
+    counts_.kept = pages_.kept();
+    counts_.page_bytes = pages_.bytes();
+}
+
+// One step over as many tokens as fit: first those of answers being written, then prompts in their order.
+bool Engine::compute() {
+    std::vector<Token> tokens;
+    const int most = model_->max_tokens();
+    int rows = 0;
+    bool states = false, logits = false, writing = false;
+    auto put = [&](Sequence& s, int from, int count, auto wanted) {
+        room(s, from + count);
+        s.count = count;
+        s.row = rows;
+        for (int i = 0; i < count; ++i) {
+            int position = from + i;
+            int id = position < int(s.tokens.size()) ? s.tokens[position] : s.proposal[position - s.tokens.size()];
+            bool want = wanted(position);
+            tokens.push_back({id, position, s.data.data(), want ? rows++ : -1});
+        }
+    };
+    for (auto& s : active_) {
+        s->count = 0;
+        if (s->holds || s->request->task != Task::write || s->computed + 1 != int(s->tokens.size()) || !s->written) continue;
+        propose(*s);
+        int count = 1 + int(s->proposal.size());
+        if (int(tokens.size()) + count > most) s->proposal.clear(), count = 1;
+        if (int(tokens.size()) + count > most) continue;
+        put(*s, s->computed, count, [](int) { return true; });
+        writing = logits = true;
+    }
+    const int limit = writing ? std::min(most, int(tokens.size()) + CHUNK) : most;
+    for (auto& s : active_) {
+        if (s->holds || s->count || int(tokens.size()) >= limit) continue;
+        const Request& r = *s->request;
+        if (r.task == Task::write && s->written) continue;
+        s->proposal.clear();
+        int end = int(s->tokens.size()) - (r.task == Task::scores ? 1 : 0);
+        int count = std::min(limit - int(tokens.size()), end - s->computed);
+        switch (r.task) {
+            case Task::write: put(*s, s->computed, count, [&](int p) { return p == end - 1; }), logits = true; break;
+            case Task::rows: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), logits = true; break;
+            case Task::scores: put(*s, s->computed, count, [&](int p) { return p + 1 >= r.first; }), logits = true; break;
+            case Task::mean: put(*s, s->computed, count, [](int) { return true; }), states = true; break;
+        }
+    }
+    if (tokens.empty()) return false;
+    if (logits && logits_.size() < size_t(rows) * model_->config().vocab)
+        logits_.resize(size_t(rows) * model_->config().vocab);
+    if (states && states_.size() < size_t(rows) * model_->config().hidden)
+        states_.resize(size_t(rows) * model_->config().hidden);
+    model_->step(pool_, int(tokens.size()) < MANY ? few_ : many_, tokens.data(), int(tokens.size()),
+                 logits ? logits_.data() : nullptr, states ? states_.data() : nullptr);
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        ++counts_.steps;
+        counts_.tokens += long(tokens.size());
+    }
+    for (auto& s : active_)
+        if (s->count) accept(*s, logits_.data() + size_t(s->row) * model_->config().vocab);
+    return true;
+}
+
+// What a step computed for a sequence. `rows` are its rows of logits, the first of them where wanted.
+void Engine::accept(Sequence& s, const float* rows) {
+    Request& r = *s.request;
+    const int vocab = model_->config().vocab, before = s.computed;
+    const int known = std::min(s.count, int(s.tokens.size()) - before);
+    if (r.task == Task::write && before + known < int(s.tokens.size())) {  // a part of the prompt
+        s.computed += known;
+        return publish(s);
+    }
+    switch (r.task) {
+        case Task::write: {
+            ++r.steps;
+            s.computed += known;
+            publish(s);
+            if (r.masked) {
+                std::lock_guard<std::mutex> lock(r.mutex);
+                r.values.assign(rows, rows + vocab);
+                r.waiting = s.holds = true;
+                r.changed.notify_all();
+                return;
+            }
+            const int proposed = int(s.proposal.size());
+            int right = 0;
+            for (int i = 0;; ++i) {
+                Chosen chosen = choose(rows + size_t(i) * vocab, vocab, r.sampling, s.tokens, nullptr, r.logprobs);
+                bool more = i < proposed && chosen.token == s.proposal[i];
+                write(s, chosen);
+                if (!s.request || !more) break;
+                // Its keys and values are there already.
+                ++s.computed;
+                ++right;
+            }
+            if (proposed) {
+                r.proposed += proposed;
+                r.accepted += right;
+                if (right == proposed)
+                    s.reach = std::min(s.reach * 2, 16);
+                else if (right * 2 < proposed) {
+                    s.reach = std::max(s.reach / 2, 2);
+                    if (!right) s.pause = PAUSE;
+                }
+                std::lock_guard<std::mutex> lock(mutex_);
+                counts_.proposed += proposed;
+                counts_.accepted += right;
+            }
+            if (s.request) publish(s);
+            return;
+        }
+        case Task::rows:
+        case Task::scores: {
+            const int from = std::max(before, r.task == Task::rows ? r.first : std::max(0, r.first - 1));
+            for (int p = from; p < before + s.count; ++p) {
+                const float* row = rows + size_t(p - from) * vocab;
+                if (r.task == Task::rows)
+                    r.values.insert(r.values.end(), row, row + vocab);
+                else
+                    r.values.push_back(float(log_probability(row, vocab, s.tokens[p + 1])));
+            }
+            s.computed += s.count;
+            publish(s);
+            if (s.computed == int(s.tokens.size()) - (r.task == Task::scores ? 1 : 0)) end(s, "stop");
+            return;
+        }
+        case Task::mean: {
+            const int hidden = model_->config().hidden;
+            const float* state = states_.data() + size_t(s.row) * hidden;
+            for (int t = 0; t < s.count; ++t)
+                for (int d = 0; d < hidden; ++d) s.mean[d] += state[size_t(t) * hidden + d];
+            s.computed += s.count;
+            publish(s);
+            if (s.computed == int(s.tokens.size())) {
+                for (double v : s.mean) r.values.push_back(float(v / s.computed));
+                end(s, "stop");
+            }
+            return;
+        }
+    }
+}
+
+void Engine::write(Sequence& s, const Chosen& chosen) {
+    Request& r = *s.request;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        ++counts_.written;
+    }
+    if (r.ends.count(chosen.token)) return end(s, "stop");
+    s.tokens.push_back(chosen.token);
+    ++s.written;
+    {
+        std::lock_guard<std::mutex> lock(r.mutex);
+        r.out.push_back(chosen);
+    }
+    if (s.written >= r.most || int(s.tokens.size()) >= context_) return end(s, "length");
+    r.changed.notify_all();
+}
+
+void Engine::end(Sequence& s, const char* reason) {
+    for (int page : s.pages) pages_.release(page);
+    s.pages.clear();
+    Request& r = *s.request;
+    {
+        std::lock_guard<std::mutex> lock(r.mutex);
+        r.ended = reason;
+    }
+    r.changed.notify_all();
+    s.request.reset();
+}
+
+}  // namespace mirim

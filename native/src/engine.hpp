@@ -1,0 +1,107 @@
+// Requests from any thread, computed together: one thread steps over prompts and answers of all of them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "model.hpp"
+#include "pages.hpp"
+#include "sampler.hpp"
+
+namespace mirim {
+
+enum class Task { write, rows, scores, mean };
+
+// What is asked, and where the answer goes.
+struct Request {
+    Task task = Task::write;
+    std::vector<int> prompt;
+    // write
+    int most = 0;  // tokens
+    Sampling sampling;
+    std::unordered_set<int> ends;
+    int logprobs = -1;
+    bool masked = false;
+    int draft = 0;  // tokens proposed at once, at most
+    // rows, scores: from which position on
+    int first = 0;
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<Chosen> out;
+    std::string ended;  // stop, length, cancelled, or an error's text behind "!"
+    std::vector<float> values;
+    std::atomic<bool> cancelled{false};
+    bool waiting = false;  // for `answer_mask`
+    bool answered = false;
+    std::vector<uint32_t> mask;
+    int cached = 0, proposed = 0, accepted = 0, steps = 0;
+};
+
+struct Counts {
+    long long steps = 0, tokens = 0, written = 0, proposed = 0, accepted = 0, cached = 0;
+    int active = 0, waiting = 0, pages = 0, kept = 0;
+    size_t page_bytes = 0;
+};
+
+class Engine {
+public:
+    // `slots` requests at once, each of at most `context` tokens; `spare` bytes of keys and values kept for prompts that
+    // begin alike.
+    Engine(std::unique_ptr<Model> model, int context, int slots, size_t spare, int few, int many);
+    ~Engine();
+
+    const Model& model() const { return *model_; }
+    int context() const { return context_; }
+    // Throws std::invalid_argument for tokens that do not exist or do not fit.
+    void submit(const std::shared_ptr<Request>& request);
+    // Cancel everything and end the thread; later requests are cancelled at once.
+    void stop();
+    // Something about a request changed outside: cancelled, mask given.
+    void poke();
+    // Threads for steps of few tokens, and of many.
+    void set_threads(int few, int many);
+    // Seconds that a step over `count` tokens after `position` others takes now.
+    double trial(int count, int position, int threads);
+    Counts counts();
+
+private:
+    struct Sequence;
+    void loop();
+    void admit();
+    void step();
+    bool compute();
+    void accept(Sequence& s, const float* rows);
+    void write(Sequence& s, const Chosen& chosen);
+    void end(Sequence& s, const char* reason);
+    void begin(Sequence& s);
+    void room(Sequence& s, int tokens);
+    void publish(Sequence& s);
+    void propose(Sequence& s);
+
+    std::unique_ptr<Model> model_;
+    int context_, slots_, few_, many_;
+    Pages pages_;
+    Pool pool_;
+
+    std::mutex mutex_;  // of what follows
+    std::condition_variable wake_;
+    std::deque<std::shared_ptr<Request>> waiting_;
+    bool ending_ = false, poked_ = false;
+    Counts counts_;
+
+    std::mutex step_;  // held while the model computes
+    std::vector<std::unique_ptr<Sequence>> active_;
+    std::vector<float> logits_, states_;
+    std::thread thread_;
+};
+
+}  // namespace mirim

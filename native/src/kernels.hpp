@@ -1,0 +1,85 @@
+// What a step of the model needs from the processor. One table of functions for each instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mirim {
+
+// Rows in a block of weights, and columns in a group that shares a scale.
+constexpr int ROWS = 32, GROUP = 32;
+// Tokens whose keys and values lie together, and tokens whose attention is computed as one piece. Pieces are the
+// same whatever the number of threads, and their sums are joined in order.
+constexpr int PAGE = 32, PIECE = 128;
+// Queries that attention takes at once.
+constexpr int QUERIES = 4;
+
+enum class Kind : uint8_t { f32, f16, bf16, q8, q4 };
+
+// A weight matrix in blocks of 32 rows, missing rows zero. Block: floats [columns][32]; or, for each group of 32
+// columns, 32 half-precision scales and [8 quads of columns][32 rows][4] bytes of value + 128, or for four bits
+// [4 pairs of quads][32 rows][4] bytes, the even quad's value + 8 below, the odd one's above.
+struct Matrix {
+    Kind kind = Kind::f32;
+    int rows = 0, columns = 0;
+    const uint8_t* data = nullptr;
+
+    int blocks() const { return (rows + ROWS - 1) / ROWS; }
+    size_t block_bytes() const {
+        switch (kind) {
+            case Kind::f32: return size_t(columns) * ROWS * 4;
+            case Kind::q8: return size_t(columns / GROUP) * (ROWS * 2 + ROWS * GROUP);
+            case Kind::q4: return size_t(columns / GROUP) * (ROWS * 2 + ROWS * GROUP / 2);
+            default: return size_t(columns) * ROWS * 2;
+        }
+    }
+    size_t bytes() const { return block_bytes() * blocks(); }
+    bool quantised() const { return kind == Kind::q8 || kind == Kind::q4; }
+    const uint8_t* block(int n) const { return data + block_bytes() * n; }
+};
+
+// Inputs of a product: `x` for float weights; for quantised ones `q`, with a scale and a sum for each group.
+struct Inputs {
+    float* x = nullptr;        // [tokens][columns]
+    int8_t* q = nullptr;       // [tokens][columns]
+    float* scale = nullptr;    // [tokens][columns / 32]
+    int32_t* total = nullptr;  // [tokens][columns / 32]
+    int columns = 0;
+};
+
+// Part of one sequence's attention for `count` queries (at most QUERIES) of one head of keys: over tokens [from, to)
+// of a piece, of which query i sees those before `visible[i]`.
+struct Attention {
+    const float* const* query;     // [count] -> [head size], already scaled
+    const uint8_t* const* pages;   // pages of this piece, at this layer and head: keys, then values
+    const int* visible;            // [count], in tokens of this piece
+    int count, tokens, size;       // tokens of the piece that anybody sees; size of a head, padded to 16
+    bool half;                     // cache in half precision, else float
+    float* most;                   // [count] largest score
+    float* weight;                 // [count] sum of e^(score - most)
+    float* const* out;             // [count] -> [size] sum of e^(score - most) x value
+};
+
+struct Kernels {
+    const char* name;
+    // out[tokens][32] = block of `w` x inputs[first .. first + tokens)
+    void (*product)(const Matrix& w, int block, const Inputs& in, int first, int tokens, float* out);
+    void (*norm)(const float* x, const float* weight, int size, float epsilon, float* out);
+    void (*quantise)(const float* x, int size, int8_t* q, float* scale, int32_t* total);
+    // gate[i] = silu(gate[i]) * up[i]; size a multiple of 16
+    void (*silu_times)(float* gate, const float* up, int size);
+    void (*gelu_times)(float* gate, const float* up, int size);
+    void (*attend)(const Attention& a);
+    // (most, weight, out) of a query joined with those of its next piece
+    void (*join)(float* most, float* weight, float* out, float most2, float weight2, const float* out2, int size);
+    // x[i] /= by; size a multiple of 16
+    void (*divide)(float* x, float by, int size);
+    void (*store_key)(const float* k, int size, int slot, bool half, uint8_t* keys);
+    void (*store_value)(const float* v, int size, int slot, bool half, uint8_t* values);
+};
+
+// Those that this processor can run, the fastest first; the portable one is always there.
+const Kernels* const* available(int* count);
+const Kernels* find_kernels(const char* name);  // nullptr if there are none of this name; "" for the fastest
+
+}  // namespace mirim

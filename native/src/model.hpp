@@ -1,0 +1,99 @@
+// A decoder of the Llama family: its weights, and one step over any tokens of any sequences.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+#include "pack.hpp"
+#include "pool.hpp"
+
+namespace mirim {
+
+struct Config {
+    int vocab = 0, hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, inter = 0, context = 0;
+    float epsilon = 1e-5f;
+    // Rotation: of neighbours (2i, 2i + 1), or of halves (i, i + n / 2); angles per position, one for each pair.
+    bool neighbours = true;
+    std::vector<float> frequencies;
+    float rope_gain = 1.0f;  // of cosine and sine (YaRN)
+    float embedding_scale = 1.0f, residual_scale = 1.0f, attention_scale = 0.0f, logit_scale = 1.0f;
+    bool gelu = false;
+    bool half_cache = true;
+};
+
+struct Layer {
+    Matrix q, k, v, o, gate, up, down;
+    const float *attn_norm = nullptr, *ffn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr;
+    const float *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr, *o_bias = nullptr;
+};
+
+// A token to compute. `pages` are its sequence's, long enough for `position`; logits go to row `row`, if not -1.
+struct Token {
+    int id, position;
+    uint8_t* const* pages;
+    int row;
+};
+
+class Model {
+public:
+    explicit Model(Config config, const char* kernels);
+    ~Model();
+    Model(const Model&) = delete;
+
+    // Loading: reserve every tensor, then fill them, then `finish`. Names are GGUF's. Throw std::runtime_error for what
+    // does not fit the configuration.
+    void add(const std::string& name, Source type, bool eight_bits, const uint8_t* data, size_t bytes, int rows, int columns);
+    void finish();
+
+    const Config& config() const { return config_; }
+    const Kernels& kernels() const { return *kernels_; }
+    size_t weight_bytes() const { return used_; }
+    size_t page_bytes() const;
+    int max_tokens() const { return MOST; }
+
+    // Compute `count` tokens (at most max_tokens()), storing keys and values in their pages. Tokens of one sequence
+    // follow each other by position. `logits` [rows][vocab] and `states` [rows][hidden] (the last norm's output),
+    // each may be null. The result does not depend on `threads`, nor on what else is in the step.
+    void step(Pool& pool, int threads, const Token* tokens, int count, float* logits, float* states);
+
+    static constexpr int MOST = 128;
+
+private:
+    struct Tile;
+    struct Unit;
+    struct Side;
+    void allocate(Pool& pool);
+    void plan(const Token* tokens, int count);
+    void rotate(float* x, int position) const;
+    void project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in);
+    void attend(int layer, const Unit& unit, const Token* tokens);
+    void gather(int token, float* out) const;
+    uint8_t* keys(const Token& token, int layer, int head) const;
+    Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at);
+
+    Config config_;
+    const Kernels* kernels_;
+    Matrix embedding_, head_;
+    const float* last_norm_ = nullptr;
+    std::vector<Layer> layers_;
+    bool any_quantised_ = false;
+
+    std::vector<std::pair<uint8_t*, size_t>> arenas_;
+    size_t used_ = 0;
+
+    // Room for a step.
+    std::vector<float> x_, n_, qs_, h_, parts_, cosines_, sines_;
+    std::vector<int8_t> bytes_;
+    std::vector<float> scales_;
+    std::vector<int32_t> totals_;
+    std::vector<std::vector<float>> own_floats_;
+    std::vector<std::vector<int8_t>> own_bytes_;
+    std::vector<std::vector<int32_t>> own_totals_;
+    std::vector<Tile> tiles_;
+    std::vector<Unit> units_;
+    std::vector<int> tile_of_;
+};
+
+}  // namespace mirim

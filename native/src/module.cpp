@@ -1,0 +1,262 @@
+// The Python side of the core.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+
+#include "engine.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace mirim {
+
+namespace {
+
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <class T>
+T field(const nb::dict& d, const char* name, T otherwise) {
+    return d.contains(name) ? nb::cast<T>(d[name]) : otherwise;
+}
+
+Config configure(const nb::dict& d) {
+    Config c;
+    c.vocab = field(d, "vocab_size", 0);
+    c.hidden = field(d, "hidden_size", 0);
+    c.layers = field(d, "num_hidden_layers", 0);
+    c.heads = field(d, "num_attention_heads", 0);
+    c.kv_heads = field(d, "num_key_value_heads", 0);
+    c.head_dim = field(d, "head_dim", 0);
+    c.inter = field(d, "intermediate_size", 0);
+    c.context = field(d, "max_position_embeddings", 0);
+    c.epsilon = field(d, "rms_norm_eps", 1e-5f);
+    c.neighbours = field(d, "interleaved", true);
+    c.frequencies = field(d, "frequencies", std::vector<float>());
+    c.rope_gain = field(d, "rope_gain", 1.0f);
+    c.embedding_scale = field(d, "embedding_multiplier", 1.0f);
+    c.residual_scale = field(d, "residual_multiplier", 1.0f);
+    c.attention_scale = field(d, "attention_multiplier", 0.0f);
+    c.logit_scale = field(d, "logit_multiplier", 1.0f);
+    c.gelu = field(d, "gelu", false);
+    c.half_cache = field(d, "half_cache", true);
+    return c;
+}
+
+nb::object floats(std::vector<float>&& values, size_t rows, size_t columns) {
+    auto* kept = new std::vector<float>(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(kept->data(), {rows, columns}, owner));
+}
+
+// A request as Python holds it; it keeps the engine alive.
+struct Handle {
+    std::shared_ptr<Engine> engine;
+    std::shared_ptr<Request> request;
+
+    ~Handle() { cancel(); }
+
+    void cancel() {
+        request->cancelled = true;
+        engine->poke();
+    }
+
+    // Wait at most `seconds` for tokens, the end, or a mask being asked for:
+    // ([(token, logprob, [(token, logprob)])], reason or "", asked)
+    nb::tuple next(double seconds) {
+        Request& r = *request;
+        std::deque<Chosen> out;
+        std::string ended;
+        bool waiting;
+        {
+            nb::gil_scoped_release free;
+            std::unique_lock<std::mutex> lock(r.mutex);
+            r.changed.wait_for(lock, std::chrono::duration<double>(seconds),
+                               [&] { return !r.out.empty() || !r.ended.empty() || (r.waiting && !r.answered); });
+            out.swap(r.out);
+            ended = r.ended;
+            waiting = r.waiting && !r.answered;
+        }
+        nb::list tokens;
+        for (const Chosen& c : out) {
+            nb::list likely;
+            for (auto& [token, logprob] : c.likely) likely.append(nb::make_tuple(token, logprob));
+            tokens.append(nb::make_tuple(c.token, c.logprob, likely));
+        }
+        return nb::make_tuple(tokens, ended, waiting);
+    }
+
+    // The tokens that may come next, one bit each.
+    void allow(const Bytes& bits) {
+        Request& r = *request;
+        const size_t words = (size_t(engine->model().config().vocab) + 31) / 32;
+        std::vector<uint32_t> mask(words, 0);
+        std::memcpy(mask.data(), bits.data(), std::min(words * 4, bits.size()));
+        {
+            std::lock_guard<std::mutex> lock(r.mutex);
+            if (!r.waiting || r.answered) throw std::invalid_argument("no mask was asked for");
+            r.mask = std::move(mask);
+            r.answered = true;
+        }
+        engine->poke();
+    }
+
+    // Wait for the end of a request that gives values.
+    std::vector<float> values() {
+        nb::gil_scoped_release free;
+        Request& r = *request;
+        std::unique_lock<std::mutex> lock(r.mutex);
+        r.changed.wait(lock, [&] { return !r.ended.empty(); });
+        if (r.ended != "stop") throw std::runtime_error("the work was " + r.ended);
+        return std::move(r.values);
+    }
+};
+
+struct Core {
+    std::unique_ptr<Model> loading;
+    std::shared_ptr<Engine> engine;
+
+    Core(const nb::dict& config, const std::string& kernels)
+        : loading(std::make_unique<Model>(configure(config), kernels.c_str())) {}
+
+    void add(const std::string& name, int type, bool eight_bits, const Bytes& data, int rows, int columns) {
+        if (!loading) throw std::invalid_argument("the model was opened already");
+        nb::gil_scoped_release free;
+        loading->add(name, Source(type), eight_bits, data.data(), data.size(), rows, columns);
+    }
+
+    void open(int context, int slots, size_t spare, int few, int many) {
+        if (!loading) throw std::invalid_argument("the model was opened already");
+        loading->finish();
+        if (context < 1 || context > loading->config().context || slots < 1 || slots > 4096 || few < 1 || many < 1 ||
+            few > 1024 || many > 1024)
+            throw std::invalid_argument("context, slots or threads are out of range");
+        engine = std::make_shared<Engine>(std::move(loading), context, slots, spare, few, many);
+    }
+
+    Engine& running() const {
+        if (!engine) throw std::invalid_argument("the model is not open");
+        return *engine;
+    }
+
+    std::unique_ptr<Handle> submit(std::shared_ptr<Request> r) {
+        running().submit(r);
+        auto handle = std::make_unique<Handle>();
+        handle->engine = engine;
+        handle->request = std::move(r);
+        return handle;
+    }
+
+    std::unique_ptr<Handle> write(std::vector<int> ids, int most, float temperature, int top_k, float top_p, float min_p,
+                                  float repeat_penalty, uint64_t seed, const std::vector<int>& ends, int logprobs,
+                                  bool masked, int draft) {
+        if (most < 1) throw std::invalid_argument("nothing is to be written");
+        auto r = std::make_shared<Request>();
+        r->prompt = std::move(ids);
+        r->most = most;
+        r->sampling = {temperature, top_p, min_p, repeat_penalty, top_k, seed};
+        r->ends.insert(ends.begin(), ends.end());
+        r->logprobs = logprobs;
+        r->masked = masked;
+        r->draft = draft;
+        return submit(std::move(r));
+    }
+
+    std::unique_ptr<Handle> ask(Task task, std::vector<int> ids, int first) {
+        auto r = std::make_shared<Request>();
+        r->task = task;
+        r->prompt = std::move(ids);
+        r->first = first;
+        return submit(std::move(r));
+    }
+
+    nb::object logits(std::vector<int> ids, int first) {
+        const size_t rows = ids.size() - std::min<size_t>(std::max(first, 0), ids.size());
+        if (!rows) throw std::invalid_argument("no row is asked for");
+        auto handle = ask(Task::rows, std::move(ids), std::max(first, 0));
+        return floats(handle->values(), rows, running().model().config().vocab);
+    }
+
+    std::vector<float> scores(std::vector<int> ids, int first) {
+        if (ids.size() < 2 || first >= int(ids.size())) return {};
+        return ask(Task::scores, std::move(ids), std::max(first, 1))->values();
+    }
+
+    std::vector<float> mean(std::vector<int> ids) { return ask(Task::mean, std::move(ids), 0)->values(); }
+
+    double trial(int count, int position, int threads) {
+        Engine& e = running();
+        nb::gil_scoped_release free;
+        return e.trial(count, position, threads);
+    }
+
+    nb::dict counts() {
+        Counts c = running().counts();
+        nb::dict d;
+        d["steps"] = c.steps;
+        d["tokens"] = c.tokens;
+        d["written"] = c.written;
+        d["proposed"] = c.proposed;
+        d["accepted"] = c.accepted;
+        d["cached"] = c.cached;
+        d["active"] = c.active;
+        d["waiting"] = c.waiting;
+        d["cache_bytes"] = (size_t(c.pages) + c.kept) * c.page_bytes;
+        d["weight_bytes"] = running().model().weight_bytes();
+        return d;
+    }
+
+    void close() {
+        nb::gil_scoped_release free;
+        loading.reset();
+        if (engine) engine->stop();
+        engine.reset();
+    }
+};
+
+std::vector<std::string> kernel_names() {
+    int count;
+    const Kernels* const* list = available(&count);
+    std::vector<std::string> names;
+    for (int i = 0; i < count; ++i) names.emplace_back(list[i]->name);
+    return names;
+}
+
+}  // namespace
+
+}  // namespace mirim
+
+NB_MODULE(_core, m) {
+    using namespace mirim;
+    m.doc() = "Models of the Llama family on ordinary processors.";
+    m.def("kernels", &kernel_names, "Names of the instruction sets this processor can use, the fastest first.");
+    nb::class_<Handle>(m, "Request")
+        .def("next", &Handle::next, "seconds"_a = 3600.0)
+        .def("allow", &Handle::allow, "bits"_a)
+        .def("cancel", &Handle::cancel)
+        .def_prop_ro("cached", [](Handle& h) { return h.request->cached; })
+        .def_prop_ro("proposed", [](Handle& h) { return h.request->proposed; })
+        .def_prop_ro("accepted", [](Handle& h) { return h.request->accepted; })
+        .def_prop_ro("steps", [](Handle& h) { return h.request->steps; });
+    nb::class_<Core>(m, "Core")
+        .def(nb::init<const nb::dict&, const std::string&>(), "config"_a, "kernels"_a = "")
+        .def("add", &Core::add, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)
+        .def("open", &Core::open, "context"_a, "slots"_a = 1, "spare"_a = 0, "few"_a = 1, "many"_a = 1)
+        .def("write", &Core::write, "ids"_a, "most"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f,
+             "min_p"_a = 0.0f, "repeat_penalty"_a = 1.0f, "seed"_a = 0, "ends"_a = std::vector<int>(), "logprobs"_a = -1,
+             "masked"_a = false, "draft"_a = 0)
+        .def("logits", &Core::logits, "ids"_a, "first"_a = 0)
+        .def("scores", &Core::scores, "ids"_a, "first"_a = 1)
+        .def("mean", &Core::mean, "ids"_a)
+        .def("trial", &Core::trial, "count"_a, "position"_a, "threads"_a)
+        .def("set_threads", [](Core& c, int few, int many) {
+            if (few < 1 || many < 1 || few > 1024 || many > 1024) throw std::invalid_argument("threads out of range");
+            nb::gil_scoped_release free;
+            c.running().set_threads(few, many);
+        }, "few"_a, "many"_a)
+        .def("counts", &Core::counts)
+        .def("close", &Core::close);
+}

@@ -1,0 +1,57 @@
+// Memory for keys and values, in pages of 32 tokens that sequences with the same beginning share.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace mirim {
+
+class Pages {
+public:
+    // At most `most` pages of `bytes`; those that no sequence uses are kept for their beginnings up to `spare` pages.
+    Pages(size_t bytes, int most, int spare);
+    ~Pages();
+    Pages(const Pages&) = delete;
+
+    // A page for one sequence to fill; -1 when all are in use.
+    int take();
+    void release(int page);
+    uint8_t* data(int page) const { return pages_[page].data; }
+
+    // The page that holds `tokens` (a whole page of them) after the page `before` (-1: at the beginning), now also
+    // used by the caller; -1 if there is none. `salt` keeps apart what was computed differently.
+    int find(int before, const int* tokens, uint64_t salt);
+    // From now on `page` can be found. Its content must not change any more.
+    void publish(int page, int before, const int* tokens, uint64_t salt);
+
+    int in_use() const { return in_use_; }
+    int kept() const { return int(idle_.size()); }
+    size_t bytes() const { return bytes_; }
+    int free_or_idle() const { return most_ - in_use_; }
+
+private:
+    struct Page {
+        uint8_t* data = nullptr;
+        int users = 0;
+        uint64_t serial = 0, before = 0, salt = 0, hash = 0;  // serial 0: cannot be found
+        std::vector<int> tokens;
+        std::list<int>::iterator place;
+    };
+    uint64_t serial_of(int page) const { return page < 0 ? 0 : pages_[page].serial; }
+    static uint64_t hash(uint64_t before, const int* tokens, uint64_t salt);
+    int look(uint64_t before, const int* tokens, uint64_t salt) const;
+    void forget(int page);
+
+    size_t bytes_;
+    int most_, spare_, in_use_ = 0;
+    uint64_t serials_ = 0;
+    std::vector<Page> pages_;
+    std::vector<int> free_;       // without memory
+    std::list<int> idle_;         // can be found, used by nobody; the longest unused first
+    std::unordered_multimap<uint64_t, int> by_hash_;
+};
+
+}  // namespace mirim

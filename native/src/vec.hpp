@@ -1,0 +1,496 @@
+// Sixteen lanes of float or int32, on whatever the processor has.
+//
+// Every kernel is written once over these types and compiled once for each instruction set. Lanes never mix except
+// in `sum` and `largest`, which always add in the same tree, and every multiply-add is fused: so all instruction
+// sets give the same bits. Which set is meant is said by one of VEC_AVX512, VEC_AVX2, VEC_NEON or VEC_PORTABLE,
+// whose name is the namespace.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(VEC_AVX512) || defined(VEC_AVX2)
+#include <immintrin.h>
+#elif defined(VEC_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace mirim::VEC_NAME {
+
+#if defined(VEC_AVX512)
+
+struct Floats {
+    __m512 v;
+};
+struct Ints {
+    __m512i v;
+};
+inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
+inline Floats spread(float x) { return {_mm512_set1_ps(x)}; }
+inline Floats add(Floats a, Floats b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Floats sub(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Floats mul(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Floats div(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Floats larger(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline Floats smaller(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline Floats magnitude(Floats a) { return {_mm512_abs_ps(a.v)}; }
+inline Floats load_half(const uint16_t* p) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+inline void store_half(uint16_t* p, Floats a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline Floats load_bfloat(const uint16_t* p) {
+    __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16))};
+}
+inline float sum(Floats a) {
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(a.v),
+                             _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1)));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+inline float largest(Floats a) { return _mm512_reduce_max_ps(a.v); }
+inline Ints spread_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
+inline Floats to_float(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline Ints nearest(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
+inline void store_bytes(int8_t* p, Ints a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+inline int32_t sum_int(Ints a) { return _mm512_reduce_add_epi32(a.v); }
+// 2^n for whole n in [-126, 127], as the exponent's bits.
+inline Floats power_of_two(Ints n) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
+}
+
+// Weights of 16 rows x 4 columns as unsigned bytes: signed value + zero point.
+struct Bytes {
+    __m512i v;
+};
+constexpr bool CORRECTED = true;  // the weights stay unsigned, and the sum starts at -zero point x sum of activations
+inline Bytes bytes8(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Bytes low4(const uint8_t* p) { return {_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(15))}; }
+inline Bytes high4(const uint8_t* p) {
+    return {_mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15))};
+}
+inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
+    int32_t a;
+    std::memcpy(&a, four, 4);
+    return {_mm512_dpbusd_epi32(sum.v, w.v, _mm512_set1_epi32(a))};
+}
+
+#elif defined(VEC_AVX2)
+
+struct Floats {
+    __m256 a, b;
+};
+struct Ints {
+    __m256i a, b;
+};
+inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, Floats x) {
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+inline Floats spread(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Floats add(Floats x, Floats y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Floats sub(Floats x, Floats y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline Floats mul(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Floats div(Floats x, Floats y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline Floats fma(Floats x, Floats y, Floats z) {
+    return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+inline Floats larger(Floats x, Floats y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline Floats smaller(Floats x, Floats y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline Floats magnitude(Floats x) {
+    __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    return {_mm256_and_ps(x.a, mask), _mm256_and_ps(x.b, mask)};
+}
+inline Floats load_half(const uint16_t* p) {
+    return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+            _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+inline void store_half(uint16_t* p, Floats x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
+}
+inline __m256 widen_bfloat(const uint16_t* p) {
+    __m128i raw = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(raw), 16));
+}
+inline Floats load_bfloat(const uint16_t* p) { return {widen_bfloat(p), widen_bfloat(p + 8)}; }
+inline float sum(Floats x) {
+    __m256 h = _mm256_add_ps(x.a, x.b);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+inline float largest(Floats x) {
+    __m256 h = _mm256_max_ps(x.a, x.b);
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+inline Ints spread_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+inline Floats to_float(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline Ints nearest(Floats x) { return {_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)}; }
+inline void store_bytes(int8_t* p, Ints x) {
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+inline int32_t sum_int(Ints x) {
+    __m256i h = _mm256_add_epi32(x.a, x.b);
+    __m128i q = _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xb1)));
+}
+inline Floats power_of_two(Ints n) {
+    __m256i bias = _mm256_set1_epi32(127);
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.a, bias), 23)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.b, bias), 23))};
+}
+
+// maddubs adds two products in 16 bits: with signed weights of at most 128 and activations of at most 127 it fits.
+struct Bytes {
+    __m256i a, b;        // signed weights
+    __m256i aa, ab;      // their magnitudes
+};
+constexpr bool CORRECTED = false;
+inline Bytes signed_bytes(__m256i a, __m256i b) { return {a, b, _mm256_abs_epi8(a), _mm256_abs_epi8(b)}; }
+inline Bytes bytes8(const uint8_t* p) {
+    __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
+    return signed_bytes(_mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), flip),
+                        _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)), flip));
+}
+inline __m256i nibbles(const uint8_t* p, int shift) {
+    __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    raw = _mm256_and_si256(shift ? _mm256_srli_epi16(raw, 4) : raw, _mm256_set1_epi8(15));
+    return _mm256_sub_epi8(raw, _mm256_set1_epi8(8));
+}
+inline Bytes low4(const uint8_t* p) { return signed_bytes(nibbles(p, 0), nibbles(p + 32, 0)); }
+inline Bytes high4(const uint8_t* p) { return signed_bytes(nibbles(p, 4), nibbles(p + 32, 4)); }
+inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
+    int32_t raw;
+    std::memcpy(&raw, four, 4);
+    __m256i x = _mm256_set1_epi32(raw), ones = _mm256_set1_epi16(1);
+    __m256i pa = _mm256_maddubs_epi16(w.aa, _mm256_sign_epi8(x, w.a));
+    __m256i pb = _mm256_maddubs_epi16(w.ab, _mm256_sign_epi8(x, w.b));
+    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(pa, ones)),
+            _mm256_add_epi32(sum.b, _mm256_madd_epi16(pb, ones))};
+}
+
+#elif defined(VEC_NEON)
+
+struct Floats {
+    float32x4_t v[4];
+};
+struct Ints {
+    int32x4_t v[4];
+};
+#define EACH(expr)                    \
+    for (int i = 0; i < 4; ++i) {     \
+        expr;                         \
+    }
+inline Floats load(const float* p) {
+    Floats r;
+    EACH(r.v[i] = vld1q_f32(p + 4 * i))
+    return r;
+}
+inline void store(float* p, Floats a) { EACH(vst1q_f32(p + 4 * i, a.v[i])) }
+inline Floats spread(float x) {
+    Floats r;
+    EACH(r.v[i] = vdupq_n_f32(x))
+    return r;
+}
+inline Floats add(Floats a, Floats b) {
+    EACH(a.v[i] = vaddq_f32(a.v[i], b.v[i]))
+    return a;
+}
+inline Floats sub(Floats a, Floats b) {
+    EACH(a.v[i] = vsubq_f32(a.v[i], b.v[i]))
+    return a;
+}
+inline Floats mul(Floats a, Floats b) {
+    EACH(a.v[i] = vmulq_f32(a.v[i], b.v[i]))
+    return a;
+}
+inline Floats div(Floats a, Floats b) {
+    EACH(a.v[i] = vdivq_f32(a.v[i], b.v[i]))
+    return a;
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+    EACH(c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]))
+    return c;
+}
+// As x86 does: the second operand where one is not a number.
+inline Floats larger(Floats a, Floats b) {
+    EACH(a.v[i] = vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]))
+    return a;
+}
+inline Floats smaller(Floats a, Floats b) {
+    EACH(a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]))
+    return a;
+}
+inline Floats magnitude(Floats a) {
+    EACH(a.v[i] = vabsq_f32(a.v[i]))
+    return a;
+}
+inline Floats load_half(const uint16_t* p) {
+    Floats r;
+    EACH(r.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))))
+    return r;
+}
+inline void store_half(uint16_t* p, Floats a) { EACH(vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i])))) }
+inline Floats load_bfloat(const uint16_t* p) {
+    Floats r;
+    EACH(r.v[i] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)))
+    return r;
+}
+inline float sum(Floats a) {
+    float32x4_t q = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+    float32x2_t d = vadd_f32(vget_low_f32(q), vget_high_f32(q));
+    return vget_lane_f32(d, 0) + vget_lane_f32(d, 1);
+}
+inline float largest(Floats a) {
+    return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.v[0], a.v[2]), vmaxq_f32(a.v[1], a.v[3])));
+}
+inline Ints spread_int(int32_t x) {
+    Ints r;
+    EACH(r.v[i] = vdupq_n_s32(x))
+    return r;
+}
+inline Floats to_float(Ints a) {
+    Floats r;
+    EACH(r.v[i] = vcvtq_f32_s32(a.v[i]))
+    return r;
+}
+inline Ints nearest(Floats a) {
+    Ints r;
+    EACH(r.v[i] = vcvtnq_s32_f32(a.v[i]))
+    return r;
+}
+inline void store_bytes(int8_t* p, Ints a) {
+    int16x8_t low = vcombine_s16(vmovn_s32(a.v[0]), vmovn_s32(a.v[1]));
+    int16x8_t high = vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3]));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+inline int32_t sum_int(Ints a) {
+    return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
+}
+inline Floats power_of_two(Ints n) {
+    Floats r;
+    EACH(r.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23)))
+    return r;
+}
+
+struct Bytes {
+    int8x16_t v[4];
+};
+constexpr bool CORRECTED = false;
+inline Bytes bytes8(const uint8_t* p) {
+    Bytes r;
+    EACH(r.v[i] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80))))
+    return r;
+}
+inline Bytes low4(const uint8_t* p) {
+    Bytes r;
+    EACH(r.v[i] = vsubq_s8(vreinterpretq_s8_u8(vandq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(15))), vdupq_n_s8(8)))
+    return r;
+}
+inline Bytes high4(const uint8_t* p) {
+    Bytes r;
+    EACH(r.v[i] = vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(vld1q_u8(p + 16 * i), 4)), vdupq_n_s8(8)))
+    return r;
+}
+inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
+    int32_t raw;
+    std::memcpy(&raw, four, 4);
+    int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(raw));
+    EACH(sum.v[i] = vdotq_s32(sum.v[i], w.v[i], x))
+    return sum;
+}
+#undef EACH
+
+#else
+
+struct Floats {
+    float v[16];
+};
+struct Ints {
+    int32_t v[16];
+};
+#define EACH(expr)                     \
+    for (int i = 0; i < 16; ++i) {     \
+        expr;                          \
+    }
+inline Floats load(const float* p) {
+    Floats r;
+    std::memcpy(r.v, p, sizeof r.v);
+    return r;
+}
+inline void store(float* p, Floats a) { std::memcpy(p, a.v, sizeof a.v); }
+inline Floats spread(float x) {
+    Floats r;
+    EACH(r.v[i] = x)
+    return r;
+}
+inline Floats add(Floats a, Floats b) {
+    EACH(a.v[i] += b.v[i])
+    return a;
+}
+inline Floats sub(Floats a, Floats b) {
+    EACH(a.v[i] -= b.v[i])
+    return a;
+}
+inline Floats mul(Floats a, Floats b) {
+    EACH(a.v[i] *= b.v[i])
+    return a;
+}
+inline Floats div(Floats a, Floats b) {
+    EACH(a.v[i] /= b.v[i])
+    return a;
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+    EACH(c.v[i] = std::fma(a.v[i], b.v[i], c.v[i]))
+    return c;
+}
+inline Floats larger(Floats a, Floats b) {
+    EACH(a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i])
+    return a;
+}
+inline Floats smaller(Floats a, Floats b) {
+    EACH(a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i])
+    return a;
+}
+inline Floats magnitude(Floats a) {
+    EACH(a.v[i] = std::fabs(a.v[i]))
+    return a;
+}
+inline float widen_half(uint16_t h) {
+    uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = (h >> 10) & 31, rest = h & 1023, bits;
+    if (exponent == 31)
+        bits = sign | 0x7f800000 | rest << 13;
+    else if (exponent)
+        bits = sign | (exponent + 112) << 23 | rest << 13;
+    else {
+        float small = std::ldexp(float(rest), -24);
+        std::memcpy(&bits, &small, 4);
+        bits |= sign;
+    }
+    float f;
+    std::memcpy(&f, &bits, 4);
+    return f;
+}
+inline uint16_t narrow_half(float f) {
+    uint32_t bits;
+    std::memcpy(&bits, &f, 4);
+    uint32_t sign = (bits >> 16) & 0x8000, rest = bits & 0x7fffffff;
+    if (rest > 0x7f800000) return uint16_t(sign | 0x7e00 | (rest >> 13 & 0x1ff));
+    if (rest >= 0x477ff000) return uint16_t(sign | 0x7c00);
+    if (rest < 0x38800000) {  // below the smallest normal half
+        float size;
+        std::memcpy(&size, &rest, 4);
+        return uint16_t(sign | uint32_t(std::nearbyint(std::ldexp(size, 24))));
+    }
+    rest += 0xfff + ((rest >> 13) & 1);
+    return uint16_t(sign | (rest - 0x38000000) >> 13);
+}
+inline Floats load_half(const uint16_t* p) {
+    Floats r;
+    EACH(r.v[i] = widen_half(p[i]))
+    return r;
+}
+inline void store_half(uint16_t* p, Floats a) { EACH(p[i] = narrow_half(a.v[i])) }
+inline Floats load_bfloat(const uint16_t* p) {
+    Floats r;
+    EACH(uint32_t bits = uint32_t(p[i]) << 16; std::memcpy(&r.v[i], &bits, 4))
+    return r;
+}
+inline float sum(Floats a) {
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; ++i) a.v[i] += a.v[i + half];
+    return a.v[0];
+}
+inline float largest(Floats a) {
+    float m = a.v[0];
+    EACH(m = a.v[i] > m ? a.v[i] : m)
+    return m;
+}
+inline Ints spread_int(int32_t x) {
+    Ints r;
+    EACH(r.v[i] = x)
+    return r;
+}
+inline Floats to_float(Ints a) {
+    Floats r;
+    EACH(r.v[i] = float(a.v[i]))
+    return r;
+}
+inline Ints nearest(Floats a) {
+    Ints r;
+    EACH(r.v[i] = int32_t(std::nearbyint(a.v[i])))
+    return r;
+}
+inline void store_bytes(int8_t* p, Ints a) { EACH(p[i] = int8_t(a.v[i])) }
+inline int32_t sum_int(Ints a) {
+    int32_t total = 0;
+    EACH(total += a.v[i])
+    return total;
+}
+inline Floats power_of_two(Ints n) {
+    Floats r;
+    EACH(int32_t bits = (n.v[i] + 127) << 23; std::memcpy(&r.v[i], &bits, 4))
+    return r;
+}
+
+struct Bytes {
+    int8_t v[64];
+};
+constexpr bool CORRECTED = false;
+inline Bytes bytes8(const uint8_t* p) {
+    Bytes r;
+    for (int i = 0; i < 64; ++i) r.v[i] = int8_t(p[i] ^ 0x80);
+    return r;
+}
+inline Bytes low4(const uint8_t* p) {
+    Bytes r;
+    for (int i = 0; i < 64; ++i) r.v[i] = int8_t((p[i] & 15) - 8);
+    return r;
+}
+inline Bytes high4(const uint8_t* p) {
+    Bytes r;
+    for (int i = 0; i < 64; ++i) r.v[i] = int8_t((p[i] >> 4) - 8);
+    return r;
+}
+inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
+    for (int i = 0; i < 64; ++i) sum.v[i / 4] += int32_t(w.v[i]) * four[i % 4];
+    return sum;
+}
+#undef EACH
+
+#endif
+
+// e^x by Cephes' polynomial, error below 2 units in the last place; 0 below -87, finite above 88.
+inline Floats exponential(Floats x) {
+    Floats low = spread(-87.0f);
+    x = smaller(larger(x, low), spread(88.0f));
+    Ints n = nearest(mul(x, spread(1.44269504088896341f)));
+    Floats k = to_float(n);
+    Floats r = fma(k, spread(-0.693359375f), x);
+    r = fma(k, spread(2.12194440e-4f), r);
+    Floats p = spread(1.9875691500e-4f);
+    p = fma(p, r, spread(1.3981999507e-3f));
+    p = fma(p, r, spread(8.3334519073e-3f));
+    p = fma(p, r, spread(4.1665795894e-2f));
+    p = fma(p, r, spread(1.6666665459e-1f));
+    p = fma(p, r, spread(5.0000001201e-1f));
+    p = add(fma(p, mul(r, r), r), spread(1.0f));
+    return mul(p, power_of_two(n));
+}
+
+}  // namespace mirim::VEC_NAME

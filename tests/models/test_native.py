@@ -1,0 +1,311 @@
+"""mirim's own core: the same bits whatever computes them, llama.cpp's answers, limits, hostile sizes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mirim.core.errors import MirimError, UsageError
+from mirim.core.types import Message, Sampling
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
+pytestmark = pytest.mark.slow
+core = pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
+
+SHAPE = {
+    "hidden_size": 128,
+    "intermediate_size": 224,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    # Weak enough that greedy answers come to repeat themselves.
+    "initializer_range": 0.05,
+}
+#: Long enough for several pages and pieces of attention; it repeats itself, so that drafts are made.
+LONG = "O paciente deve ficar em jejum por oito horas antes do exame de sangue. The nurse said so, 2024! " * 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return toys.model(tmp_path_factory.mktemp("toy") / "m", **SHAPE)
+
+
+@pytest.fixture(scope="module")
+def files(folder):
+    from mirim.models import convert
+
+    checkpoint = convert.read(folder)
+    for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
+        convert.write(checkpoint, folder / f"{kind}.gguf", kind)
+    return {kind: folder / f"{kind}.gguf" for kind in ("f32", "f16", "bf16", "q8_0", "q4_0")}
+
+
+def _open(path, **options):
+    from mirim.models.engines import native
+
+    return native.open(str(path), **{"threads": 1, **options})
+
+
+def _ids(engine, text, sampling, **more):
+    return [t for d in engine.generate(text, sampling, **more) for t in d.token_ids]
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0", "q4_0"])
+def test_every_instruction_set_and_number_of_threads_gives_the_same_bits(files, kind):
+    import numpy as np
+
+    expected = None
+    for kernels in core.kernels():
+        for threads in (1, 2, 3):
+            engine = _open(files[kind], kernels=kernels, threads=threads, spare=0)
+            rows = engine.logits(engine.encode(LONG))
+            assert np.isfinite(rows).all()
+            expected = rows if expected is None else expected
+            assert np.array_equal(rows, expected), (kernels, threads)
+            engine.close()
+    assert "portable" in core.kernels()
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_0"])
+def test_drafted_cached_and_shared_answers_equal_the_plain_one(files, kind):
+    """To the bit: the same tokens and the same log-probabilities."""
+    plain = _open(files[kind], draft=0, spare=0)
+    rich = _open(files[kind], draft=16, parallel=4, threads=2)
+    # Hot answers are broken text; what they draw must not depend on how they came about either.
+    ways = [Sampling(60, logprobs=2), Sampling(60, 0.7, seed=3, logprobs=0), Sampling(60, 0.9, 0.9, 40, 0.02, 1.1, 5)]
+    asks = [(LONG[n:], way) for n in (0, 1, 40) for way in ways]
+    try:
+        expected = [list(plain.generate(t, w)) for t, w in asks]
+        tokens = [[t for d in answer for t in d.token_ids] for answer in expected]
+        with ThreadPoolExecutor(6) as pool:
+            for _ in range(2):
+                got = list(pool.map(lambda a: list(rich.generate(*a)), asks))
+                assert [[t for d in answer for t in d.token_ids] for answer in got] == tokens
+                for ours, theirs in zip(got, expected, strict=True):
+                    assert [p for d in ours for p in d.logprobs] == [p for d in theirs for p in d.logprobs]
+        # The second time every prompt but its last tokens was there.
+        assert all(answer[-1].cached_tokens >= 32 for answer in got)
+        assert all(answer[-1].cached_tokens == 0 for answer in expected[:1])
+        counts = rich.counts()
+        assert counts["accepted"] > 0
+        assert counts["steps"] < counts["written"]
+    finally:
+        plain.close()
+        rich.close()
+
+
+def test_a_prompt_in_chunks_beside_answers_equals_one_alone(files):
+    import numpy as np
+
+    engine = _open(files["q8_0"], parallel=3, spare=0)
+    ids = engine.encode(LONG)
+    alone = engine.logits(ids, len(ids) - 3)
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            list(engine.generate("The nurse", Sampling(50, 1.0)))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(5):
+            assert np.array_equal(engine.logits(ids, len(ids) - 3), alone)
+            one = [engine.logits(ids[: len(ids) - n], len(ids) - n - 1)[0] for n in (2, 1, 0)]
+            assert np.array_equal(np.stack(one), alone)
+    finally:
+        stop.set()
+        thread.join()
+        engine.close()
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0", "q4_0"])
+def test_as_near_to_the_weights_as_llama_cpp(files, kind):
+    """Against float32: no farther than llama.cpp with the same file, and the same greedy text where it is exact."""
+    import numpy as np
+
+    from mirim.models.engines import llama_cpp
+
+    exact, ours, theirs = _open(files["f32"]), _open(files[kind]), llama_cpp.open(str(files[kind]), threads=1)
+    try:
+        ids = exact.encode(LONG)
+        reference = exact.logits(ids)
+        mine, other = (np.abs(e.logits(ids) - reference).mean() for e in (ours, theirs))
+        assert mine <= other * 1.05 + 1e-5
+        # With bf16 llama.cpp rounds the activations too.
+        for start in (0, 7, 30) if kind in ("f32", "f16") else ():
+            text = LONG[start : start + 60]
+            assert ours.complete(text, Sampling(40)).text == theirs.complete(text, Sampling(40)).text
+    finally:
+        for engine in (exact, ours, theirs):
+            engine.close()
+
+
+def test_types_that_are_quantised_again(files, folder, tmp_path):
+    """K-quants become eight bits: what they stand for, within the rounding of eight bits."""
+    import gguf
+    import numpy as np
+
+    source = gguf.GGUFReader(files["f32"])
+    writer = gguf.GGUFWriter(tmp_path / "k.gguf", "llama")
+    for field in source.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        if field.types[0] == gguf.GGUFValueType.ARRAY:
+            writer.add_array(field.name, field.contents())
+        else:
+            writer.add_key_value(field.name, field.contents(), field.types[0])
+    for tensor in source.tensors:
+        values = np.asarray(tensor.data, np.float32).reshape(tuple(reversed(tensor.shape.tolist())))
+        if values.ndim == 2 and values.shape[1] % 32 == 0:
+            raw = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q5_1)
+            writer.add_tensor(tensor.name, raw, raw_dtype=gguf.GGMLQuantizationType.Q5_1)
+        else:
+            writer.add_tensor(tensor.name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    from mirim.models.engines import llama_cpp
+
+    ours, theirs = _open(tmp_path / "k.gguf"), llama_cpp.open(str(tmp_path / "k.gguf"), threads=1)
+    ids = ours.encode(LONG)
+    a, b = ours.logits(ids), theirs.logits(ids)
+    assert (a.argmax(1) == b.argmax(1)).mean() > 0.9
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
+    ours.close()
+    theirs.close()
+
+
+def test_json_is_held_to_its_schema_beside_free_answers(files):
+    engine = _open(files["q8_0"], parallel=4)
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 12}, "days": {"type": "integer", "maximum": 99}},
+        "required": ["name", "days"],
+        "additionalProperties": False,
+    }
+    ask = (Message("user", "Jejum?"),)
+
+    def one(seed):
+        held = "".join(d.text for d in engine.generate(ask, Sampling(120, 1.5, seed=seed), schema=schema))
+        free = list(engine.generate(LONG, Sampling(20, 1.0, seed=seed)))
+        return held, free[-1].finish_reason
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for held, reason in pool.map(one, range(12)):
+                assert set(json.loads(held)) == {"name", "days"}
+                assert reason in ("length", "stop")
+        short = list(engine.generate(ask, Sampling(3), schema=schema))
+        assert short[-1].finish_reason == "length"
+        with pytest.raises(UsageError, match="simplify it"):
+            engine.generate(ask, Sampling(3), schema={"$ref": "#/nowhere"})
+    finally:
+        engine.close()
+
+
+def test_log_probabilities_and_ends(files):
+    engine = _open(files["f32"])
+    try:
+        deltas = list(engine.generate("The nurse", Sampling(12, logprobs=3)))
+        tokens = [t for d in deltas for t in d.token_ids]
+        given = [p for d in deltas for p in d.logprobs]
+        assert [p.id for p in given] == tokens
+        ids = engine.encode("The nurse")
+        scores = engine.score_tokens([*ids, *tokens], len(ids))
+        assert [p.logprob for p in given] == pytest.approx(scores, abs=1e-5)
+        for p in given:
+            assert len(p.top) == 3
+            assert p.top[0].id == p.id  # greedy
+            assert p.top[0].logprob >= p.top[1].logprob >= p.top[2].logprob
+        assert deltas[-1].completion_tokens == 12
+        assert list(engine.generate("The", Sampling(0)))[-1].finish_reason == "length"
+        assert engine.last["steps"] <= 12
+        full = "nurse " * 1000
+        while engine.count(full) >= engine.context:
+            full = full[:-6]
+        last = list(engine.generate(full, Sampling(5000)))[-1]
+        assert last.finish_reason in ("length", "stop")
+        assert last.prompt_tokens + last.completion_tokens <= engine.context
+    finally:
+        engine.close()
+
+
+def test_closing_and_cancelling_in_the_middle(files):
+    engine = _open(files["q8_0"], parallel=2, context=1024)
+    streams = [engine.generate(LONG, Sampling(400, 1.0, seed=n)) for n in range(5)]
+    for stream in streams:
+        next(stream)
+        stream.close()
+    assert _ids(engine, "The nurse", Sampling(8))
+    # Each token of a held answer waits for its reader, so this one cannot be over yet.
+    left = engine.generate("The", Sampling(400, 1.0), schema={"type": "string", "minLength": 300})
+    next(left)
+    engine.close()
+    with pytest.raises(MirimError, match="closed"):
+        list(left)
+    with pytest.raises(MirimError, match="closed"):
+        engine.logits([1, 2])
+
+
+def test_what_does_not_fit_is_refused(files, folder, tmp_path):
+    engine = _open(files["q8_0"])
+    try:
+        for ids in ([], [10**6], [-1], [1] * 2000):
+            with pytest.raises((ValueError, UsageError)):
+                engine.logits(ids)
+        with pytest.raises(UsageError, match="this processor has"):
+            _open(files["q8_0"], kernels="mmx")
+        with pytest.raises(UsageError, match="adapters"):
+            _open(files["q8_0"], adapters=["x.gguf"])
+    finally:
+        engine.close()
+    good = {
+        "vocab_size": 32,
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    }
+    import numpy as np
+
+    for key, value in [
+        ("hidden_size", 0),
+        ("head_dim", 4096),
+        ("num_key_value_heads", 3),
+        ("num_hidden_layers", 10**6),
+    ]:
+        with pytest.raises(RuntimeError, match="within|groups"):
+            core.Core({**good, key: value})
+    model = core.Core(good)
+    data = np.zeros(32 * 32 * 4, np.uint8)
+    model.add("token_embd.weight", 0, False, data, 32, 32)
+    for name, kind, raw, rows, columns in [
+        ("token_embd.weight", 0, data, 32, 32),
+        ("blk.0.attn_q.weight", 0, data[:-4], 32, 32),
+        ("blk.0.attn_q.weight", 8, data, 32, 32),
+        ("blk.0.attn_q.weight", 0, data, 16, 64),
+        ("blk.7.attn_q.weight", 0, data, 32, 32),
+        ("blk.99999999999.attn_q.weight", 0, data, 32, 32),
+        ("blk.x.attn_q.weight", 0, data, 32, 32),
+        ("blk.0.attn_qq.weight", 0, data, 32, 32),
+        ("output_norm.weight", 1, data, 1, 32),
+    ]:
+        with pytest.raises(RuntimeError):
+            model.add(name, kind, False, raw, rows, columns)
+    with pytest.raises(RuntimeError, match="missing"):
+        model.open(64)
+    with pytest.raises(ValueError, match="not open"):
+        model.logits([1])
