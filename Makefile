@@ -7,7 +7,7 @@ DEMO ?= demo
 
 .PHONY: demo test lint clean
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt native/CMakeLists.txt $(wildcard native/src/*)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	touch $(READY)

@@ -71,7 +71,7 @@ async def _prompts(visit: Visit, served: Served, value: Any) -> list[str]:
         return list(value)
     rows = [value] if isinstance(value[0], int) else value
     engine = served.engine
-    if not hasattr(engine, "scorer"):
+    if not hasattr(engine, "words"):
         raise unsupported("prompt", f"the engine of {served.name} reads text, not token ids")
     return await call(
         served.lane, visit.owner, Stop(visit.house.deadline), lambda: [_text_of(engine, ids) for ids in rows]
@@ -81,11 +81,9 @@ async def _prompts(visit: Visit, served: Served, value: Any) -> list[str]:
 def _text_of(engine: Any, ids: list[int]) -> str:
     lead = engine.encode("")
     body = ids[len(lead) :] if lead and ids[: len(lead)] == lead else ids
-    if any(token >= engine.scorer.vocabulary for token in ids):
+    if any(token >= engine.words.vocabulary for token in ids):
         raise invalid("prompt holds a token id that the model does not have", "prompt")
-    text = b"".join(engine.scorer.piece(token) or engine.scorer.text(token) for token in body).decode(
-        "utf-8", "replace"
-    )
+    text = b"".join(engine.words.piece(token) or engine.words.text(token) for token in body).decode("utf-8", "replace")
     if engine.encode(text) != [*lead, *body]:
         raise invalid("the prompt's token ids are not what their text is read as; send the text", "prompt")
     return text
@@ -125,7 +123,7 @@ def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenL
 
 
 def _shown(engine: Any, token: int) -> str:
-    piece: bytes = engine.scorer.piece(token) or engine.scorer.text(token)
+    piece: bytes = engine.words.piece(token) or engine.words.text(token)
     return piece.decode("utf-8", "replace")
 
 

@@ -55,7 +55,7 @@ def serve(
         adapter: NAME=FILE: a LoRA adapter in GGUF served under a name of its own; may be repeated.
         ctx: Tokens that a prompt and its answer may take; 0 is the model's own.
         parallel: Requests computed side by side on one model.
-        engine: llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
+        engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
         queue: Requests that may wait in front of a model before more are refused with 429.
         deadline: Most seconds that one answer may take.
         tls_cert: Certificate file (PEM) for https.
