@@ -12,7 +12,7 @@ constexpr int ROWS = 32, GROUP = 32;
 // same whatever the number of threads, and their sums are joined in order.
 constexpr int PAGE = 32, PIECE = 128;
 // Queries that attention takes at once.
-constexpr int QUERIES = 4;
+constexpr int QUERIES = 8;
 
 enum class Kind : uint8_t { f32, f16, bf16, q8, q4 };
 

@@ -8,14 +8,25 @@
 
 namespace mirim::VEC_NAME {
 
-// Tokens and halves of a block (16 rows each) whose sums stay in registers.
+// Tokens and halves of a block (16 rows each), and queries of attention, whose sums stay in registers.
 #if defined(VEC_AVX512)
-constexpr int TOKENS = 6, HALVES = 2;
+constexpr int TOKENS = 6, HALVES = 2, TOGETHER = 8;
 #elif defined(VEC_NEON)
-constexpr int TOKENS = 3, HALVES = 1;
+constexpr int TOKENS = 3, HALVES = 1, TOGETHER = 4;
 #else
-constexpr int TOKENS = 2, HALVES = 1;
+constexpr int TOKENS = 2, HALVES = 1, TOGETHER = 4;
 #endif
+
+// Bytes between what is computed and what is asked for.
+constexpr int AHEAD = 8192;
+
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 3);
+#else
+    (void)p;
+#endif
+}
 
 struct LoadFloat {
     static constexpr int width = 4;
@@ -81,12 +92,19 @@ void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, 
             for (int h = 0; h < H; ++h)
                 part[m][h] = spread_int(CORRECTED ? -Bits::zero * total[size_t(m) * groups + g] : 0);
         const uint8_t* body = w + ROWS * 2;
+        // For few tokens the weights come from memory as fast as they can be asked for.
+        constexpr bool ahead = M <= 4;
+        if (ahead) prefetch(w + AHEAD + Bits::bytes);
 #if defined(__GNUC__)
 #pragma GCC unroll 8
 #endif
         for (int n = 0; n < GROUP / 4; ++n) {
             Bytes rows[H];
             for (int h = 0; h < H; ++h) rows[h] = Bits::at(body, n, start + h);
+            if (ahead && n * 128 < Bits::bytes) {
+                prefetch(body + AHEAD + n * 128);
+                prefetch(body + AHEAD + n * 128 + 64);
+            }
             for (int m = 0; m < M; ++m)
                 for (int h = 0; h < H; ++h)
                     part[m][h] = dot(part[m][h], rows[h], q + size_t(m) * columns + g * GROUP + n * 4);
@@ -194,68 +212,96 @@ inline void gelu_times(float* gate, const float* up, int size) {
     }
 }
 
+// `at`: the first of the N queries.
 template <class Load, int N>
-void attend_to(const Attention& a) {
+void attend_to(const Attention& a, int at) {
     alignas(64) float scores[N][PIECE];
     const int size = a.size, width = Load::width, tokens = a.tokens;
     const int strips = (tokens + 15) / 16;
+    const float* query[N];
+    int visible[N], least = tokens;
+    for (int n = 0; n < N; ++n) {
+        query[n] = a.query[at + n];
+        visible[n] = a.visible[at + n];
+        least = std::min(least, visible[n]);
+    }
+    const size_t values = size_t(PAGE) * size * width;
     for (int s = 0; s < strips; ++s) {
         const uint8_t* keys = a.pages[s * 16 / PAGE] + size_t(s * 16 % PAGE) * size * width;
         Floats even[N], odd[N];
         for (int n = 0; n < N; ++n) even[n] = odd[n] = spread(0.0f);
         for (int d = 0; d < size; d += 2) {
-            Floats k0 = Load::at(keys + size_t(d) * 16 * width), k1 = Load::at(keys + size_t(d + 1) * 16 * width);
+            const uint8_t* line = keys + size_t(d) * 16 * width;
+            Floats k0 = Load::at(line), k1 = Load::at(line + 16 * width);
+            // Few queries wait for memory: the next keys, and the values of these tokens, lie as far ahead as these.
+            if (N <= 4) {
+                prefetch(line + size_t(16) * size * width);
+                prefetch(line + values);
+            }
             for (int n = 0; n < N; ++n) {
-                even[n] = fma(k0, spread(a.query[n][d]), even[n]);
-                odd[n] = fma(k1, spread(a.query[n][d + 1]), odd[n]);
+                even[n] = fma(k0, spread(query[n][d]), even[n]);
+                odd[n] = fma(k1, spread(query[n][d + 1]), odd[n]);
             }
         }
         for (int n = 0; n < N; ++n) store(scores[n] + s * 16, add(even[n], odd[n]));
     }
     for (int n = 0; n < N; ++n) {
-        for (int t = a.visible[n]; t < strips * 16; ++t) scores[n][t] = -3e38f;
+        for (int t = visible[n]; t < strips * 16; ++t) scores[n][t] = -3e38f;
         Floats most = spread(-3e38f);
         for (int s = 0; s < strips; ++s) most = larger(most, load(scores[n] + s * 16));
-        a.most[n] = largest(most);
-        Floats top = spread(a.most[n]), sums = spread(0.0f);
-        for (int s = 0; s < strips; ++s) {
-            Floats e = exponential(sub(load(scores[n] + s * 16), top));
-            store(scores[n] + s * 16, e);
-        }
-        for (int t = a.visible[n]; t < strips * 16; ++t) scores[n][t] = 0.0f;
+        a.most[at + n] = largest(most);
+        Floats top = spread(a.most[at + n]), sums = spread(0.0f);
+        for (int s = 0; s < strips; ++s) store(scores[n] + s * 16, exponential(sub(load(scores[n] + s * 16), top)));
+        for (int t = visible[n]; t < strips * 16; ++t) scores[n][t] = 0.0f;
         for (int s = 0; s < strips; ++s) sums = add(sums, load(scores[n] + s * 16));
-        a.weight[n] = sum(sums);
+        a.weight[at + n] = sum(sums);
     }
-    const size_t values = size_t(PAGE) * size * width;
     for (int d = 0; d < size; d += 32) {
         const bool two = d + 16 < size;
         Floats first[N], second[N];
         for (int n = 0; n < N; ++n) first[n] = second[n] = spread(0.0f);
-        for (int t = 0; t < tokens; ++t) {
+        for (int t = 0; t < least; ++t) {
             const uint8_t* row = a.pages[t / PAGE] + values + (size_t(t % PAGE) * size + d) * width;
             Floats v0 = Load::at(row), v1 = two ? Load::at(row + 16 * width) : v0;
             for (int n = 0; n < N; ++n) {
-                // What a query does not see may hold anything, even what is no number.
-                if (t >= a.visible[n]) continue;
+                Floats p = spread(scores[n][t]);
+                first[n] = fma(p, v0, first[n]);
+                second[n] = fma(p, v1, second[n]);
+            }
+        }
+        // What a query does not see may hold anything, even what is no number.
+        for (int t = least; t < tokens; ++t) {
+            const uint8_t* row = a.pages[t / PAGE] + values + (size_t(t % PAGE) * size + d) * width;
+            Floats v0 = Load::at(row), v1 = two ? Load::at(row + 16 * width) : v0;
+            for (int n = 0; n < N; ++n) {
+                if (t >= visible[n]) continue;
                 Floats p = spread(scores[n][t]);
                 first[n] = fma(p, v0, first[n]);
                 second[n] = fma(p, v1, second[n]);
             }
         }
         for (int n = 0; n < N; ++n) {
-            store(a.out[n] + d, first[n]);
-            if (two) store(a.out[n] + d + 16, second[n]);
+            store(a.out[at + n] + d, first[n]);
+            if (two) store(a.out[at + n] + d + 16, second[n]);
         }
     }
 }
 
 template <class Load>
 void attend_by(const Attention& a) {
-    switch (a.count) {
-        case 1: return attend_to<Load, 1>(a);
-        case 2: return attend_to<Load, 2>(a);
-        case 3: return attend_to<Load, 3>(a);
-        default: return attend_to<Load, 4>(a);
+    for (int at = 0; at < a.count; at += TOGETHER) {
+        switch (std::min(TOGETHER, a.count - at)) {
+            case 1: attend_to<Load, 1>(a, at); break;
+            case 2: attend_to<Load, 2>(a, at); break;
+            case 3: attend_to<Load, 3>(a, at); break;
+            case 4: attend_to<Load, 4>(a, at); break;
+#if defined(VEC_AVX512)
+            case 5: attend_to<Load, 5>(a, at); break;
+            case 6: attend_to<Load, 6>(a, at); break;
+            case 7: attend_to<Load, 7>(a, at); break;
+            case 8: attend_to<Load, 8>(a, at); break;
+#endif
+        }
     }
 }
 

@@ -220,10 +220,13 @@ def test_a_folder_is_measured_beside_the_server_that_reads_its_file(
 
 
 @pytest.mark.slow
-def test_an_own_engine_knows_its_file(toy: Path) -> None:
-    own = Own({"ref": str(toy), "engine": "", "threads": 1, "context": 256, "project": ""})
+@pytest.mark.parametrize("engine", ["llama_cpp", "native"])
+def test_an_own_engine_knows_its_file(toy: Path, engine: str) -> None:
+    if engine == "native":
+        pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
+    own = Own({"ref": str(toy), "engine": engine, "threads": 1, "context": 256, "project": ""})
     try:
         row = own.about()
-        assert (row["name"], row["context"], row["file"]) == ("llama_cpp", 256, str(toy))
+        assert (row["name"], row["context"], row["file"]) == (engine, 256, str(toy))
     finally:
         own.close()

@@ -46,8 +46,9 @@ class Local:
 
     def _named(self, role: str) -> str:
         token = self._header.keys.get(f"tokenizer.ggml.{role}_token_id")
-        known = isinstance(token, int) and token < self.words.vocabulary
-        return self.words.text(token).decode("utf-8", "replace") if known else ""
+        if not isinstance(token, int) or token >= self.words.vocabulary:
+            return ""
+        return self.words.text(token).decode("utf-8", "replace")
 
     # -- scores ---------------------------------------------------------------------------------------
 

@@ -211,7 +211,7 @@ class LlamaCpp(Local):
 
     def logits(self, ids: Sequence[int], first: int = 0) -> Any:
         self._check_length(len(ids))
-        return self.words.logits(ids, first)
+        return self.scorer.logits(ids, first)
 
     def score_tokens(self, ids: Sequence[int], first: int = 1) -> list[float]:
         if len(ids) <= first:
