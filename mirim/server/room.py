@@ -30,6 +30,7 @@ class Settings:
     engine: str = ""
     queue: int = 64
     patience: float = 60.0
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
         target.ref,
         engine=settings.engine,
         context=settings.context,
+        threads=settings.threads,
         project=settings.project,
         parallel=settings.parallel,
         **options,

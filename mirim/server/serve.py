@@ -38,6 +38,7 @@ def serve(
     adapter: tuple[str, ...] = (),
     ctx: int = 0,
     parallel: int = 4,
+    threads: int = 0,
     engine: str = "",
     queue: int = 64,
     deadline: float = 600.0,
@@ -55,6 +56,7 @@ def serve(
         adapter: NAME=FILE: a LoRA adapter in GGUF served under a name of its own; may be repeated.
         ctx: Tokens that a prompt and its answer may take; 0 is the model's own.
         parallel: Requests computed side by side on one model.
+        threads: Threads that a model computes with; 0 tries some numbers at the start and takes the fastest.
         engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
         queue: Requests that may wait in front of a model before more are refused with 429.
         deadline: Most seconds that one answer may take.
@@ -73,14 +75,14 @@ def serve(
     if project is None and not model:
         # Nothing was named: the project around the current folder, with its own [serve] table.
         given: dict[str, Any] = {
-            "host": host, "port": port, "adapter": adapter, "ctx": ctx, "parallel": parallel, "engine": engine,
-            "queue": queue, "deadline": deadline, "tls_cert": tls_cert, "tls_key": tls_key,
-            "cors_origin": cors_origin, "audit": audit,
+            "host": host, "port": port, "adapter": adapter, "ctx": ctx, "parallel": parallel,
+            "threads": threads, "engine": engine, "queue": queue, "deadline": deadline, "tls_cert": tls_cert,
+            "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit,
         }  # fmt: skip
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
         serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
         return
-    _check(port, parallel, queue, deadline, ctx, tls_cert, tls_key, cors_origin)
+    _check(port, parallel, threads, queue, deadline, ctx, tls_cert, tls_key, cors_origin)
     stores = (key_room.store(project), key_room.store(None), key_room.home() / "keys.json")
     watched = key_room.Watched(*stores)
     local = loopback(host)
@@ -90,7 +92,7 @@ def serve(
             f"{host} can be reached by other machines, and there is no key yet: make one, then serve again. "
             f"Type: {_MORE}{where}"
         )
-    settings = Settings(tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue)
+    settings = Settings(tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads)
     bound = bind(host, port)
     try:
         room = open_room(settings)
@@ -129,12 +131,22 @@ def _announce(address: str, names: list[str]) -> None:
 
 
 def _check(
-    port: int, parallel: int, queue: int, deadline: float, ctx: int, cert: str, key: str, origins: tuple[str, ...]
+    port: int,
+    parallel: int,
+    threads: int,
+    queue: int,
+    deadline: float,
+    ctx: int,
+    cert: str,
+    key: str,
+    origins: tuple[str, ...],
 ) -> None:
     if not 0 <= port <= 65535:
         raise UsageError(f"port {port} is not between 0 and 65535")
     if not 1 <= parallel <= 256:
         raise UsageError(f"parallel {parallel} is not between 1 and 256")
+    if not 0 <= threads <= 512:
+        raise UsageError(f"threads {threads} is not between 0 and 512; 0 lets mirim choose")
     if queue < 0 or deadline <= 0 or ctx < 0:
         raise UsageError(f"queue {queue}, deadline {deadline:g}, ctx {ctx}: none may be negative, nor the deadline 0")
     if bool(cert) != bool(key):

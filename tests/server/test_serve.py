@@ -92,6 +92,7 @@ def test_with_a_key_other_addresses_are_served(server: Callable[..., Any]) -> No
         ("--model", "echo", "--adapter", "x"),
         ("--model", "echo", "--adapter", "x=nothing.gguf"),
         ("--model", "echo", "--parallel", "0"),
+        ("--model", "echo", "--threads", "-1"),
         ("--model", "echo", "--tls-cert", "a.pem"),
         ("--model", "echo", "--cors-origin", "*"),
         ("--model", "echo", "--engine", "warp"),
@@ -184,6 +185,33 @@ def _city() -> dict[str, Any]:
         "required": ["city", "unit"],
         "additionalProperties": False,
     }
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, (1, 1)), (3, (3, 3))])
+def test_the_number_of_threads_reaches_the_engine(
+    number: int, expected: tuple[int, int], toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.models.engines import llama_cpp
+    from mirim.server.serve import serve
+
+    tried: list[int] = []
+    opened: list[Any] = []
+    whole = llama_cpp._serve
+
+    def choose(self: Any, cores: int) -> tuple[int, int]:
+        tried.append(cores)
+        return 1, 1
+
+    def start(path: Path, context: int, threads: tuple[int, int], *rest: Any, **more: Any) -> Any:
+        opened.append(threads)
+        return whole(path, context, threads, *rest, **more)
+
+    monkeypatch.setattr(llama_cpp.Scorer, "choose_threads", choose)
+    monkeypatch.setattr(llama_cpp, "_serve", start)
+    monkeypatch.setattr("mirim.server.serve._run", lambda *_: None)
+    serve(model=(str(toy),), engine="llama_cpp", port=0, threads=number)
+    assert opened == [expected]
+    assert bool(tried) == (number == 0)
 
 
 def test_logprobs_of_an_echo_are_those_of_the_engine(server: Callable[..., Any], toy: Path) -> None:
