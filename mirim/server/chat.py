@@ -10,7 +10,7 @@ from mirim.core.types import TokenLogprob
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.produce import Order, Piece
-from mirim.server.wire import event, invalid
+from mirim.server.wire import Last, event, invalid
 
 
 async def chat(visit: Visit) -> Answer:
@@ -34,12 +34,13 @@ async def _whole(visit: Visit, row: dict[str, Any], orders: list[Order]) -> dict
     calls: list[list[dict[str, Any]]] = [[] for _ in orders]
     logprobs: list[list[TokenLogprob]] = [[] for _ in orders]
     ends: list[Piece] = [Piece()] * len(orders)
-    async for number, piece in generate.pieces(visit, orders):
-        texts[number] += piece.text
-        calls[number] += piece.calls
-        logprobs[number] += piece.logprobs
-        if piece.reason:
-            ends[number] = piece
+    async for ready in generate.pieces(visit, orders):
+        for number, piece in ready:
+            texts[number] += piece.text
+            calls[number] += piece.calls
+            logprobs[number] += piece.logprobs
+            if piece.reason:
+                ends[number] = piece
     choices = []
     for number, end in enumerate(ends):
         message: dict[str, Any] = {"role": "assistant", "content": texts[number], "refusal": None}
@@ -77,8 +78,9 @@ async def _stream(visit: Visit, row: dict[str, Any], orders: list[Order]) -> Asy
 
 
 async def _events(
-    row: dict[str, Any], count: int, first: tuple[int, Piece], source: AsyncIterator[tuple[int, Piece]]
+    row: dict[str, Any], count: int, first: generate.Ready, source: AsyncIterator[generate.Ready]
 ) -> AsyncIterator[bytes]:
+    """What is ready at one time as one part: the roles with the first words, how it ended with the end."""
     with_usage = bool((row.get("stream_options") or {}).get("include_usage"))
     base = {
         "id": wire.new_id("chatcmpl"),
@@ -92,25 +94,33 @@ async def _events(
         choice = {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**base, "choices": [choice], **tail}
 
+    def told(number: int, piece: Piece) -> bytes:
+        out = b""
+        if piece.text or piece.logprobs:
+            wanted = piece.logprobs and row.get("logprobs")
+            shown = wire.chat_logprobs([*piece.logprobs], row.get("top_logprobs", 0)) if wanted else None
+            out += event(chunk(number, {"content": piece.text}, shown))
+        for position, call in enumerate(piece.calls):
+            out += event(chunk(number, {"tool_calls": [{"index": position, **call}]}))
+        if piece.reason:
+            delta = {"mirim": piece.extra} if piece.extra is not None else {}
+            out += event({**chunk(number, delta, reason=piece.reason), **delta})
+        return out
+
     async with contextlib.aclosing(source):  # type: ignore[type-var]
-        for number in range(count):
-            yield event(chunk(number, {"role": "assistant", "content": "", "refusal": None}))
+        out = b"".join(
+            event(chunk(number, {"role": "assistant", "content": "", "refusal": None})) for number in range(count)
+        )
         ends: list[Piece] = []
-        item: tuple[int, Piece] | None = first
-        while item is not None:
-            number, piece = item
-            if piece.text or piece.logprobs:
-                wanted = piece.logprobs and row.get("logprobs")
-                shown = wire.chat_logprobs([*piece.logprobs], row.get("top_logprobs", 0)) if wanted else None
-                yield event(chunk(number, {"content": piece.text}, shown))
-            for position, call in enumerate(piece.calls):
-                yield event(chunk(number, {"tool_calls": [{"index": position, **call}]}))
-            if piece.reason:
-                ends.append(piece)
-                delta = {"mirim": piece.extra} if piece.extra is not None else {}
-                last = chunk(number, delta, reason=piece.reason)
-                yield event({**last, **delta})
-            item = await anext(source, None)
+        ready: generate.Ready | None = first
+        while ready is not None:
+            out += b"".join(told(number, piece) for number, piece in ready)
+            ends += [piece for _, piece in ready if piece.reason]
+            # The end of all is told once the work's place is free again, which is next.
+            if out and len(ends) < count:
+                yield out
+                out = b""
+            ready = await anext(source, None)
         if with_usage:
-            yield event({**base, "choices": [], "usage": _usage(ends)})
-        yield event("[DONE]")
+            out += event({**base, "choices": [], "usage": _usage(ends)})
+        yield Last(out + event("[DONE]"))

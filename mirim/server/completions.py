@@ -18,7 +18,7 @@ from mirim.server.generate import gives_logprobs, sampling
 from mirim.server.produce import Order, Piece, refusal
 from mirim.server.room import Served
 from mirim.server.scheduler import Stop, call
-from mirim.server.wire import event, invalid, unsupported
+from mirim.server.wire import Last, event, invalid, unsupported
 
 
 async def completions(visit: Visit) -> Answer:
@@ -163,15 +163,16 @@ class _Shower:
             shown = wire.text_logprobs(tokens, self.top, at)
         return {"index": number, "text": text, "logprobs": shown, "finish_reason": reason}
 
-    async def whole(self, source: AsyncIterator[tuple[int, Piece]]) -> dict[str, Any]:
+    async def whole(self, source: AsyncIterator[generate.Ready]) -> dict[str, Any]:
         texts = [""] * len(self.orders)
         tokens: list[list[TokenLogprob]] = [[] for _ in self.orders]
         ends: list[Piece] = [Piece()] * len(self.orders)
-        async for number, piece in source:
-            texts[number] += piece.text
-            tokens[number] += piece.logprobs
-            if piece.reason:
-                ends[number] = piece
+        async for ready in source:
+            for number, piece in ready:
+                texts[number] += piece.text
+                tokens[number] += piece.logprobs
+                if piece.reason:
+                    ends[number] = piece
         choices = []
         for number, end in enumerate(ends):
             lead, before = self.lead(number)
@@ -185,30 +186,36 @@ class _Shower:
         prompt = sum(e.prompt_tokens for e in ends[::each])
         return wire.usage(prompt, sum(e.completion_tokens for e in ends), sum(e.cached_tokens for e in ends[::each]))
 
-    async def events(self, first: tuple[int, Piece], source: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[bytes]:
+    async def events(self, first: generate.Ready, source: AsyncIterator[generate.Ready]) -> AsyncIterator[bytes]:
+        """What is ready at one time as one part: the echo with the first words, how it ended with the end."""
         with_usage = bool((self.row.get("stream_options") or {}).get("include_usage"))
         tail: dict[str, Any] = {"usage": None} if with_usage else {}
         at = [0] * len(self.orders)
         ends: list[Piece] = [Piece()] * len(self.orders)
+        out = b""
         async with contextlib.aclosing(source):  # type: ignore[type-var]
             for number in range(len(self.orders)):
                 text, tokens = self.lead(number)
                 if text:
-                    yield event({**self.base, "choices": [self.choice(number, text, tokens, None)], **tail})
+                    out += event({**self.base, "choices": [self.choice(number, text, tokens, None)], **tail})
                     at[number] = len(text)
-            item: tuple[int, Piece] | None = first
-            while item is not None:
-                number, piece = item
-                if piece.text or piece.logprobs or piece.reason:
-                    shown = self.choice(number, piece.text, [*piece.logprobs], piece.reason or None, at[number])
-                    yield event({**self.base, "choices": [shown], **tail})
-                    at[number] += len(piece.text)
-                if piece.reason:
-                    ends[number] = piece
-                item = await anext(source, None)
+            ready: generate.Ready | None = first
+            while ready is not None:
+                for number, piece in ready:
+                    if piece.text or piece.logprobs or piece.reason:
+                        shown = self.choice(number, piece.text, [*piece.logprobs], piece.reason or None, at[number])
+                        out += event({**self.base, "choices": [shown], **tail})
+                        at[number] += len(piece.text)
+                    if piece.reason:
+                        ends[number] = piece
+                # The end of all is told once the work's place is free again, which is next.
+                if out and not all(end.reason for end in ends):
+                    yield out
+                    out = b""
+                ready = await anext(source, None)
             if with_usage:
-                yield event({**self.base, "choices": [], "usage": self.usage(ends)})
-            yield event("[DONE]")
+                out += event({**self.base, "choices": [], "usage": self.usage(ends)})
+            yield Last(out + event("[DONE]"))
 
 
 async def _nothing(visit: Visit, shower: _Shower) -> Answer:
@@ -222,9 +229,8 @@ async def _nothing(visit: Visit, shower: _Shower) -> Answer:
     counts = await call(served.lane, visit.owner, Stop(visit.house.deadline), count)
     ends = [Piece(reason="length", prompt_tokens=n) for n in counts]
 
-    async def source() -> AsyncIterator[tuple[int, Piece]]:
-        for number, end in enumerate(ends):
-            yield number, end
+    async def source() -> AsyncIterator[generate.Ready]:
+        yield list(enumerate(ends))
 
     items = source()
     if shower.row.get("stream"):

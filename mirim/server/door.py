@@ -20,7 +20,7 @@ from mirim.server.keys import PREFIX, Key, Watched
 from mirim.server.metrics import Metrics
 from mirim.server.room import Room, Served, Settings
 from mirim.server.scheduler import Bucket
-from mirim.server.wire import BODY, ApiError, event, read
+from mirim.server.wire import BODY, ApiError, Last, event, read
 
 log = logging.getLogger("mirim.server")
 
@@ -130,6 +130,7 @@ class Visit:
             raise ApiError(403, "this needs a key made with: mirim keys new --admin", code="admin_key_needed")
 
 
+#: JSON, a stream whose last part is a `Last`, or a status with a body and its type.
 Answer = dict[str, Any] | AsyncIterator[bytes] | tuple[int, bytes, str]
 Handler = Callable[[Visit], Awaitable[Answer]]
 
@@ -274,7 +275,10 @@ class _Reply:
         try:
             async with contextlib.aclosing(parts) as source:  # type: ignore[type-var]
                 async for part in source:
-                    await self._send({"type": "http.response.body", "body": part, "more_body": True})
+                    more = not isinstance(part, Last)
+                    await self._send({"type": "http.response.body", "body": part, "more_body": more})
+                    if not more:
+                        return
         except ApiError as error:
             await self._broken(error)
         except MirimError as error:
@@ -283,13 +287,12 @@ class _Reply:
         except Exception:
             log.exception("%s failed", self._visit.id)
             await self._broken(ApiError(500, f"something went wrong; see {self._visit.id}", code="internal"))
-        await self._send({"type": "http.response.body", "body": b""})
 
     async def _broken(self, error: ApiError) -> None:
-        """The stream cannot take back its 200: the error is its last event."""
+        """A stream cannot take back its 200: the error is its last event."""
         self.status = error.status
         self._visit.notes["error"] = error.code or error.kind
-        await self._send({"type": "http.response.body", "body": event(error.to_json()), "more_body": True})
+        await self._send({"type": "http.response.body", "body": event(error.to_json())})
 
     async def _start(self, status: int, kind: str, headers: dict[str, str]) -> None:
         text = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind

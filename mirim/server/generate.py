@@ -16,7 +16,7 @@ from mirim.server.check import Misfit, refuse
 from mirim.server.door import Visit
 from mirim.server.produce import Order, Piece, produce
 from mirim.server.room import Served
-from mirim.server.scheduler import Stop, stream
+from mirim.server.scheduler import Stop, stream, waiting
 from mirim.server.wire import invalid, unsupported
 
 #: Longest answer that is written unasked by an engine that does not say how much it holds.
@@ -122,8 +122,12 @@ def _schema(form: dict[str, Any]) -> dict[str, Any] | None:
     return schema
 
 
-async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[int, Piece]]:
-    """(choice, piece) of all orders as they come, computed side by side. Counts what was done."""
+#: (choice, piece) of what is ready at one time.
+Ready = list[tuple[int, Piece]]
+
+
+async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[Ready]:
+    """The pieces of all orders as they come, computed side by side. Counts what was done."""
     house = visit.house
     stop = Stop(house.deadline)
     began = time.perf_counter()
@@ -132,15 +136,16 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[i
     try:
         both = _merged(sources) if len(sources) > 1 else sources[0]
         async with contextlib.aclosing(both) as together:  # type: ignore[type-var]
-            async for number, piece in together:
-                if not visit.first and (piece.text or piece.calls):
-                    visit.first = time.perf_counter() - began
-                if piece.reason:
-                    completion += piece.completion_tokens
-                    prompt, cached = max(prompt, piece.prompt_tokens), max(cached, piece.cached_tokens)
-                    if piece.extra and piece.extra.get("abstained"):
-                        house.metrics.count("mirim_abstained_total", model=visit.model)
-                yield number, piece
+            async for ready in together:
+                for _, piece in ready:
+                    if not visit.first and (piece.text or piece.calls):
+                        visit.first = time.perf_counter() - began
+                    if piece.reason:
+                        completion += piece.completion_tokens
+                        prompt, cached = max(prompt, piece.prompt_tokens), max(cached, piece.cached_tokens)
+                        if piece.extra and piece.extra.get("abstained"):
+                            house.metrics.count("mirim_abstained_total", model=visit.model)
+                yield ready
     finally:
         stop.cancel()
         total = time.perf_counter() - began
@@ -151,22 +156,22 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[tuple[i
         visit.notes |= {"prompt_tokens": prompt, "completion_tokens": completion, "first": round(visit.first, 4)}
 
 
-async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIterator[tuple[int, Piece]]:
+async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIterator[Ready]:
     pieces = stream(order.served.lane, visit.owner, stop, lambda: produce(order))
     async with contextlib.aclosing(pieces) as source:  # type: ignore[type-var]
-        async for piece in source:
-            yield number, piece
+        async for ready in source:
+            yield [(number, piece) for piece in ready]
 
 
-async def _merged(sources: Sequence[AsyncIterator[tuple[int, Piece]]]) -> AsyncIterator[tuple[int, Piece]]:
+async def _merged(sources: Sequence[AsyncIterator[Ready]]) -> AsyncIterator[Ready]:
     """Several streams as one; the first error ends all of them."""
     line: asyncio.Queue[Any] = asyncio.Queue()
 
-    async def drain(source: AsyncIterator[tuple[int, Piece]]) -> None:
+    async def drain(source: AsyncIterator[Ready]) -> None:
         try:
             async with contextlib.aclosing(source) as items:  # type: ignore[type-var]
-                async for item in items:
-                    line.put_nowait(item)
+                async for ready in items:
+                    line.put_nowait(ready)
             line.put_nowait(None)
         except BaseException as error:
             line.put_nowait(error)
@@ -176,13 +181,13 @@ async def _merged(sources: Sequence[AsyncIterator[tuple[int, Piece]]]) -> AsyncI
     try:
         left = len(tasks)
         while left:
-            item = await line.get()
-            if item is None:
-                left -= 1
-            elif isinstance(item, BaseException):
-                raise item
-            else:
-                yield item
+            items = await waiting(line)
+            errors = [item for item in items if isinstance(item, BaseException)]
+            if ready := [pair for item in items if isinstance(item, list) for pair in item]:
+                yield ready
+            if errors:
+                raise errors[0]
+            left -= items.count(None)
     finally:
         for task in tasks:
             task.cancel()

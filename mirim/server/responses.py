@@ -11,7 +11,7 @@ from mirim.core.types import Message
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.produce import Piece
-from mirim.server.wire import event, invalid
+from mirim.server.wire import Last, event, invalid
 
 
 async def responses(visit: Visit) -> Answer:
@@ -27,8 +27,9 @@ async def responses(visit: Visit) -> Answer:
             await source.aclose()  # type: ignore[attr-defined]
             raise
         return _events(frame, first, source)
-    async for _, piece in source:
-        frame.add(piece)
+    async for ready in source:
+        for _, piece in ready:
+            frame.add(piece)
     return frame.whole()
 
 
@@ -158,51 +159,53 @@ class _Frame:
         }
 
 
-async def _events(
-    frame: _Frame, first: tuple[int, Piece], source: AsyncIterator[tuple[int, Piece]]
-) -> AsyncIterator[bytes]:
+async def _events(frame: _Frame, first: generate.Ready, source: AsyncIterator[generate.Ready]) -> AsyncIterator[bytes]:
+    """What is ready at one time as one part: the frame's beginning with the first words, its end with the last."""
     number = -1
+    out = b""
 
-    def say(kind: str, **data: Any) -> bytes:
-        nonlocal number
+    def say(kind: str, **data: Any) -> None:
+        nonlocal number, out
         number += 1
-        return event({"type": kind, "sequence_number": number, **data}, kind)
+        out += event({"type": kind, "sequence_number": number, **data}, kind)
 
     text_at = {"item_id": frame.item, "output_index": 0, "content_index": 0}
     async with contextlib.aclosing(source):  # type: ignore[type-var]
-        yield say("response.created", response=frame.start())
-        yield say("response.in_progress", response=frame.start())
-        item: tuple[int, Piece] | None = first
+        say("response.created", response=frame.start())
+        say("response.in_progress", response=frame.start())
+        ready: generate.Ready | None = first
         begun = False
-        while item is not None:
-            piece = item[1]
-            if piece.text:
-                if not begun:
-                    yield say("response.output_item.added", output_index=0, item=frame.message(done=False))
+        while ready is not None:
+            for _, piece in ready:
+                if piece.text and not begun:
+                    say("response.output_item.added", output_index=0, item=frame.message(done=False))
                     empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-                    yield say("response.content_part.added", **text_at, part=empty)
+                    say("response.content_part.added", **text_at, part=empty)
                     begun = True
-                yield say("response.output_text.delta", **text_at, delta=piece.text, logprobs=[])
-            frame.add(piece)
-            item = await anext(source, None)
+                if piece.text:
+                    say("response.output_text.delta", **text_at, delta=piece.text, logprobs=[])
+                frame.add(piece)
+            if out and not frame.end.reason:
+                yield out
+                out = b""
+            ready = await anext(source, None)
         if begun:
-            yield say("response.output_text.done", **text_at, text=frame.text, logprobs=[])
-            yield say("response.content_part.done", **text_at, part=frame.message()["content"][0])
-            yield say("response.output_item.done", output_index=0, item=frame.message())
+            say("response.output_text.done", **text_at, text=frame.text, logprobs=[])
+            say("response.content_part.done", **text_at, part=frame.message()["content"][0])
+            say("response.output_item.done", output_index=0, item=frame.message())
         for position in range(len(frame.calls)):
             call, at = frame.call(position), position + begun
-            yield say(
-                "response.output_item.added", output_index=at, item={**call, "arguments": "", "status": "in_progress"}
-            )
+            say("response.output_item.added", output_index=at, item={**call, "arguments": "", "status": "in_progress"})
             for kind, key in (("delta", "delta"), ("done", "arguments")):
                 extra = {"name": call["name"]} if kind == "done" else {}
-                yield say(
+                say(
                     f"response.function_call_arguments.{kind}",
                     item_id=call["id"],
                     output_index=at,
                     **{key: call["arguments"]},
                     **extra,
                 )
-            yield say("response.output_item.done", output_index=at, item=call)
+            say("response.output_item.done", output_index=at, item=call)
         whole = frame.whole()
-        yield say("response.incomplete" if whole["status"] == "incomplete" else "response.completed", response=whole)
+        say("response.incomplete" if whole["status"] == "incomplete" else "response.completed", response=whole)
+        yield Last(out)

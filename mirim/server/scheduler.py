@@ -185,8 +185,8 @@ class Stop:
 _END = object()
 
 
-async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
-    """Run an iterator in one of the lane's threads and hand out what it gives.
+async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator[T]]) -> AsyncIterator[list[T]]:
+    """Run an iterator in one of the lane's threads and hand out what it gives: each time all that is there.
 
     Leaving the loop early cancels the work at its next piece; its place is given back when the thread is
     really done, so that an engine never has more to do than it has slots for. Whoever has the last piece finds
@@ -228,12 +228,25 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
         lane.leave(ticket)
         raise
     try:
-        while (item := await pieces.get()) is not _END:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        while True:
+            ready = await waiting(pieces)
+            end = ready.pop() if ready[-1] is _END or isinstance(ready[-1], BaseException) else None
+            if ready:
+                yield ready
+            if isinstance(end, BaseException):
+                raise end
+            if end is _END:
+                return
     finally:
         stop.cancel()
+
+
+async def waiting(line: asyncio.Queue[Any]) -> list[Any]:
+    """All that stands in the queue; waits when nothing does."""
+    out = [await line.get()]
+    while not line.empty():
+        out.append(line.get_nowait())
+    return out
 
 
 async def call(lane: Lane, owner: str, stop: Stop, work: Callable[[], T]) -> T:
@@ -242,7 +255,7 @@ async def call(lane: Lane, owner: str, stop: Stop, work: Callable[[], T]) -> T:
     def once() -> Iterator[T]:
         yield work()
 
-    results = [result async for result in stream(lane, owner, stop, once)]
+    results = [result async for ready in stream(lane, owner, stop, once) for result in ready]
     return results[0]
 
 

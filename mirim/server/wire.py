@@ -184,6 +184,10 @@ def text_logprobs(tokens: list[TokenLogprob], top: int, start: int = 0) -> dict[
     }
 
 
+class Last(bytes):
+    """The part of a stream after which nothing follows."""
+
+
 def event(data: dict[str, Any] | str, name: str = "") -> bytes:
     """One server-sent event."""
     body = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))

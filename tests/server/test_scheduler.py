@@ -84,7 +84,7 @@ def test_leaving_cancels_the_work_and_frees_its_place() -> None:
     async def main() -> None:
         lane = Lane(1)
         source = stream(lane, "a", Stop(60), work)
-        assert await anext(source) == 0
+        assert (await anext(source))[0] == 0
         await source.aclose()  # type: ignore[attr-defined]
         for _ in range(100):
             await asyncio.sleep(0.01)
@@ -150,7 +150,7 @@ def test_the_place_is_free_when_the_answer_is_whole_or_broken(monkeypatch: pytes
     monkeypatch.setattr(lane.pool, "submit", late)
 
     async def streamed() -> list[int]:
-        return [piece async for piece in stream(lane, "a", Stop(5.0), lambda: iter([1, 2]))]
+        return [piece async for ready in stream(lane, "a", Stop(5.0), lambda: iter([1, 2])) for piece in ready]
 
     async def called() -> int:
         return await call(lane, "a", Stop(5.0), lambda: 3)
@@ -173,6 +173,7 @@ def test_a_loop_that_ends_in_the_middle_leaves_no_place_taken() -> None:
     """The client of a request may take its whole loop away: the place, and the line behind it, live on."""
     lane = Lane(1, limit=4, patience=5.0)
     go = threading.Event()
+    asked: list[asyncio.Future[Any]] = []
 
     def work() -> Iterator[int]:
         yield 1
@@ -184,7 +185,7 @@ def test_a_loop_that_ends_in_the_middle_leaves_no_place_taken() -> None:
             return
 
     async def waiting() -> None:
-        asyncio.ensure_future(lane.enter("b"))
+        asked.append(asyncio.ensure_future(lane.enter("b")))
         await asyncio.sleep(0)
 
     asyncio.run(first())
