@@ -68,6 +68,7 @@ def serve(
     need("starlette", "serve")
     need("uvicorn", "serve")
     from mirim.server import keys as key_room
+    from mirim.server import tls
     from mirim.server.app import build
     from mirim.server.door import House
     from mirim.server.room import Settings, open_room
@@ -82,7 +83,8 @@ def serve(
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
         serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
         return
-    _check(port, parallel, threads, queue, deadline, ctx, tls_cert, tls_key, cors_origin)
+    _check(port, parallel, threads, queue, deadline, ctx, cors_origin)
+    tls.check(tls_cert, tls_key)
     stores = (key_room.store(project), key_room.store(None), key_room.home() / "keys.json")
     watched = key_room.Watched(*stores)
     local = loopback(host)
@@ -131,15 +133,7 @@ def _announce(address: str, names: list[str]) -> None:
 
 
 def _check(
-    port: int,
-    parallel: int,
-    threads: int,
-    queue: int,
-    deadline: float,
-    ctx: int,
-    cert: str,
-    key: str,
-    origins: tuple[str, ...],
+    port: int, parallel: int, threads: int, queue: int, deadline: float, ctx: int, origins: tuple[str, ...]
 ) -> None:
     if not 0 <= port <= 65535:
         raise UsageError(f"port {port} is not between 0 and 65535")
@@ -149,11 +143,6 @@ def _check(
         raise UsageError(f"threads {threads} is not between 0 and 512; 0 lets mirim choose")
     if queue < 0 or deadline <= 0 or ctx < 0:
         raise UsageError(f"queue {queue}, deadline {deadline:g}, ctx {ctx}: none may be negative, nor the deadline 0")
-    if bool(cert) != bool(key):
-        raise UsageError("https needs both --tls-cert and --tls-key")
-    for name in filter(None, (cert, key)):
-        if not Path(name).is_file():
-            raise UsageError(f"{name} does not exist; name a file in PEM format")
     for origin in origins:
         if "://" not in origin or origin.endswith("/") or "*" in origin:
             raise UsageError(
@@ -297,8 +286,4 @@ def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None
         ssl_certfile=cert or None,
         ssl_keyfile=key or None,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise UsageError(f"{cert} and {key} are not a certificate and its key in PEM format: {error}") from error
     Server(config).run(sockets=[bound])
