@@ -34,7 +34,8 @@ class Process:
     """A real server: `mirim serve` with the given words, until the test is over."""
 
     def __init__(self, *words: str, wait: float = 60.0) -> None:
-        line = [sys.executable, "-m", "mirim", "serve", "--port", "0", *words]
+        port = () if "--port" in words else ("--port", "0")
+        line = [sys.executable, "-m", "mirim", "serve", *port, *words]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
