@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-import re._parser as _parser
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from mirim.server.check import FORMATS, Misfit, Schema, check, fits, resolve, types
+from mirim.server.partial import Open, read, string
+from mirim.server.patterns import matching
 
 #: Alternatives tried at each place before giving up: schemas that branch widely must not run for ever.
 _TRIES = 64
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 def close(text: str, schema: Schema) -> str:
@@ -26,8 +27,8 @@ def close(text: str, schema: Schema) -> str:
 
     '' when it is whole already. Misfit when no continuation was found.
     """
-    node, _ = _read(text, _skip(text, 0))
-    if not isinstance(node, _Open):
+    node = read(text)
+    if not isinstance(node, Open):
         check(node, schema)
         return ""
     for suffix, value in _finish(node, schema, schema):
@@ -36,134 +37,7 @@ def close(text: str, schema: Schema) -> str:
     raise Misfit("", f"the JSON that begins {text[:60]!r} cannot be closed under its schema", "closing")
 
 
-# -- reading what is there -------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Open:
-    """An unfinished value. `kind`: nothing, word, number, string, array, object.
-
-    text     what was read of a word, a number or a string (a string without its opening quote)
-    done     items or pairs that are whole
-    place    arrays and objects: 'item' (one is due or may follow), 'after' (one just ended), 'key', 'colon'
-    key      of the pair that is open
-    last     the open item, or value of the pair
-    """
-
-    kind: str
-    text: str = ""
-    done: Any = None
-    place: str = ""
-    key: str = ""
-    last: _Open | None = None
-    comma: bool = field(default=False)
-
-
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_NUMBERISH = re.compile(r"[-+0-9.eE]+")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
-
-
-def _read(text: str, at: int) -> tuple[Any, int]:
-    """The value at `at` and where it ends; an `_Open` when the text ends first."""
-    if at >= len(text):
-        return _Open("nothing"), at
-    head = text[at]
-    if head == '"':
-        match = _STRING.match(text, at)
-        if not match:
-            return _Open("string", text[at + 1 :]), len(text)
-        return _string(match.group()), match.end()
-    if head == "{":
-        return _read_object(text, at + 1)
-    if head == "[":
-        return _read_array(text, at + 1)
-    if head in "-0123456789":
-        match = _NUMBERISH.match(text, at)
-        assert match is not None
-        if match.end() == len(text):
-            # More digits could have come: open, though it may be whole as it stands.
-            return _Open("number", match.group()), len(text)
-        return json.loads(match.group()), match.end()
-    for word, value in (("true", True), ("false", False), ("null", None)):
-        if text.startswith(word, at):
-            return value, at + len(word)
-        if word.startswith(text[at:]):
-            return _Open("word", text[at:]), len(text)
-    raise Misfit("", f"{text[at : at + 20]!r} begins no JSON value", "closing")
-
-
-def _string(raw: str) -> str:
-    return str(json.loads(raw, strict=False))
-
-
-def _read_array(text: str, at: int) -> tuple[Any, int]:
-    items: list[Any] = []
-    at = _skip(text, at)
-    if text[at : at + 1] == "]":
-        return items, at + 1
-    comma = False
-    while True:
-        if at >= len(text):
-            return _Open("array", done=items, place="item", comma=comma), at
-        item, at = _read(text, at)
-        if isinstance(item, _Open):
-            return _Open("array", done=items, place="item", last=item, comma=comma), at
-        items.append(item)
-        at = _skip(text, at)
-        if at >= len(text):
-            return _Open("array", done=items, place="after"), at
-        if text[at] == "]":
-            return items, at + 1
-        _expect(text, at, ",")
-        at, comma = _skip(text, at + 1), True
-
-
-def _read_object(text: str, at: int) -> tuple[Any, int]:
-    pairs: dict[str, Any] = {}
-    at = _skip(text, at)
-    if text[at : at + 1] == "}":
-        return pairs, at + 1
-    comma = False
-    while True:
-        if at >= len(text):
-            return _Open("object", done=pairs, place="item", comma=comma), at
-        _expect(text, at, '"')
-        key, at = _read(text, at)
-        if isinstance(key, _Open):
-            return _Open("object", done=pairs, place="key", last=key), at
-        at = _skip(text, at)
-        if at >= len(text):
-            return _Open("object", done=pairs, place="colon", key=key), at
-        _expect(text, at, ":")
-        value, at = _read(text, _skip(text, at + 1))
-        if isinstance(value, _Open):
-            return _Open("object", done=pairs, place="value", key=key, last=value), at
-        pairs[key] = value
-        at = _skip(text, at)
-        if at >= len(text):
-            return _Open("object", done=pairs, place="after"), at
-        if text[at] == "}":
-            return pairs, at + 1
-        _expect(text, at, ",")
-        at, comma = _skip(text, at + 1), True
-
-
-def _expect(text: str, at: int, mark: str) -> None:
-    if text[at] != mark:
-        raise Misfit("", f"{text[at : at + 20]!r} stands where {mark} belongs", "closing")
-
-
-# -- finishing it ------------------------------------------------------------------------------------------
-
-
-def _finish(node: _Open, schema: Schema | bool, root: Schema) -> Iterator[tuple[str, Any]]:
+def _finish(node: Open, schema: Schema | bool, root: Schema) -> Iterator[tuple[str, Any]]:
     """(suffix, whole value) pairs that fit the schema, the plainest first."""
     seen = 0
     for plain in _branches(schema, root):
@@ -206,7 +80,7 @@ def _merge(a: Schema, b: Schema) -> Schema:
     return out
 
 
-def _finish_plain(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[str, Any]]:
+def _finish_plain(node: Open, schema: Schema, root: Schema) -> Iterator[tuple[str, Any]]:
     if node.kind == "nothing":
         for value in _smallest(schema, root):
             yield json.dumps(value, ensure_ascii=False), value
@@ -253,7 +127,7 @@ def _range(schema: Schema) -> tuple[int, int]:
 
 def _finish_string(raw: str, schema: Schema) -> Iterator[tuple[str, str]]:
     repair = _mend(raw)
-    known = _string(f'"{raw}{repair}"')
+    known = string(f'"{raw}{repair}"')
     if repair:
         # Inside an escape: end it first, whatever it turns out to be.
         raw += repair
@@ -262,7 +136,7 @@ def _finish_string(raw: str, schema: Schema) -> Iterator[tuple[str, str]]:
             yield repair + json.dumps(option[len(known) :], ensure_ascii=False)[1:], option
     pattern = schema.get("pattern") or FORMATS.get(schema.get("format", ""))
     if pattern:
-        for value in islice(_matching(pattern, known), _TRIES):
+        for value in islice(matching(pattern, known), _TRIES):
             yield repair + json.dumps(value[len(known) :], ensure_ascii=False)[1:], value
     pad = "." * max(0, schema.get("minLength", 0) - len(known))
     yield repair + pad + '"', known + pad
@@ -279,7 +153,7 @@ def _mend(raw: str) -> str:
     return "\\udc00" if high else ""
 
 
-def _finish_array(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[str, list[Any]]]:
+def _finish_array(node: Open, schema: Schema, root: Schema) -> Iterator[tuple[str, list[Any]]]:
     items: list[Any] = node.done
 
     def part(number: int) -> Any:
@@ -289,7 +163,7 @@ def _finish_array(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[s
     if node.last is not None:
         heads = [(s, [*items, v]) for s, v in islice(_finish(node.last, part(len(items)), root), _TRIES)]
     elif node.place == "item" and node.comma:
-        heads = [(s, [*items, v]) for s, v in islice(_finish(_Open("nothing"), part(len(items)), root), _TRIES)]
+        heads = [(s, [*items, v]) for s, v in islice(_finish(Open("nothing"), part(len(items)), root), _TRIES)]
     else:
         heads = [("", list(items))]
     for head, value in heads:
@@ -301,7 +175,7 @@ def _finish_array(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[s
         yield suffix + "]", full
 
 
-def _finish_object(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[str, dict[str, Any]]]:
+def _finish_object(node: Open, schema: Schema, root: Schema) -> Iterator[tuple[str, dict[str, Any]]]:
     done: dict[str, Any] = node.done
     known: dict[str, Any] = schema.get("properties", {})
     rest = schema.get("additionalProperties", True)
@@ -314,16 +188,16 @@ def _finish_object(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[
         found = islice(_finish(node.last, part(node.key), root), _TRIES)
         heads = [(s, {**done, node.key: v}) for s, v in found]
     elif node.place == "colon":
-        found = islice(_finish(_Open("nothing"), part(node.key), root), _TRIES)
+        found = islice(_finish(Open("nothing"), part(node.key), root), _TRIES)
         heads = [(": " + s, {**done, node.key: v}) for s, v in found]
     elif node.place == "key" and node.last is not None:
         for suffix, key in _keys(node.last.text, known, done, rest):
-            for more, value in islice(_finish(_Open("nothing"), part(key), root), 8):
+            for more, value in islice(_finish(Open("nothing"), part(key), root), 8):
                 heads.append((f"{suffix}: {more}", {**done, key: value}))
     elif node.comma:
         unused = [k for k in (*schema.get("required", ()), *known) if k not in done]
         for key in unused or ([f"key{len(done)}"] if rest is not False else []):
-            for more, value in islice(_finish(_Open("nothing"), part(key), root), 8):
+            for more, value in islice(_finish(Open("nothing"), part(key), root), 8):
                 heads.append((f"{json.dumps(key, ensure_ascii=False)}: {more}", {**done, key: value}))
     else:
         heads = [("", dict(done))]
@@ -339,7 +213,7 @@ def _finish_object(node: _Open, schema: Schema, root: Schema) -> Iterator[tuple[
 
 def _keys(raw: str, known: dict[str, Any], done: dict[str, Any], rest: Any) -> Iterator[tuple[str, str]]:
     repair = _mend(raw)
-    start = _string(f'"{raw}{repair}"')
+    start = string(f'"{raw}{repair}"')
     for key in known:
         if key.startswith(start) and key not in done:
             yield repair + json.dumps(key[len(start) :], ensure_ascii=False)[1:], key
@@ -391,73 +265,3 @@ def _small(schema: Schema, root: Schema, depth: int) -> Iterator[Any]:
             yield {
                 key: next(_smallest(known.get(key, rest), root, depth + 1), None) for key in schema.get("required", ())
             }
-
-
-# -- strings under a pattern ---------------------------------------------------------------------------------
-
-
-def _matching(pattern: str, start: str) -> Iterator[str]:
-    """Short strings that match an anchored pattern and begin with `start`."""
-    for made, left in _walk(list(_parser.parse(pattern)), start):
-        if not left:
-            yield made
-
-
-def _walk(ops: list[Any], left: str) -> Iterator[tuple[str, str]]:
-    """(text made, what is left of the given beginning) for each way through `ops`."""
-    if not ops:
-        yield "", left
-        return
-    for head, rest in _step(ops[0], left):
-        for tail, end in _walk(ops[1:], rest):
-            yield head + tail, end
-
-
-def _step(op: Any, left: str) -> Iterator[tuple[str, str]]:
-    kind, value = str(op[0]), op[1]
-    if kind == "AT":
-        yield "", left
-    elif kind == "SUBPATTERN":
-        yield from _walk(list(value[-1]), left)
-    elif kind == "BRANCH":
-        for branch in value[1]:
-            yield from _walk(list(branch), left)
-    elif kind in ("MAX_REPEAT", "MIN_REPEAT"):
-        low, high, body = value[0], min(int(value[1]), value[0] + len(left) + 1), list(value[2])
-        for count in range(low, high + 1):
-            yield from _walk(body * count, left)
-    else:
-        one = _characters(kind, value)
-        if left:
-            if re.fullmatch(one[0], left[0], re.DOTALL):
-                yield left[0], left[1:]
-        else:
-            yield one[1], ""
-
-
-def _characters(kind: str, value: Any) -> tuple[str, str]:
-    """A pattern of one character, and a plain character that matches it."""
-    if kind == "LITERAL":
-        return re.escape(chr(value)), chr(value)
-    if kind == "NOT_LITERAL":
-        one = f"[^{re.escape(chr(value))}]"
-    elif kind == "ANY":
-        one = "."
-    else:
-        parts = []
-        for name, part in value:
-            if str(name) == "NEGATE":
-                parts.append("^")
-            elif str(name) == "RANGE":
-                parts.append(f"{re.escape(chr(part[0]))}-{re.escape(chr(part[1]))}")
-            elif str(name) == "LITERAL":
-                parts.append(re.escape(chr(part)))
-            else:
-                parts.append({"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}.get(str(part).split("_")[-1], ""))
-                if "NOT_" in str(part):
-                    parts[-1] = parts[-1].upper()
-        one = f"[{''.join(parts)}]"
-    for char in "a0A .-_/@#,:" + "".join(map(chr, range(33, 0x250))):
-        if re.fullmatch(one, char):
-            return one, char
-    return one, chr(0xFFFD)
