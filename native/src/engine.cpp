@@ -321,7 +321,8 @@ bool Engine::compute() {
 
 // What a step computed for a sequence. `rows` are its rows of logits, the first of them where wanted.
 void Engine::accept(Sequence& s, const float* rows) {
-    Request& r = *s.request;
+    const std::shared_ptr<Request> kept = s.request;  // the end of a request lets go of it
+    Request& r = *kept;
     const int vocab = model_->config().vocab, before = s.computed;
     const int known = std::min(s.count, int(s.tokens.size()) - before);
     if (r.task == Task::write && before + known < int(s.tokens.size())) {  // a part of the prompt
@@ -418,13 +419,12 @@ void Engine::write(Sequence& s, const Chosen& chosen) {
 void Engine::end(Sequence& s, const char* reason) {
     for (int page : s.pages) pages_.release(page);
     s.pages.clear();
-    Request& r = *s.request;
+    const std::shared_ptr<Request> r = std::move(s.request);
     {
-        std::lock_guard<std::mutex> lock(r.mutex);
-        r.ended = reason;
+        std::lock_guard<std::mutex> lock(r->mutex);
+        r->ended = reason;
     }
-    r.changed.notify_all();
-    s.request.reset();
+    r->changed.notify_all();
 }
 
 }  // namespace mirim

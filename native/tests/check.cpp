@@ -1,0 +1,255 @@
+// Checks of the core without Python, to be built with sanitizers or for another processor.
+//
+// `kernels`: every instruction set against the portable one, bit for bit, on random numbers.
+// `engine`: requests from many threads on a small random model; drafted, shared and cached answers equal plain ones.
+// Exits with 1 and says what differs.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "../src/engine.hpp"
+
+using namespace mirim;
+
+namespace {
+
+std::mt19937 dice(7);
+
+[[noreturn]] void differ(const std::string& what) {
+    std::printf("differs: %s\n", what.c_str());
+    std::exit(1);
+}
+
+void same(const void* a, const void* b, size_t bytes, const std::string& what) {
+    if (std::memcmp(a, b, bytes)) differ(what);
+}
+
+std::vector<float> floats(size_t n, float width = 1.0f) {
+    std::normal_distribution<float> normal(0, width);
+    std::vector<float> v(n);
+    for (float& x : v) x = normal(dice);
+    return v;
+}
+
+void check_kernels() {
+    int count;
+    const Kernels* const* list = available(&count);
+    const Kernels* plain = find_kernels("portable");
+    for (int n = 0; n < count; ++n) {
+        const Kernels* k = list[n];
+        auto label = [&](const char* what) { return std::string(k->name) + " " + what; };
+        for (int size : {16, 64, 96, 576}) {
+            auto x = floats(size, 3.0f), w = floats(size), up = floats(size);
+            x[size / 2] = 1e30f;
+            std::vector<float> a(size), b(size);
+            k->norm(x.data(), w.data(), size, 1e-5f, a.data());
+            plain->norm(x.data(), w.data(), size, 1e-5f, b.data());
+            same(a.data(), b.data(), size * 4, label("norm"));
+            x[size / 2] = 50.0f;
+            a = b = x;
+            k->silu_times(a.data(), up.data(), size);
+            plain->silu_times(b.data(), up.data(), size);
+            same(a.data(), b.data(), size * 4, label("silu"));
+            a = b = x;
+            k->gelu_times(a.data(), up.data(), size);
+            plain->gelu_times(b.data(), up.data(), size);
+            same(a.data(), b.data(), size * 4, label("gelu"));
+        }
+        for (int columns : {32, 96, 576}) {
+            const int tokens = 13, groups = columns / GROUP;
+            auto x = floats(size_t(tokens) * columns);
+            for (int i = 0; i < GROUP; ++i) x[i] = 0;  // a group without any size
+            std::vector<int8_t> q[2];
+            std::vector<float> scale[2], out[2];
+            std::vector<int32_t> total[2];
+            for (int side = 0; side < 2; ++side) {
+                q[side].resize(x.size());
+                scale[side].resize(tokens * groups);
+                total[side].resize(tokens * groups);
+                out[side].resize(tokens * ROWS);
+                for (int t = 0; t < tokens; ++t)
+                    (side ? plain : k)->quantise(x.data() + size_t(t) * columns, columns, q[side].data() + size_t(t) * columns,
+                                                 scale[side].data() + t * groups, total[side].data() + t * groups);
+            }
+            same(q[0].data(), q[1].data(), q[0].size(), label("quantise"));
+            same(scale[0].data(), scale[1].data(), scale[0].size() * 4, label("scales"));
+            same(total[0].data(), total[1].data(), total[0].size() * 4, label("totals"));
+            for (Kind kind : {Kind::f32, Kind::f16, Kind::bf16, Kind::q8, Kind::q4}) {
+                Matrix m{kind, ROWS, columns, nullptr};
+                std::vector<uint8_t> raw(m.bytes());
+                for (uint8_t& byte : raw) byte = uint8_t(dice());
+                if (!m.quantised()) {
+                    // Any bits may be no number: sizes near one instead.
+                    auto w = floats(size_t(ROWS) * columns);
+                    for (size_t i = 0; i < w.size(); ++i) {
+                        uint32_t bits;
+                        std::memcpy(&bits, &w[i], 4);
+                        uint16_t half = uint16_t(kind == Kind::bf16 ? bits >> 16 : (dice() & 0x83ff) | 0x3800);
+                        if (kind == Kind::f32) std::memcpy(&raw[i * 4], &w[i], 4);
+                        else std::memcpy(&raw[i * 2], &half, 2);
+                    }
+                } else {
+                    size_t group = raw.size() / groups;
+                    for (int g = 0; g < groups; ++g)
+                        for (int r = 0; r < ROWS; ++r) {
+                            uint16_t half = uint16_t((dice() & 0x3ff) | 0x2000);
+                            std::memcpy(&raw[g * group + r * 2], &half, 2);
+                        }
+                }
+                m.data = raw.data();
+                for (int side = 0; side < 2; ++side) {
+                    Inputs in{x.data(), q[side].data(), scale[side].data(), total[side].data(), columns};
+                    (side ? plain : k)->product(m, 0, in, 0, tokens, out[side].data());
+                }
+                same(out[0].data(), out[1].data(), out[0].size() * 4, label("product"));
+                for (int alone = 0; alone < tokens; ++alone) {
+                    Inputs in{x.data(), q[0].data(), scale[0].data(), total[0].data(), columns};
+                    k->product(m, 0, in, alone, 1, out[1].data());
+                    same(out[1].data(), out[0].data() + alone * ROWS, ROWS * 4, label("product of one token"));
+                }
+            }
+        }
+        for (bool half : {false, true})
+            for (int size : {16, 48, 64}) {
+                const int tokens = 77, width = half ? 2 : 4;
+                std::vector<std::vector<uint8_t>> store[2];
+                const uint8_t* pages[2][PIECE / PAGE] = {};
+                auto keys = floats(size_t(tokens) * size), values = floats(size_t(tokens) * size);
+                for (int side = 0; side < 2; ++side)
+                    for (int p = 0; p * PAGE < tokens; ++p) {
+                        store[side].emplace_back(size_t(2) * PAGE * size * width, uint8_t(0));
+                        for (int t = p * PAGE; t < tokens && t < (p + 1) * PAGE; ++t) {
+                            uint8_t* at = store[side][p].data();
+                            (side ? plain : k)->store_key(keys.data() + size_t(t) * size, size, t % PAGE, half, at);
+                            (side ? plain : k)->store_value(values.data() + size_t(t) * size, size, t % PAGE, half,
+                                                            at + size_t(PAGE) * size * width);
+                        }
+                        pages[side][p] = store[side][p].data();
+                    }
+                for (size_t p = 0; p < store[0].size(); ++p)
+                    same(store[0][p].data(), store[1][p].data(), store[0][p].size(), label("cache"));
+                auto asked = floats(size_t(QUERIES) * size);
+                float most[2][QUERIES], weight[2][QUERIES];
+                std::vector<float> out[2];
+                for (int side = 0; side < 2; ++side) {
+                    out[side].resize(size_t(QUERIES) * size);
+                    const float* query[QUERIES];
+                    float* to[QUERIES];
+                    int visible[QUERIES];
+                    for (int i = 0; i < QUERIES; ++i) {
+                        query[i] = asked.data() + size_t(i) * size;
+                        to[i] = out[side].data() + size_t(i) * size;
+                        visible[i] = tokens - i * 3;
+                    }
+                    (side ? plain : k)->attend({query, pages[side], visible, QUERIES, tokens, size, half, most[side], weight[side], to});
+                }
+                same(out[0].data(), out[1].data(), out[0].size() * 4, label("attention"));
+                same(most, most[1], sizeof most[0], label("attention's scores"));
+                same(weight, weight[1], sizeof weight[0], label("attention's weights"));
+                k->join(&most[0][0], &weight[0][0], out[0].data(), 1.5f, 2.0f, out[0].data() + size, size);
+                plain->join(&most[1][0], &weight[1][0], out[1].data(), 1.5f, 2.0f, out[1].data() + size, size);
+                k->divide(out[0].data(), 3.0f, size);
+                plain->divide(out[1].data(), 3.0f, size);
+                same(out[0].data(), out[1].data(), size * 4, label("join"));
+            }
+        std::printf("%s equals portable\n", k->name);
+    }
+}
+
+std::unique_ptr<Model> random_model() {
+    dice.seed(11);
+    Config c;
+    c.vocab = 97, c.hidden = 64, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 16, c.inter = 96;
+    c.context = 512;
+    for (int i = 0; i < c.head_dim / 2; ++i) c.frequencies.push_back(std::pow(10000.0f, -float(i) / 8));
+    auto model = std::make_unique<Model>(c, "");
+    auto matrix = [&](const std::string& name, int rows, int columns) {
+        auto w = floats(size_t(rows) * columns, 0.05f);
+        model->add(name, Source::f32, true, reinterpret_cast<uint8_t*>(w.data()), w.size() * 4, rows, columns);
+    };
+    auto ones = [&](const std::string& name, int size) {
+        std::vector<float> w(size, 1.0f);
+        model->add(name, Source::f32, false, reinterpret_cast<uint8_t*>(w.data()), w.size() * 4, 1, size);
+    };
+    matrix("token_embd.weight", c.vocab, c.hidden);
+    ones("output_norm.weight", c.hidden);
+    for (int l = 0; l < c.layers; ++l) {
+        std::string at = "blk." + std::to_string(l) + ".";
+        ones(at + "attn_norm.weight", c.hidden);
+        ones(at + "ffn_norm.weight", c.hidden);
+        matrix(at + "attn_q.weight", 64, c.hidden);
+        matrix(at + "attn_k.weight", 32, c.hidden);
+        matrix(at + "attn_v.weight", 32, c.hidden);
+        matrix(at + "attn_output.weight", c.hidden, 64);
+        matrix(at + "ffn_gate.weight", c.inter, c.hidden);
+        matrix(at + "ffn_up.weight", c.inter, c.hidden);
+        matrix(at + "ffn_down.weight", c.hidden, c.inter);
+    }
+    model->finish();
+    return model;
+}
+
+std::vector<int> answer(Engine& engine, int seed, int draft) {
+    auto r = std::make_shared<Request>();
+    for (int i = 0; i < 40 + seed % 90; ++i) r->prompt.push_back((i * 7 + seed % 3) % 97);
+    r->most = 60;
+    r->draft = draft;
+    r->sampling.temperature = seed % 2 ? 0.8f : 0.0f;
+    r->sampling.seed = uint64_t(seed);
+    engine.submit(r);
+    std::unique_lock<std::mutex> lock(r->mutex);
+    r->changed.wait(lock, [&] { return !r->ended.empty(); });
+    std::vector<int> tokens;
+    for (const Chosen& c : r->out) tokens.push_back(c.token);
+    return tokens;
+}
+
+void check_engine() {
+    Engine plain(random_model(), 512, 1, 0, 1, 1), rich(random_model(), 512, 4, 1 << 20, 2, 2);
+    std::vector<std::vector<int>> expected;
+    for (int seed = 0; seed < 24; ++seed) expected.push_back(answer(plain, seed, 0));
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&, t] {
+            for (int round = 0; round < 3; ++round)
+                for (int seed = t; seed < 24; seed += 2)
+                    if (answer(rich, seed, 8) != expected[seed]) differ("answer " + std::to_string(seed));
+        });
+    std::thread busybody([&] {
+        for (int i = 0; i < 20; ++i) {
+            auto r = std::make_shared<Request>();
+            r->prompt.assign(100, i);
+            r->most = 300;
+            rich.submit(r);
+            std::this_thread::sleep_for(std::chrono::milliseconds(3));
+            r->cancelled = true;
+            rich.poke();
+            rich.trial(8, 20, 2);
+            rich.set_threads(1 + i % 2, 1 + i % 3);
+            rich.counts();
+        }
+    });
+    for (auto& t : threads) t.join();
+    busybody.join();
+    auto last = std::make_shared<Request>();
+    last->prompt.assign(10, 1);
+    last->most = 400;
+    rich.submit(last);
+    rich.stop();
+    Counts c = rich.counts();
+    if (!c.cached || !c.written) differ("nothing was cached or written");
+    std::printf("engine: %lld steps, %lld written, %lld of %lld proposals accepted\n", c.steps, c.written, c.accepted,
+                c.proposed);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string what = argc > 1 ? argv[1] : "";
+    if (what != "engine") check_kernels();
+    if (what != "kernels") check_engine();
+    return 0;
+}
