@@ -20,6 +20,7 @@ from mirim.server.keys import PREFIX, Key, Watched
 from mirim.server.metrics import Metrics
 from mirim.server.room import Room, Served, Settings
 from mirim.server.scheduler import Bucket
+from mirim.server.traces import Traces
 from mirim.server.wire import BODY, ApiError, Last, event, read
 
 log = logging.getLogger("mirim.server")
@@ -50,6 +51,7 @@ class House:
     hosts: tuple[str, ...] = ()
     metrics: Metrics = field(default_factory=Metrics)
     audit: Callable[[dict[str, Any]], None] = lambda row: None
+    traces: Traces | None = None
     deadline: float = 600.0
     body_seconds: float = 30.0
     secure: bool = False
@@ -74,6 +76,7 @@ class Visit:
     first: float = 0.0
     notes: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    span: Any = None
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -149,6 +152,8 @@ class Endpoint:
         reply = _Reply(send, visit)
         if visit.request.method in ("GET", "HEAD"):
             visit.heard.set()
+        if self.house.traces and not self.open:
+            visit.span = self.house.traces.begin(visit.request.method, self.path, visit.request.headers)
         task = asyncio.ensure_future(self._serve(visit, reply))
         gone = asyncio.ensure_future(_gone(visit, receive, task))
         status = 499
@@ -228,20 +233,21 @@ class Endpoint:
         if visit.model:
             metrics.observe("mirim_request_seconds", seconds, model=visit.model)
         client = visit.request.client
-        self.house.audit(
-            {
-                "time": round(time.time(), 3),
-                "id": visit.id,
-                "key": visit.key.id if visit.key else None,
-                "client": client.host if client else None,
-                "method": visit.request.method,
-                "route": self.path,
-                "model": visit.model or None,
-                "status": status,
-                "seconds": round(seconds, 4),
-                **visit.notes,
-            }
-        )
+        row = {
+            "time": round(time.time(), 3),
+            "id": visit.id,
+            "key": visit.key.id if visit.key else None,
+            "client": client.host if client else None,
+            "method": visit.request.method,
+            "route": self.path,
+            "model": visit.model or None,
+            "status": status,
+            "seconds": round(seconds, 4),
+            **visit.notes,
+        }
+        self.house.audit(row)
+        if self.house.traces and visit.span:
+            self.house.traces.end(visit.span, row)
 
 
 async def _gone(visit: Visit, receive: Receive, task: asyncio.Task[None]) -> None:

@@ -153,7 +153,8 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[Ready]:
             house.metrics.count("mirim_tokens_total", amount, model=visit.model, kind=kind)
         house.metrics.observe("mirim_first_token_seconds", visit.first or total, model=visit.model)
         house.metrics.finished(total, visit.first or total, completion)
-        visit.notes |= {"prompt_tokens": prompt, "completion_tokens": completion, "first": round(visit.first, 4)}
+        visit.notes |= {"prompt_tokens": prompt, "completion_tokens": completion}
+        visit.notes |= {"first": round(visit.first, 4), "queued": round(stop.waited, 4)}
 
 
 async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIterator[Ready]:

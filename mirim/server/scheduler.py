@@ -158,6 +158,8 @@ class Stop:
         self._parent = parent
         self._until: float = parent._until if parent else time.monotonic() + seconds
         self.seconds = seconds
+        #: Seconds that the work stood in line; the longest of several.
+        self.waited = 0.0
 
     def cancel(self) -> None:
         self._flag.set()
@@ -193,6 +195,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
     the place free for the next question.
     """
     ticket = await lane.enter(owner)
+    stop.waited = max(stop.waited, ticket.waited)
     stop = stop.child()
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[Any] = asyncio.Queue()

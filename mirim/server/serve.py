@@ -72,6 +72,7 @@ def serve(
     from mirim.server.app import build
     from mirim.server.door import House
     from mirim.server.room import Settings, open_room
+    from mirim.server.traces import traces
 
     if project is None and not model:
         # Nothing was named: the project around the current folder, with its own [serve] table.
@@ -111,6 +112,7 @@ def serve(
         deadline=deadline,
         secure=bool(tls_cert),
         audit=_auditor(Path(audit).expanduser() if audit else stores[0].parent / "audit.jsonl"),
+        traces=traces(),
     )
     address = _address(bound, host, bool(tls_cert))
     try:
@@ -118,6 +120,8 @@ def serve(
     finally:
         bound.close()
         house.room.close()
+        if house.traces:
+            house.traces.close()
     note("stopped; running answers were ended first")
 
 
