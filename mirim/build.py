@@ -42,7 +42,7 @@ def build(project: Project, *, base: str = "") -> Report:
     from mirim.training.train import train
 
     model, gguf = project.model, project.model / "gguf"
-    given = {"base": base} if base else {}
+    given: dict[str, Any] = {"base": base} if base else {}
     weights = lambda: _weights(model)  # noqa: E731
     stages = [
         Stage("ingest", lambda: ingest(project), lambda: "", ()),

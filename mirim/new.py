@@ -23,8 +23,8 @@ licence = ""          # licence of the documents, recorded in the model card
 seed = 0
 
 [train]
-# base = "ibm-granite/granite-4.0-350m"   # adapt a public model; without a base one is trained from scratch
-# method = "lora"
+# base = "ibm-granite/granite-4.0-350m"   # adapt a public model; without one the small mirim-base is adapted
+# method = "lora"                         # or "full"; "pretrain" starts from scratch
 
 [export]
 quant = ["q8_0", "q4_0"]

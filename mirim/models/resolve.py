@@ -16,6 +16,7 @@ from mirim.core.project import Project
 Kind = Literal["gguf", "folder", "adapter", "hub", "echo", "remote"]
 
 BUNDLED = "mirim-base"
+_HOME = Path(__file__).resolve().parent / "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -35,6 +36,11 @@ class Model:
     name: str = ""
 
 
+def bundled() -> bool:
+    """Whether this build of mirim brings a base of its own."""
+    return _HOME.is_dir()
+
+
 def resolve(ref: str | Path, project: Project | None = None) -> Model:
     """Find what `ref` names, without loading it. UsageError says where it was looked for.
 
@@ -50,8 +56,8 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
         name = text.partition("#")[2] or text.rpartition("/" if "//" in text else ":")[2]
         return Model(text, "remote", name=name)
     if text == BUNDLED:
-        folder = Path(__file__).resolve().parent / "base"
-        if not folder.is_dir():
+        folder = _HOME
+        if not bundled():
             raise UsageError(
                 f'this build of mirim brings no "{BUNDLED}"; name a base such as HuggingFaceTB/SmolLM2-135M-Instruct, '
                 "or train one with: mirim train --method pretrain"

@@ -12,6 +12,7 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report
 from mirim.core.verbs import verb
+from mirim.models.resolve import BUNDLED, bundled
 
 if TYPE_CHECKING:
     from mirim.training.recipe import Recipe
@@ -57,8 +58,8 @@ def train(
     Outside one, --method pretrain takes --corpus and --out.
 
     Args:
-        method: pretrain (from scratch), full or lora (adapt a base); auto is lora with a base, else pretrain.
-        base: Model to adapt: a folder, a bundle or a hub name such as ibm-granite/granite-4.0-350m.
+        method: pretrain (from scratch), full or lora (adapt a base); auto: a named base by lora, mirim-base in full.
+        base: Model to adapt: a folder, a bundle, a hub name such as ibm-granite/granite-4.0-350m; default: mirim-base.
         corpus: Files or folders to pretrain on: .jsonl (with "text"), .jsonl.zst, .txt, .md.
         out: Folder to write the model to.
         depth: Size of a model from scratch; width, heads, learning rate follow from it. 4, or the recipe's.
@@ -84,7 +85,13 @@ def train(
     """
     if project is None and out is None:
         project = Project.find()
-    chosen = ("lora" if base else "pretrain") if method == "auto" else method
+    chosen = method
+    if method == "auto":
+        # A base of 7 million parameters is adapted whole: LoRA saves nothing there.
+        own = project is not None and recipe is None and not base and not corpus and bundled()
+        chosen = "full" if own else "lora" if base else "pretrain"
+    if chosen in ("full", "lora") and not base and bundled():
+        base = BUNDLED
     if chosen == "pretrain" and base and project is not None:
         # mirim.toml may settle pretraining while a person names a base for once.
         note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
