@@ -142,8 +142,15 @@ void Engine::loop() {
             poked_ = false;
         }
         std::lock_guard<std::mutex> busy(step_);
-        admit();
-        step();
+        try {
+            admit();
+            step();
+        } catch (const std::exception& error) {
+            // Whoever asked hears of it; the thread, and the process, live on.
+            for (auto& s : active_)
+                if (s->request) end(*s, std::string("!") + error.what());
+            active_.clear();
+        }
     }
     for (auto& s : active_) end(*s, "cancelled");
     active_.clear();
@@ -416,7 +423,7 @@ void Engine::write(Sequence& s, const Chosen& chosen) {
     r.changed.notify_all();
 }
 
-void Engine::end(Sequence& s, const char* reason) {
+void Engine::end(Sequence& s, const std::string& reason) {
     for (int page : s.pages) pages_.release(page);
     s.pages.clear();
     const std::shared_ptr<Request> r = std::move(s.request);

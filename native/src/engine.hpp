@@ -81,7 +81,7 @@ private:
     bool compute();
     void accept(Sequence& s, const float* rows);
     void write(Sequence& s, const Chosen& chosen);
-    void end(Sequence& s, const char* reason);
+    void end(Sequence& s, const std::string& reason);
     void begin(Sequence& s);
     void room(Sequence& s, int tokens);
     void publish(Sequence& s);

@@ -106,11 +106,16 @@ struct Handle {
 
     // Wait for the end of a request that gives values.
     std::vector<float> values() {
-        nb::gil_scoped_release free;
         Request& r = *request;
-        std::unique_lock<std::mutex> lock(r.mutex);
-        r.changed.wait(lock, [&] { return !r.ended.empty(); });
-        if (r.ended != "stop") throw std::runtime_error("the work was " + r.ended);
+        for (bool ended = false; !ended;) {
+            {
+                nb::gil_scoped_release free;
+                std::unique_lock<std::mutex> lock(r.mutex);
+                ended = r.changed.wait_for(lock, std::chrono::milliseconds(200), [&] { return !r.ended.empty(); });
+            }
+            if (PyErr_CheckSignals()) throw nb::python_error();  // Ctrl-C; the request is cancelled with its handle
+        }
+        if (r.ended != "stop") throw std::runtime_error("the work ended: " + r.ended);
         return std::move(r.values);
     }
 };
@@ -137,16 +142,17 @@ struct Core {
         engine = std::make_shared<Engine>(std::move(loading), context, slots, spare, few, many);
     }
 
-    Engine& running() const {
+    // A share of its own: another thread may close the model meanwhile.
+    std::shared_ptr<Engine> running() const {
         if (!engine) throw std::invalid_argument("the model is not open");
-        return *engine;
+        return engine;
     }
 
     std::unique_ptr<Handle> submit(std::shared_ptr<Request> r) {
-        running().submit(r);
         auto handle = std::make_unique<Handle>();
-        handle->engine = engine;
+        handle->engine = running();
         handle->request = std::move(r);
+        handle->engine->submit(handle->request);
         return handle;
     }
 
@@ -177,7 +183,7 @@ struct Core {
         const size_t rows = ids.size() - std::min<size_t>(std::max(first, 0), ids.size());
         if (!rows) throw std::invalid_argument("no row is asked for");
         auto handle = ask(Task::rows, std::move(ids), std::max(first, 0));
-        return floats(handle->values(), rows, running().model().config().vocab);
+        return floats(handle->values(), rows, handle->engine->model().config().vocab);
     }
 
     std::vector<float> scores(std::vector<int> ids, int first) {
@@ -188,13 +194,14 @@ struct Core {
     std::vector<float> mean(std::vector<int> ids) { return ask(Task::mean, std::move(ids), 0)->values(); }
 
     double trial(int count, int position, int threads) {
-        Engine& e = running();
+        std::shared_ptr<Engine> e = running();
         nb::gil_scoped_release free;
-        return e.trial(count, position, threads);
+        return e->trial(count, position, threads);
     }
 
     nb::dict counts() {
-        Counts c = running().counts();
+        std::shared_ptr<Engine> e = running();
+        Counts c = e->counts();
         nb::dict d;
         d["steps"] = c.steps;
         d["tokens"] = c.tokens;
@@ -205,7 +212,7 @@ struct Core {
         d["active"] = c.active;
         d["waiting"] = c.waiting;
         d["cache_bytes"] = (size_t(c.pages) + c.kept) * c.page_bytes;
-        d["weight_bytes"] = running().model().weight_bytes();
+        d["weight_bytes"] = e->model().weight_bytes();
         return d;
     }
 
@@ -254,8 +261,9 @@ NB_MODULE(_core, m) {
         .def("trial", &Core::trial, "count"_a, "position"_a, "threads"_a)
         .def("set_threads", [](Core& c, int few, int many) {
             if (few < 1 || many < 1 || few > 1024 || many > 1024) throw std::invalid_argument("threads out of range");
+            std::shared_ptr<Engine> e = c.running();
             nb::gil_scoped_release free;
-            c.running().set_threads(few, many);
+            e->set_threads(few, many);
         }, "few"_a, "many"_a)
         .def("counts", &Core::counts)
         .def("close", &Core::close);

@@ -229,7 +229,8 @@ class Native(Local):
         said, reason = "", ""
         try:
             while not reason:
-                tokens, reason, asked = request.next()
+                # Not for ever, so that Ctrl-C is heard.
+                tokens, reason, asked = request.next(seconds=0.2)
                 for token, logprob, likely in tokens:
                     if matcher is not None and not matcher.consume_token(token):
                         raise MirimError(f"the schema's grammar refused its own token {token}: {matcher.get_error()}")
@@ -250,6 +251,8 @@ class Native(Local):
             request.cancel()
         if reason == "cancelled":
             raise MirimError(f"{self.name} was closed while it wrote")
+        if reason.startswith("!"):
+            raise MirimError(f"mirim's own core stopped: {reason[1:]}; try --engine llama_cpp")
         self.last = {
             "prompt_tokens": len(ids),
             "completion_tokens": text.count,
