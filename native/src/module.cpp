@@ -60,6 +60,7 @@ struct Handle {
     ~Handle() { cancel(); }
 
     void cancel() {
+        if (!engine || !request) return;  // nothing was asked
         request->cancelled = true;
         engine->poke();
     }
