@@ -19,6 +19,7 @@ from mirim.server.door import Answer, Endpoint, Guard, Handler, House, Visit
 from mirim.server.generate import gives_logprobs
 from mirim.server.openapi import description
 from mirim.server.responses import responses
+from mirim.server.warm import warmed
 from mirim.server.wire import ApiError
 
 #: method, path, handler, open to all (no key)
@@ -56,8 +57,9 @@ def build(house: House) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        house.draining = True
+        async with warmed(house):
+            yield
+            house.draining = True
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _lost(house)})
     app.router.redirect_slashes = False

@@ -21,6 +21,7 @@ from mirim.server.metrics import Metrics
 from mirim.server.room import Room, Served, Settings
 from mirim.server.scheduler import Bucket
 from mirim.server.traces import Traces
+from mirim.server.warm import Warm
 from mirim.server.wire import BODY, ApiError, Last, event, read
 
 log = logging.getLogger("mirim.server")
@@ -52,6 +53,7 @@ class House:
     metrics: Metrics = field(default_factory=Metrics)
     audit: Callable[[dict[str, Any]], None] = lambda row: None
     traces: Traces | None = None
+    warm: Warm | None = None
     deadline: float = 600.0
     body_seconds: float = 30.0
     secure: bool = False

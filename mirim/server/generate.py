@@ -146,6 +146,8 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[Ready]:
                         if piece.extra and piece.extra.get("abstained"):
                             house.metrics.count("mirim_abstained_total", model=visit.model)
                 yield ready
+        if house.warm:
+            house.warm.note(orders[0])
     finally:
         stop.cancel()
         total = time.perf_counter() - began

@@ -15,6 +15,7 @@ _HELP = {
     "mirim_requests_total": "Requests answered, by route, model and status.",
     "mirim_tokens_total": "Tokens read (prompt, of these cached) and written (completion), by model.",
     "mirim_cancelled_total": "Requests whose client went away, by model.",
+    "mirim_warmed_total": "Remembered system prompts that were computed before they were asked for.",
     "mirim_abstained_total": "Questions that the assistant did not answer, by model.",
 }
 

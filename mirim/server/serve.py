@@ -46,6 +46,7 @@ def serve(
     tls_key: str = "",
     cors_origin: tuple[str, ...] = (),
     audit: str = "",
+    warm: str = "",
 ) -> None:
     """Serve models over OpenAI's interface, with a web page. Ctrl-C lets running answers end and stops.
 
@@ -64,6 +65,7 @@ def serve(
         tls_key: Key file (PEM) of the certificate.
         cors_origin: Origin, such as https://example.org, whose pages may use the server; may be repeated.
         audit: File that gets one JSON line a request, without its text; default: audit.jsonl beside the keys.
+        warm: File that remembers the texts of often used system prompts, computed again after a restart; default: none.
     """
     need("starlette", "serve")
     need("uvicorn", "serve")
@@ -73,13 +75,14 @@ def serve(
     from mirim.server.door import House
     from mirim.server.room import Settings, open_room
     from mirim.server.traces import traces
+    from mirim.server.warm import Warm
 
     if project is None and not model:
         # Nothing was named: the project around the current folder, with its own [serve] table.
         given: dict[str, Any] = {
             "host": host, "port": port, "adapter": adapter, "ctx": ctx, "parallel": parallel,
             "threads": threads, "engine": engine, "queue": queue, "deadline": deadline, "tls_cert": tls_cert,
-            "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit,
+            "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit, "warm": warm,
         }  # fmt: skip
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
         serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
@@ -95,6 +98,7 @@ def serve(
             f"{host} can be reached by other machines, and there is no key yet: make one, then serve again. "
             f"Type: {_MORE}{where}"
         )
+    remembered = Warm(Path(warm).expanduser()) if warm else None
     settings = Settings(tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads)
     bound = bind(host, port)
     try:
@@ -113,6 +117,7 @@ def serve(
         secure=bool(tls_cert),
         audit=_auditor(Path(audit).expanduser() if audit else stores[0].parent / "audit.jsonl"),
         traces=traces(),
+        warm=remembered,
     )
     address = _address(bound, host, bool(tls_cert))
     try:

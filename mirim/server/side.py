@@ -18,6 +18,7 @@ from mirim.server.door import Answer, House, Visit
 from mirim.server.keys import home
 from mirim.server.room import open_room
 from mirim.server.scheduler import Stop, call
+from mirim.server.warm import heated
 from mirim.server.wire import ApiError, invalid
 
 #: Characters shown before and after a citation.
@@ -215,6 +216,6 @@ async def reload_room(house: House) -> None:
             await asyncio.sleep(0.05)
         await loop.run_in_executor(None, former.close, fresh)
 
-    task = asyncio.ensure_future(retire())
-    house.retiring.add(task)
-    task.add_done_callback(house.retiring.discard)
+    for task in (asyncio.ensure_future(retire()), asyncio.ensure_future(heated(house))):
+        house.retiring.add(task)
+        task.add_done_callback(house.retiring.discard)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
+from conftest import built, until
 
 pytestmark = pytest.mark.slow
 USERS = 8
@@ -35,7 +35,7 @@ def test_killed_in_mid_load_it_serves_again_at_once(
     engine: str, server: Callable[..., Any], toy: Path, tmp_path: Path
 ) -> None:
     if engine == "native":
-        pytest.importorskip("mirim._core", reason="mirim's own core was not built")
+        built()
     log = tmp_path / "audit.jsonl"
     words = ("--model", str(toy), "--engine", engine, "--threads", "1", "--parallel", "4", "--audit", str(log))
     first = server(*words)
