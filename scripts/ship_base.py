@@ -22,7 +22,7 @@ LARGEST = 45_000_000
 
 def main() -> None:
     bundle = Path(sys.argv[1])
-    print(export(model=str(bundle), quant="q8_0").to_text())
+    print(export(model=str(bundle), quant=("q8_0",)).to_text())
     packed = bundle / "gguf" / "q8_0.gguf"
     if packed.stat().st_size > LARGEST:
         sys.exit(f"{packed} has {packed.stat().st_size:,} bytes; the repository carries at most {LARGEST:,}")
