@@ -43,7 +43,6 @@ def build(project: Project, *, base: str = "") -> Report:
 
     model, gguf = project.model, project.model / "gguf"
     given: dict[str, Any] = {"base": base} if base else {}
-    weights = lambda: _weights(model)  # noqa: E731
     stages = [
         Stage("ingest", lambda: ingest(project), lambda: "", ()),
         Stage(
@@ -62,19 +61,19 @@ def build(project: Project, *, base: str = "") -> Report:
         Stage(
             "export",
             lambda: export(project),
-            lambda: _of(project, "export", weights()),
+            lambda: _of(project, "export", _weights(model)),
             (gguf, model / "reports" / "parity.json"),
         ),
         Stage(
             "calibrate",
             lambda: calibrate(project),
-            lambda: _of(project, "calibrate", weights(), gguf, project.examples, _rows(project)),
+            lambda: _of(project, "calibrate", _weights(model), gguf, project.examples, _rows(project)),
             (model / "knowledge.db",),
         ),
         Stage(
             "evaluate",
             lambda: evaluate(project),
-            lambda: _of(project, "evaluate", weights(), gguf, project.evals, _rows(project), _answering(model)),
+            lambda: _of(project, "evaluate", _weights(model), gguf, project.evals, _rows(project), _answering(model)),
             (project.reports / "evaluate.json",),
         ),
     ]

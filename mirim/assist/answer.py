@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mirim.assist.candidates import candidates
 from mirim.assist.features import Featurizer
@@ -107,7 +107,7 @@ class Assistant:
             index=Index.open(index_path),
             engine=_engine(model, bundle, engine, project),
             model=model or (bundle.name if bundle else "none"),
-            policy=chosen,
+            policy=cast(Policy, chosen),
             calibration=Calibration.of(record.get("none", {}) if model == "none" else record),
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),

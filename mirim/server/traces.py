@@ -66,7 +66,7 @@ class Traces:
 
 def traces() -> Traces | None:
     """As the environment asks for it; None, with a line that says why, when it asks for what is not installed."""
-    asking = [name for name in _ASKING if os.environ.get(name)]
+    asking = [name for name in _ASKING if os.environ.get(name, "none").strip() not in ("", "none")]
     if not asking or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mirim.core.errors import UsageError
 from mirim.core.progress import note
@@ -58,7 +58,7 @@ def train(
     Outside one, --method pretrain takes --corpus and --out.
 
     Args:
-        method: pretrain (from scratch), full or lora (adapt a base); auto: a named base by lora, mirim-base in full.
+        method: pretrain (from scratch), full or lora (adapt a base); auto: lora on --base, or full on mirim-base.
         base: Model to adapt: a folder, a bundle, a hub name such as ibm-granite/granite-4.0-350m; default: mirim-base.
         corpus: Files or folders to pretrain on: .jsonl (with "text"), .jsonl.zst, .txt, .md.
         out: Folder to write the model to.
@@ -87,8 +87,9 @@ def train(
         project = Project.find()
     chosen = method
     if method == "auto":
-        # A base of 7 million parameters is adapted whole: LoRA saves nothing there.
-        own = project is not None and recipe is None and not base and not corpus and bundled()
+        # A base of 7 million parameters is adapted whole: LoRA saves nothing there. A depth is a model from scratch's.
+        scratch = recipe is not None or bool(corpus) or depth is not None
+        own = project is not None and not scratch and not base and bundled()
         chosen = "full" if own else "lora" if base else "pretrain"
     if chosen in ("full", "lora") and not base and bundled():
         base = BUNDLED
@@ -136,7 +137,7 @@ def train(
     return run(
         Plan(
             project=project,
-            method=chosen,
+            method=cast(Any, chosen),
             base=base,
             corpus=corpus,
             out=target.expanduser().resolve(),

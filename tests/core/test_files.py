@@ -11,17 +11,26 @@ from mirim.core.files import explain, read_jsonl, write_json, write_jsonl, write
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old\r\n")
-    with pytest.raises(RuntimeError), writing(path) as stream:
-        stream.write("new")
-        raise RuntimeError("stop")
+
+    def fails() -> None:
+        with writing(path) as stream:
+            stream.write("new")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fails()
     assert path.read_bytes() == b"old\r\n"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_a_full_disk_is_one_clear_message(tmp_path: Path) -> None:
-    with pytest.raises(MirimError, match="no space left") as caught, writing(tmp_path / "a") as stream:
-        stream.write("x")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fails() -> None:
+        with writing(tmp_path / "a") as stream:
+            stream.write("x")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(MirimError, match="no space left") as caught:
+        fails()
     assert caught.value.exit_code == 1
     assert os.listdir(tmp_path) == []
 

@@ -287,7 +287,7 @@ def test_what_does_not_fit_is_refused(files, folder, tmp_path):
         ("num_key_value_heads", 3),
         ("num_hidden_layers", 10**6),
     ]:
-        with pytest.raises(RuntimeError, match="within|groups"):
+        with pytest.raises(RuntimeError, match=r"within|groups"):
             core.Core({**good, key: value})
     model = core.Core(good)
     data = np.zeros(32 * 32 * 4, np.uint8)
