@@ -102,6 +102,8 @@ def test_doctor_measures_this_machine() -> None:
 
 def test_ctrl_c_is_130(tmp_path: Path) -> None:
     code = (
+        # What is started in the background by a script ignores Ctrl-C unless told otherwise.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, time, mirim.cli as c, mirim.plan.doctor as d\n"
         "d._measure = lambda: print('ready', flush=True) or time.sleep(60)\n"
         "c.main(['doctor'])\n"

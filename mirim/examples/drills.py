@@ -113,6 +113,31 @@ def _cut(sentence: str, target: str, rng: random.Random) -> str:
     return head + BLANK + " " * (right[:1] == " ") + " ".join(after[:kept])
 
 
+_COPY = {
+    "en": ('Which sentence begins with "{words}"?', 'What does the text say with the words "{words}"?'),
+    "pt": ('Que frase começa com "{words}"?', 'O que diz o texto com as palavras "{words}"?'),
+}
+
+
+def copy(text: str, language: str, rng: random.Random) -> Iterator[Example]:
+    """Of a stretch of `text`: the whole sentence that begins with some words, or holds them; a refusal without it."""
+    chosen = _stretch(text, language, rng)
+    if not chosen:
+        return
+    home = rng.randrange(len(chosen))
+    words = chosen[home].split()
+    inside = rng.random() < 0.5
+    first = rng.randrange(1, max(2, len(words) - 3)) if inside else 0
+    said = " ".join(words[first : first + rng.randint(2, 4)])
+    if " ".join(chosen).count(said) != 1:
+        return
+    refused = rng.random() < 0.15
+    shown = " ".join(chosen[:home] + chosen[home + 1 :] if refused else chosen)
+    target = answer.REFUSAL[language] if refused else chosen[home]
+    asked = _COPY[language][inside].format(words=said)
+    yield _made("answer", answer.messages(asked, [_passage(shown, language)], language), target)
+
+
 def lookup(language: str, rng: random.Random) -> Iterator[Example]:
     """A list of facts of one kind or several, and a question for one of them, or for one that is not there."""
     names = rng.sample(_NAMES, rng.randint(3, 9))
@@ -128,16 +153,17 @@ def lookup(language: str, rng: random.Random) -> Iterator[Example]:
 
 
 def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
-    """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, a few lookups."""
+    """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, sentences, lookups."""
     rng = random.Random(f"{seed} drills")
     made = 0
     while made < count:
         text, language = texts[rng.randrange(len(texts))]
         kind = rng.random()
-        if kind < 0.1:
+        if kind < 0.15:
             fresh = list(lookup(language, rng))
         else:
-            fresh = list(cloze(text, language, rng) if kind < 0.5 else question(text, language, rng))
+            make_one = copy if kind < 0.4 else cloze if kind < 0.7 else question
+            fresh = list(make_one(text, language, rng))
         made += max(1, len(fresh))
         yield from fresh
 

@@ -150,5 +150,13 @@ def test_exercises_from_text_know_their_answers() -> None:
             continue
         before, _, after = asked.partition(drills.BLANK)
         assert f"{before}{target}{after}".strip() in " ".join(text.split())
+    copied = [e.messages for e in made if "sentence begins" in e.messages[0].content]
+    assert len(copied) > 10
+    for prompt, target in copied:
+        text, _, asked = prompt.content.rpartition("\n\n? ")
+        said = asked.split('"')[1]
+        refused = target.content in answer.REFUSAL.values()
+        assert (said in text) != refused
+        assert refused or (target.content in text and target.content.startswith(said))
     kinds = Counter(e.messages[-1].content for e in made if e.task == "judge")
     assert min(kinds["yes"], kinds["no"]) > 0.3 * sum(kinds.values())
