@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -62,7 +62,7 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
                 f'this build of mirim brings no "{BUNDLED}"; name a base such as HuggingFaceTB/SmolLM2-135M-Instruct, '
                 "or train one with: mirim train --method pretrain"
             )
-        return _local(folder, text)
+        return replace(_local(folder, text), name=BUNDLED)
     path = Path(text).expanduser()
     if path.exists():
         return _local(path.resolve(), text)

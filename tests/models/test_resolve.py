@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.core.types import Message, Sampling
 from mirim.models.engine import open_engine
-from mirim.models.resolve import base_of, resolve
+from mirim.models.resolve import base_of, bundled, resolve
 
 
 def test_kinds(tmp_path):
@@ -113,3 +114,15 @@ def test_serving_modules_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False"] * 3, done.stderr
+
+
+def test_the_bundled_base_goes_by_its_own_name() -> None:
+    if not bundled():
+        pytest.skip("this build brings no base")
+    found = resolve("mirim-base")
+    assert (found.name, found.kind) == ("mirim-base", "folder")
+    assert found.path is not None
+    lines = (found.path / "SHA256SUMS").read_text().splitlines()
+    assert lines
+    for digest, name in (line.split() for line in lines):
+        assert hashlib.sha256((found.path / name).read_bytes()).hexdigest() == digest
