@@ -45,7 +45,7 @@ def read(folder: Path, base: Path | None = None) -> Checkpoint:
     """
     from mirim.models.unpack import unpacked
 
-    home = unpacked(base or folder)
+    home = unpacked(base or folder, tune=base is not None)
     config = read_config(home)
     family = find_family(config, home)
     weights: Weights = open_weights(home)

@@ -59,7 +59,7 @@ def open_engine(
         target = str(unpacked(local(model)))
         options.setdefault("name", model.name)
         if model.kind == "adapter":
-            options["base"] = str(unpacked(local(base_of(model, project))))
+            options["base"] = str(unpacked(local(base_of(model, project)), tune=True))
     else:
         target = model.ref
     return plugins.load(ENGINES, name).open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]

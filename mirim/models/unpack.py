@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from mirim.core.extras import need
 from mirim.core.files import explain
@@ -18,18 +19,19 @@ from mirim.models.families import _dense
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, tune: bool = False) -> Path:
     """`folder` itself when it holds safetensors; else a cached copy whose weights are read from its GGUF file.
 
-    Weights that were stored as Q8_0 come back as the values that Q8_0 stands for, so that fine-tuning starts from
-    exactly the model that is served.
+    Weights that were stored as Q8_0 come back as the values that Q8_0 stands for. With `tune` each is moved by a random
+    part of its rounding step, the same at every call: fine-tuning moves most weights by less than half a step, and
+    from the middle of a step rounding would take every one of them back (dither; Schuchman 1964).
     """
     from mirim.models.engine import best_gguf
 
     packed = best_gguf(folder)
     if packed is None or any(folder.glob("*.safetensors*")):
         return folder
-    target = convert.cache() / "unpacked" / fingerprint(packed, folder / "config.json")[:32]
+    target = convert.cache() / "unpacked" / f"{fingerprint(packed, folder / 'config.json')[:32]}{'-tune' * tune}"
     if (target / "model.safetensors").is_file():
         return target
     numpy_files = need("safetensors.numpy", "train")
@@ -40,7 +42,7 @@ def unpacked(folder: Path) -> Path:
         for name in _BESIDE:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, working / name)
-        numpy_files.save_file(tensors(packed, folder), working / "model.safetensors", {"format": "pt"})
+        numpy_files.save_file(tensors(packed, folder, tune), working / "model.safetensors", {"format": "pt"})
         shutil.rmtree(target, ignore_errors=True)
         working.rename(target)
     except OSError as error:
@@ -48,8 +50,8 @@ def unpacked(folder: Path) -> Path:
     return target
 
 
-def tensors(packed: Path, folder: Path) -> dict[str, Any]:
-    """{checkpoint name: float32 array} of a GGUF file, by the rules of its family read backwards."""
+def tensors(packed: Path, folder: Path, dither: bool = False) -> dict[str, Any]:
+    """{checkpoint name: float32 array} of a GGUF file, by the rules of its family read backwards; see `unpacked`."""
     gguf = need("gguf", "train")
     import numpy as np
 
@@ -60,11 +62,26 @@ def tensors(packed: Path, folder: Path) -> dict[str, Any]:
     for rule in family.tensors(config, _names(config, stored)):
         if rule.source:
             value = gguf.dequantize(stored[rule.target].data, stored[rule.target].tensor_type).astype(np.float32)
+            if dither:
+                value += _dither(stored[rule.target], value.shape)
             if rule.change is not None:
                 # A change only moves rows: it says itself where each came from.
                 value = value[np.argsort(rule.change(np.arange(len(value))))]
             found[rule.source] = np.ascontiguousarray(value)
     return found
+
+
+def _dither(tensor: Any, shape: tuple[int, ...]) -> Any:
+    """Uniform noise of one rounding step's width for what was rounded in blocks of 32 with a scale; otherwise 0."""
+    import numpy as np
+
+    if tensor.tensor_type.name not in ("Q8_0", "Q4_0"):
+        return np.float32(0)
+    # A block begins with its scale in half precision.
+    blocks = tensor.data.reshape(-1, tensor.data.shape[-1] // (shape[-1] // 32))
+    steps = np.ascontiguousarray(blocks[:, :2]).view(np.float16).astype(np.float32)
+    noise = np.random.default_rng(crc32(tensor.name.encode())).random((len(blocks), 32), np.float32) - 0.5
+    return (noise * np.abs(steps)).reshape(shape)
 
 
 def _names(config: dict[str, Any], stored: dict[str, Any]) -> list[str]:

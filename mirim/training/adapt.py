@@ -43,7 +43,7 @@ def _folder(ref: str, project: Project | None) -> str:
     found = locate(ref, project)
     if ref == BUNDLED:
         found = str(resolve(ref, project).path)
-    return str(unpacked(Path(found))) if Path(found).is_dir() else found
+    return str(unpacked(Path(found), tune=True)) if Path(found).is_dir() else found
 
 
 def base_inputs(ref: str, project: Project | None = None) -> str:

@@ -39,4 +39,22 @@ def test_what_comes_back_is_what_was_packed(tmp_path, monkeypatch):
             stored = dict(other.named_parameters())
             assert any((p - stored[n]).abs().max() > 0 for n, p in model.named_parameters())
     assert unpacked(whole) == whole
+    # For fine-tuning: rounded again, a small change of one weight in one direction is kept in the mean.
+    tuned = unpacked(packed, tune=True)
+    assert tuned != back
+    gguf = pytest.importorskip("gguf")
+    kind = gguf.GGMLQuantizationType.Q8_0
+
+    def rounded(values):
+        return gguf.dequantize(gguf.quantize(values, kind), kind)
+
+    from safetensors.numpy import load_file
+
+    name = "model.layers.1.mlp.down_proj.weight"
+    exact, moved = load_file(back / "model.safetensors")[name], load_file(tuned / "model.safetensors")[name]
+    step = np.abs(exact).max() / 127
+    assert np.abs(moved - exact).max() <= 0.51 * step
+    change = np.float32(step / 10)
+    assert abs(float((rounded(exact + change) - exact).mean()) / change) < 0.6
+    assert abs(float((rounded(moved + change) - moved).mean()) / change - 1) < 0.15
     assert json.loads((back / "config.json").read_text())["model_type"] == "llama"
