@@ -1,0 +1,70 @@
+"""The core without Python: under sanitizers, and compiled for Arm and run on an emulated processor.
+
+The installed module's own instruction sets are compared, bit for bit, in test_native.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+NATIVE = Path(__file__).resolve().parents[2] / "native"
+ARM = ("aarch64-linux-gnu-g++", "qemu-aarch64")
+#: Linked as a whole, so that the emulator needs no Arm libraries.
+CROSS = (
+    "-DCMAKE_SYSTEM_NAME=Linux",
+    "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+    f"-DCMAKE_CXX_COMPILER={ARM[0]}",
+    "-DCMAKE_EXE_LINKER_FLAGS=-static",
+)
+
+
+def _tool(name: str) -> str:
+    """A program beside this Python or on the PATH."""
+    found = shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+    if not found:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def _build(folder: Path, *options: str) -> Path:
+    cmake = _tool("cmake")
+    _tool("make")
+    if not os.environ.get("CXX") and not any("CXX_COMPILER" in o for o in options):
+        _tool("c++")
+    _run([cmake, "-S", str(NATIVE), "-B", str(folder), "-G", "Unix Makefiles", "-DCHECKS=ON", *options], 60)
+    _run([cmake, "--build", str(folder), "--parallel", str(os.cpu_count() or 1)], 600)
+    return folder / "check"
+
+
+def _run(command: Sequence[str], seconds: int) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
+    if "ThreadSanitizer: unexpected memory mapping" in done.stdout:
+        pytest.skip("this kernel's address randomisation is wider than the compiler's ThreadSanitizer knows")
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_under_sanitizers(tmp_path, sanitizers):
+    check = _build(tmp_path, f"-DSANITIZE={sanitizers}")
+    said = _run([str(check), *(["engine"] if sanitizers == "thread" else [])], 300)
+    assert "proposals accepted" in said
+    # Threads meet in the engine only.
+    assert ("portable equals portable" in said) == (sanitizers != "thread")
+
+
+def test_on_arm(tmp_path):
+    for name in ARM:
+        if not shutil.which(name):
+            pytest.skip(f"{name} is not installed (apt-get install g++-aarch64-linux-gnu qemu-user)")
+    said = _run([ARM[1], str(_build(tmp_path, *CROSS))], 300)
+    assert "neon equals portable" in said
+    assert "proposals accepted" in said
