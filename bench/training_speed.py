@@ -78,7 +78,9 @@ def ours(model: Any, rows: list[Row], steps: int, batch: int, room: int, micro: 
     return result.seconds, [loss for _, loss in result.curve]
 
 
-def theirs(kind: str, model: Any, rows: list[Row], steps: int, batch: int) -> tuple[float, list[float]]:
+def theirs(
+    kind: str, model: Any, rows: list[Row], steps: int, batch: int, others: dict[str, Any] | None = None
+) -> tuple[float, list[float]]:
     from datasets import Dataset
 
     with tempfile.TemporaryDirectory() as folder:
@@ -98,6 +100,7 @@ def theirs(kind: str, model: Any, rows: list[Row], steps: int, batch: int) -> tu
             "gradient_checkpointing": False,
             "use_cpu": detect().kind == "cpu",
             "dataloader_pin_memory": False,
+            **(others or {}),
         }
         if kind == "lora":
             from trl import SFTConfig, SFTTrainer
