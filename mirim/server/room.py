@@ -31,6 +31,7 @@ class Settings:
     queue: int = 64
     patience: float = 60.0
     threads: int = 0
+    spare: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,10 @@ def _assistant(room: Room, project: Project, targets: list[Model], own: Path | N
         return Served(project.name, "assistant", None, lane, assistant=found, created=_made(project.index))
     running = room.engines[target.ref]
     mine = bool(own) and target.path == own.resolve() if own else False
-    found = Assistant.open(project, model="" if mine else target.ref, engine=running.engine)
+    engine = running.engine
+    if hasattr(engine, "remembering"):  # what its prompts begin with are passages
+        engine = engine.remembering()
+    found = Assistant.open(project, model="" if mine else target.ref, engine=engine)
     return Served(
         project.name, "assistant", running.engine, running.lane, assistant=found, created=_made(project.index)
     )
@@ -163,6 +167,8 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
         room.engines[target.ref] = kept
         return kept
     options: dict[str, Any] = {"adapters": [_adapter(ref) for _, ref in settings.adapters]} if settings.adapters else {}
+    if settings.spare:
+        options["spare"] = settings.spare
     engine = opener(
         target.ref,
         engine=settings.engine,

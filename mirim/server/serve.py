@@ -47,6 +47,7 @@ def serve(
     cors_origin: tuple[str, ...] = (),
     audit: str = "",
     warm: str = "",
+    warm_size: int = 64,
 ) -> None:
     """Serve models over OpenAI's interface, with a web page. Ctrl-C lets running answers end and stops.
 
@@ -65,7 +66,8 @@ def serve(
         tls_key: Key file (PEM) of the certificate.
         cors_origin: Origin, such as https://example.org, whose pages may use the server; may be repeated.
         audit: File that gets one JSON line a request, without its text; default: audit.jsonl beside the keys.
-        warm: File that remembers the texts of often used system prompts, computed again after a restart; default: none.
+        warm: File that remembers often used system prompts over a restart, ready to be used again; default: none.
+        warm_size: Megabytes of computed prompts and passages kept beside it for each model; 0 keeps texts alone.
     """
     need("starlette", "serve")
     need("uvicorn", "serve")
@@ -75,7 +77,7 @@ def serve(
     from mirim.server.door import House
     from mirim.server.room import Settings, open_room
     from mirim.server.traces import traces
-    from mirim.server.warm import Warm
+    from mirim.server.warm import SIZE, Warm
 
     if project is None and not model:
         # Nothing was named: the project around the current folder, with its own [serve] table.
@@ -83,11 +85,14 @@ def serve(
             "host": host, "port": port, "adapter": adapter, "ctx": ctx, "parallel": parallel,
             "threads": threads, "engine": engine, "queue": queue, "deadline": deadline, "tls_cert": tls_cert,
             "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit, "warm": warm,
+            "warm_size": warm_size,
         }  # fmt: skip
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
         serve(Project.find(), **{k: v for k, v in given.items() if v != defaults[k]})
         return
     _check(port, parallel, threads, queue, deadline, ctx, cors_origin)
+    if not 0 <= warm_size <= 65536:
+        raise UsageError(f"warm_size {warm_size} is not between 0 and 65536 megabytes")
     tls.check(tls_cert, tls_key)
     stores = (key_room.store(project), key_room.store(None), key_room.home() / "keys.json")
     watched = key_room.Watched(*stores)
@@ -98,8 +103,11 @@ def serve(
             f"{host} can be reached by other machines, and there is no key yet: make one, then serve again. "
             f"Type: {_MORE}{where}"
         )
-    remembered = Warm(Path(warm).expanduser()) if warm else None
-    settings = Settings(tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads)
+    remembered = Warm(Path(warm).expanduser(), warm_size << 20) if warm else None
+    spare = warm_size << 20 if warm and warm_size > SIZE else 0  # what is kept must fit into memory again
+    settings = Settings(
+        tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads, spare=spare
+    )
     bound = bind(host, port)
     try:
         room = open_room(settings)

@@ -1,7 +1,9 @@
 """System prompts that are asked often, remembered over a restart and computed before anybody asks again.
 
-What is kept is their text and how often they came, not the engine's numbers: those would be bound to one engine, one
-model file and one context, and hold whole conversations. Computing a prompt anew is right whatever has changed.
+What is remembered for every engine is their text and how often they came: computing a prompt anew is right whatever
+has changed. mirim's own core keeps keys and values beside it, in `FILE.kv/`, one folder a model: those of system
+prompts and of what the assistant's prompts begin with, never of a conversation. It takes them back before the server
+says that it is ready, and only when they are exactly what it would compute itself.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ import contextlib
 import json
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain, read_json
@@ -33,14 +38,23 @@ log = logging.getLogger("mirim.server")
 LEAST, MOST = 200, 65_536
 #: Prompts remembered for each model, and seconds between looks at whether the file should be written.
 KEPT, EVERY = 32, 5.0
+#: Megabytes of keys and values for each model.
+SIZE = 64
 
 
 class Warm:
     """How often each model was asked with which system prompt; `path` holds it between lives, for its owner alone."""
 
-    def __init__(self, path: Path) -> None:
-        """UsageError for a file that holds something else: it would be written over."""
-        self.path = path
+    def __init__(self, path: Path, limit: int = SIZE << 20) -> None:
+        """At most `limit` bytes of keys and values for each model lie beside `path`.
+
+        UsageError for a file that holds something else: it would be written over.
+        """
+        self.path, self.limit = path, limit
+        #: Engines whose keys and values were taken back, by model; prompts asked since those were last written.
+        self._restored: dict[str, Any] = {}
+        self._asked: dict[str, Counter[str]] = {}
+        self._complaint = ""
         self.counts: dict[str, dict[str, int]] = {}
         self._changed = False
         if path.exists():
@@ -61,8 +75,61 @@ class Warm:
         known = self.counts.setdefault(order.served.name, {})
         known[text] = known.get(text, 0) + 1
         self._changed = True
+        self._again(order.served.name, text, 1)
         if len(known) > KEPT:
             del known[min((t for t in known if t != text), key=known.__getitem__)]
+
+    def _again(self, model: str, text: str, times: int) -> None:
+        if model in self._restored:
+            self._asked.setdefault(model, Counter())[text] += times
+
+    async def restore(self, room: Room) -> None:
+        """Take back keys and values for the engines of this room that can, unless they have them already."""
+        there = {
+            served.name: served.engine
+            for served in room.models.values()
+            if served.kind == "model" and hasattr(served.engine, "restore_prefixes") and self.limit
+        }
+        self._restored = {name: engine for name, engine in self._restored.items() if there.get(name) is engine}
+        for name, engine in there.items():
+            if name not in self._restored:
+                self._restored[name] = engine
+                await asyncio.get_running_loop().run_in_executor(None, self._restore, name, engine)
+
+    def _restore(self, name: str, engine: Any) -> None:
+        folder = self.path.with_name(f"{self.path.name}.kv") / quote(name, safe="").replace(".", "%2E")
+        started = time.perf_counter()
+        try:
+            found = engine.restore_prefixes(folder, self.limit)
+        except (OSError, MirimError) as error:
+            log.error("%s: keys and values are not kept: %s", name, error)
+            return
+        if found.files:
+            took = 1000 * (time.perf_counter() - started)
+            log.info("%s: %d tokens of keys and values taken back in %.0f ms", name, found.tokens, took)
+        if found.ignored:
+            reasons = Counter(line.partition(": ")[2] for line in found.ignored)
+            why = "; ".join(f"{n} because {reason}" for reason, n in reasons.most_common())
+            log.warning("%s: files in %s were not used: %s", name, folder, why)
+
+    async def save_prefixes(self) -> None:
+        """Have each engine write the keys and values that came up often. A full disk is logged and tried again."""
+        asked, self._asked = self._asked, {}
+        for name, engine in list(self._restored.items()):
+            rows = asked.get(name, Counter())
+            await asyncio.get_running_loop().run_in_executor(None, self._save_prefixes, name, engine, rows)
+
+    def _save_prefixes(self, name: str, engine: Any, asked: Counter[str]) -> None:
+        try:
+            for text, times in asked.items():
+                with contextlib.suppress(MirimError):  # a template without a place for it
+                    engine.note_prefix((Message("system", text),), times)
+            engine.save_prefixes()
+            self._complaint = ""
+        except OSError as error:
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.error("%s: keys and values were not kept: %s", name, error)
 
     async def save(self) -> None:
         """Write the file, if there is something new to write. A full disk is logged and tried again."""
@@ -94,19 +161,22 @@ class Warm:
         while True:
             await asyncio.sleep(EVERY)
             await self.save()
+            await self.save_prefixes()
 
     async def heat(self, room: Room) -> int:
         """Compute what was asked most, one prompt at a time in each model's own line; how many were."""
         done = 0
-        for served, text in self._hottest(room):
+        for served, text, times in self._hottest(room):
             order = Order(served, (Message("system", text), Message("user", "")), Sampling(max_tokens=1, temperature=0))
             with contextlib.suppress(ApiError, MirimError, RuntimeError):
                 await call(served.lane, "@warm", Stop(600.0), partial(_compute, order))
                 done += 1
+                # Asked often in a former life, but its keys and values may not be there.
+                self._again(served.name, text, min(times, KEPT))
         return done
 
-    def _hottest(self, room: Room) -> Iterator[tuple[Served, str]]:
-        """For each engine as many prompts as it has places, those asked most first."""
+    def _hottest(self, room: Room) -> Iterator[tuple[Served, str, int]]:
+        """For each engine as many prompts as it has places, those asked most first, with how often that was."""
         lanes: dict[int, list[tuple[int, Served, str]]] = {}
         for name, known in self.counts.items():
             served = room.models.get(name)
@@ -114,7 +184,7 @@ class Warm:
                 lanes.setdefault(id(served.lane), []).extend((n, served, text) for text, n in known.items())
         for rows in lanes.values():
             rows.sort(key=lambda row: -row[0])
-            yield from ((served, text) for _, served, text in rows[: rows[0][1].lane.slots])
+            yield from ((served, text, n) for n, served, text in rows[: rows[0][1].lane.slots])
 
 
 def _compute(order: Order) -> None:
@@ -124,10 +194,11 @@ def _compute(order: Order) -> None:
 
 @contextlib.asynccontextmanager
 async def warmed(house: House) -> AsyncIterator[None]:
-    """While the server runs: heat its room once, remember what is asked, write it down at the end."""
+    """While the server runs: take back what was kept, heat its room once, remember what is asked, write it down."""
     if house.warm is None:
         yield
         return
+    await house.warm.restore(house.room)
     tasks = [asyncio.ensure_future(heated(house)), asyncio.ensure_future(house.warm.keep())]
     try:
         yield
@@ -136,6 +207,7 @@ async def warmed(house: House) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await house.warm.save()
+        await house.warm.save_prefixes()
         # A prompt that is being computed ends by itself; its engine must not be closed under it.
         for _ in range(200):
             if house.room.idle:
@@ -150,6 +222,7 @@ async def heated(house: House) -> None:
     room = house.room
     house.users[id(room)] = house.users.get(id(room), 0) + 1
     try:
+        await house.warm.restore(room)
         house.metrics.count("mirim_warmed_total", await house.warm.heat(room))
     finally:
         house.users[id(room)] -= 1

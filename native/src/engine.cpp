@@ -107,6 +107,23 @@ Counts Engine::counts() {
     return c;
 }
 
+void Engine::between(const std::function<void(Pages&)>& work) {
+    std::packaged_task<void()> job([&] { work(pages_); });
+    std::future<void> done = job.get_future();
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (ending_) throw std::invalid_argument("the model was closed");
+        jobs_.push_back(std::move(job));
+        poked_ = true;
+    }
+    wake_.notify_all();
+    try {
+        done.get();
+    } catch (const std::future_error&) {
+        throw std::invalid_argument("the model was closed");
+    }
+}
+
 double Engine::trial(int count, int position, int threads) {
     std::lock_guard<std::mutex> lock(step_);
     pool_.resize(std::max(pool_.threads(), threads));
@@ -134,14 +151,18 @@ double Engine::trial(int count, int position, int threads) {
 
 void Engine::loop() {
     for (;;) {
+        std::deque<std::packaged_task<void()>> jobs;
         {
             std::unique_lock<std::mutex> lock(mutex_);
             bool runs = std::any_of(active_.begin(), active_.end(), [](auto& s) { return !s->holds; });
             if (!runs && !poked_ && !ending_) wake_.wait(lock, [&] { return poked_ || ending_; });
             if (ending_) break;
             poked_ = false;
+            jobs.swap(jobs_);
         }
         std::lock_guard<std::mutex> busy(step_);
+        for (auto& job : jobs) job();
+        if (!jobs.empty()) tally();
         try {
             admit();
             step();
@@ -161,6 +182,7 @@ void Engine::loop() {
         r->changed.notify_all();
     }
     waiting_.clear();
+    jobs_.clear();  // whoever waits for one hears that it will not come
 }
 
 // Requests begin in their order, as many as there are slots and pages for: nothing that has begun runs out of either.
@@ -260,6 +282,10 @@ void Engine::step() {
     active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
     if (!compute()) return;
     active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
+    tally();
+}
+
+void Engine::tally() {
     std::lock_guard<std::mutex> lock(mutex_);
     counts_.active = int(active_.size());
     counts_.pages = pages_.in_use();
@@ -424,8 +450,8 @@ void Engine::write(Sequence& s, const Chosen& chosen) {
 }
 
 void Engine::end(Sequence& s, const std::string& reason) {
-    for (int page : s.pages) pages_.release(page);
-    s.pages.clear();
+    // The tail first: what others hang on is forgotten last.
+    for (; !s.pages.empty(); s.pages.pop_back()) pages_.release(s.pages.back());
     const std::shared_ptr<Request> r = std::move(s.request);
     {
         std::lock_guard<std::mutex> lock(r->mutex);

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -72,6 +74,12 @@ public:
     // Seconds that a step over `count` tokens after `position` others takes now.
     double trial(int count, int position, int threads);
     Counts counts();
+    // Run `work` in the engine's own thread, between two steps, and wait for it. Pages that it leaves held must come
+    // from those that may be spare, by one caller at a time (`keeping`), or requests find too few.
+    // Throws std::invalid_argument when the engine was stopped, and what `work` throws.
+    void between(const std::function<void(Pages&)>& work);
+    std::mutex& keeping() { return keeping_; }
+    int spare_pages() const { return pages_.spare(); }
 
 private:
     struct Sequence;
@@ -86,6 +94,7 @@ private:
     void room(Sequence& s, int tokens);
     void publish(Sequence& s);
     void propose(Sequence& s);
+    void tally();
 
     std::unique_ptr<Model> model_;
     int context_, slots_, few_, many_;
@@ -95,8 +104,11 @@ private:
     std::mutex mutex_;  // of what follows
     std::condition_variable wake_;
     std::deque<std::shared_ptr<Request>> waiting_;
+    std::deque<std::packaged_task<void()>> jobs_;
     bool ending_ = false, poked_ = false;
     Counts counts_;
+
+    std::mutex keeping_;
 
     std::mutex step_;  // held while the model computes
     std::vector<std::unique_ptr<Sequence>> active_;

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "sum.hpp"
+
 namespace mirim {
 
 namespace {
@@ -93,7 +95,15 @@ Matrix Model::place(const std::string& name, Source type, bool eight_bits, int r
     *at = arenas_.back().first + used_;
     used_ += need;
     m.data = *at;
+    placed_ += name + ' ' + std::to_string(int(m.kind)) + ' ' + std::to_string(m.rows) + ' ' + std::to_string(columns) + '\n';
     return m;
+}
+
+uint64_t Model::digest() const {
+    Sum all;
+    for (auto& [data, size] : arenas_) all.add(data, size);
+    all.add(placed_.data(), placed_.size());
+    return all.value();
 }
 
 void Model::add(const std::string& name, Source type, bool eight_bits, const uint8_t* data, size_t bytes, int rows,

@@ -51,6 +51,8 @@ public:
     const Kernels& kernels() const { return *kernels_; }
     size_t weight_bytes() const { return used_; }
     size_t page_bytes() const;
+    // Of names, shapes and contents of all weights, as they lie in memory.
+    uint64_t digest() const;
     int max_tokens() const { return MOST; }
 
     // Compute `count` tokens (at most max_tokens()), storing keys and values in their pages. Tokens of one sequence
@@ -82,6 +84,7 @@ private:
 
     std::vector<std::pair<uint8_t*, size_t>> arenas_;
     size_t used_ = 0;
+    std::string placed_;  // what lies there, in order
 
     // Room for a step.
     std::vector<float> x_, n_, qs_, h_, parts_, cosines_, sines_;

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "engine.hpp"
+#include "keep.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -217,6 +218,45 @@ struct Core {
         return d;
     }
 
+    int save(const std::vector<int>& ids, const std::string& path, const nb::bytes& seal) {
+        std::shared_ptr<Engine> e = running();
+        const Seal s = sealed(seal);
+        nb::gil_scoped_release free;
+        return mirim::save(*e, ids, path, s);
+    }
+
+    int restore(const std::string& path, const nb::bytes& seal) {
+        std::shared_ptr<Engine> e = running();
+        const Seal s = sealed(seal);
+        nb::gil_scoped_release free;
+        return mirim::restore(*e, path, s);
+    }
+
+    static Seal sealed(const nb::bytes& bytes) {
+        Seal seal;
+        if (bytes.size() != seal.size()) throw std::invalid_argument("a seal has 32 bytes");
+        std::memcpy(seal.data(), bytes.c_str(), seal.size());
+        return seal;
+    }
+
+    // Of every weight as the core holds it.
+    uint64_t digest() {
+        std::shared_ptr<Engine> e = running();
+        nb::gil_scoped_release free;
+        return e->model().digest();
+    }
+
+    // How pages are laid out, and how many may stay without a request.
+    nb::dict pages() {
+        std::shared_ptr<Engine> e = running();
+        nb::dict d;
+        d["kernels"] = e->model().kernels().name;
+        d["tokens"] = PAGE;
+        d["bytes"] = e->model().page_bytes();
+        d["spare"] = e->spare_pages();
+        return d;
+    }
+
     void close() {
         nb::gil_scoped_release free;
         loading.reset();
@@ -241,6 +281,7 @@ NB_MODULE(_core, m) {
     using namespace mirim;
     m.doc() = "Models of the Llama family on ordinary processors.";
     m.def("kernels", &kernel_names, "Names of the instruction sets this processor can use, the fastest first.");
+    m.attr("build") = MIRIM_BUILD;  // another one may compute other bits
     nb::class_<Handle>(m, "Request")
         .def("next", &Handle::next, "seconds"_a = 3600.0)
         .def("allow", &Handle::allow, "bits"_a)
@@ -267,5 +308,9 @@ NB_MODULE(_core, m) {
             e->set_threads(few, many);
         }, "few"_a, "many"_a)
         .def("counts", &Core::counts)
+        .def("digest", &Core::digest)
+        .def("pages", &Core::pages)
+        .def("save", &Core::save, "ids"_a, "path"_a, "seal"_a)
+        .def("restore", &Core::restore, "path"_a, "seal"_a)
         .def("close", &Core::close);
 }

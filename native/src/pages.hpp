@@ -31,6 +31,7 @@ public:
     int kept() const { return int(idle_.size()); }
     size_t bytes() const { return bytes_; }
     int free_or_idle() const { return most_ - in_use_; }
+    int spare() const { return spare_; }
 
 private:
     struct Page {

@@ -63,8 +63,10 @@ def _run(command: Sequence[str], seconds: int) -> str:
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_under_sanitizers(tmp_path, sanitizers):
     check = _build(tmp_path, f"-DSANITIZE={sanitizers}")
-    said = _run([str(check), *(["engine"] if sanitizers == "thread" else [])], 300)
+    parts = ("engine", "keep") if sanitizers == "thread" else ("",)
+    said = "".join(_run([str(check), *([part] if part else [])], 300) for part in parts)
     assert "proposals accepted" in said
+    assert "keep: 3 pages" in said
     # Threads meet in the engine only.
     assert ("portable equals portable" in said) == (sanitizers != "thread")
 
@@ -76,3 +78,4 @@ def test_on_arm(tmp_path):
     said = _run([ARM[1], str(_build(tmp_path, *CROSS))], 300)
     assert "neon equals portable" in said
     assert "proposals accepted" in said
+    assert "keep: 3 pages" in said

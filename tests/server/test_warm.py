@@ -14,6 +14,7 @@ from server_fakes import Scripted, house
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
+from mirim.models.engines._keep import Restored
 from mirim.server.produce import Order
 from mirim.server.warm import KEPT, LEAST, MOST, Warm
 
@@ -131,3 +132,61 @@ def test_after_a_kill_the_system_prompt_is_in_the_cache(
     # Without the file the third life knows nothing.
     third = server(*words)
     assert asked(third, "goodbye")["prompt_tokens_details"]["cached_tokens"] < 10
+
+
+class Keeper(Scripted):
+    """An engine that can keep its prefixes; remembers in which order it was asked what."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        super().__init__(["yes"])
+        self.trouble, self.done = trouble, []  # type: ignore[var-annotated]
+
+    def restore_prefixes(self, folder: Path, limit: int) -> Restored:
+        self.done.append(("restore", folder, limit, len(self.calls)))
+        if self.trouble:
+            raise self.trouble
+        return Restored(1, 64, ("a.kv: it is torn", "b.kv: it is torn"))
+
+    def note_prefix(self, prompt: Any, times: int = 1) -> None:
+        self.done.append(("note", prompt[0].content, times))
+
+    def save_prefixes(self) -> int:
+        self.done.append(("save",))
+        return 0
+
+
+def test_an_engine_that_keeps_is_told_what_was_asked(
+    client: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "warm.json"
+    path.write_text(json.dumps({"prompts": {"bare": {RULES: 7}}}))
+    engine = Keeper()
+    caplog.set_level("INFO", "mirim.server")
+    with client(house(engine, warm=Warm(path, 5000))) as http_client:
+        # Before anything is computed, and once for the engine, not for its adapter or the assistant.
+        assert engine.done[0] == ("restore", tmp_path / "warm.json.kv" / "bare", 5000, 0)
+        assert until(lambda: len(engine.calls) == 1)
+        for text in (RULES, f"2{RULES}", f"2{RULES}"):
+            messages = [{"role": "system", "content": text}, {"role": "user", "content": "hello"}]
+            assert http_client.post("/v1/chat/completions", json={"model": "bare", "messages": messages}).is_success
+        messages = [{"role": "system", "content": f"3{RULES}"}, {"role": "user", "content": "hello"}]
+        assert http_client.post("/v1/chat/completions", json={"model": "tuned", "messages": messages}).is_success
+    assert sorted(engine.done[1:]) == [("note", f"2{RULES}", 2), ("note", RULES, 8), ("save",)]
+    said = [r.getMessage() for r in caplog.records]
+    assert sum("64 tokens" in line for line in said) == 1
+    assert [line for line in said if "2 because it is torn" in line]
+
+
+def test_a_folder_that_fails_does_not_stop_the_server(
+    client: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = Keeper(OSError("read-only"))
+    with client(house(engine, warm=Warm(tmp_path / "warm.json"))) as http_client:
+        ask = {"model": "bare", "messages": [{"role": "user", "content": "hello"}]}
+        assert http_client.post("/v1/chat/completions", json=ask).status_code == 200
+    assert "read-only" in caplog.text
+    # None of it when no megabytes are given.
+    none = Keeper()
+    with client(house(none, warm=Warm(tmp_path / "warm.json", 0))):
+        pass
+    assert not none.done

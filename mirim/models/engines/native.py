@@ -18,8 +18,9 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.models import decode, gguf_check
 from mirim.models.engines import _threads
+from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
-from mirim.models.engines._local import Local, check_json, cores, tool_calls
+from mirim.models.engines._local import check_json, cores, tool_calls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +110,7 @@ def _unsupported(header: gguf_check.Header) -> str:
     return ""
 
 
-class Native(Local):
+class Native(Prefixes):
     """See `mirim.core.types.Engine` and `Local`; `complete`, `counts` and `last` are this engine's own."""
 
     def __init__(
@@ -138,7 +139,8 @@ class Native(Local):
         self.last: dict[str, int] = {}
         self.words = Vocabulary(path)
         try:
-            self._core = _core.Core(_config(header, path), kernels)
+            self._figures = _config(header, path)
+            self._core = _core.Core(self._figures, kernels)
             self._fill()
             self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
