@@ -22,6 +22,8 @@ from mirim.examples.tasks import answer, example
 #: Questions about one passage, characters of a passage, and the share of questions that it does not answer.
 MOST, ROOM, ABSENT = 8, 900, 0.08
 BLANK = "___"
+#: The kind of these examples: of their conversations every answer is learned.
+KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
 _YEAR = re.compile(r"\b1[0-9]\d\d\b|\b20[0-2]\d\b")
 _NUMBER = re.compile(r"\b\d[\d.,]*\d\b|\b\d\b")
@@ -104,7 +106,7 @@ def conversation(passage: str, title: str, asked: Iterable[Asked], language: str
         turns += [Message("assistant", said)]
     if len(turns) < 4:
         return None
-    return example("answer", tuple(turns[:-1]), turns[-1].content, (), {"kind": "quiz", "language": language})
+    return example("answer", tuple(turns[:-1]), turns[-1].content, (), {"kind": KIND, "language": language})
 
 
 def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:

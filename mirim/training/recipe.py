@@ -282,7 +282,7 @@ def _rendered(examples: Sequence[tuple[Example, float]], tokenizer: Any, stage: 
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     rows, long = [], 0
     for example, weight in track(examples, f"{stage.name}: tokenise"):
-        made = render(example, tokenizer, stage.context)
+        made = render(example, tokenizer, stage.context, every=example.metadata.get("kind") == quiz.KIND)
         if made is None:
             long += 1
             continue
