@@ -97,9 +97,7 @@ def _fastest(path: Path, options: dict[str, Any]) -> str:
     from mirim.models import gguf_check
     from mirim.models.engines import native
 
-    if options.get("adapters"):
-        return "llama_cpp"
-    why = native.unsupported(gguf_check.check(path))
+    why = native.unsupported(gguf_check.check(path), options.get("adapters", ()))
     if why:
         note(f"{path.name} runs on llama.cpp, because mirim's own core does not run it: {why}")
     return "llama_cpp" if why else "native"
