@@ -24,6 +24,13 @@ constexpr size_t LINE = 64;
 
 size_t aligned(size_t n) { return (n + LINE - 1) / LINE * LINE; }
 
+// `rows` of block `block` of a bias, if there is one, to the outputs of n tokens.
+void add_bias(const float* bias, int block, int rows, int n, float* made) {
+    if (!bias) return;
+    for (int t = 0; t < n; ++t)
+        for (int r = 0; r < rows; ++r) made[t * ROWS + r] += bias[block * ROWS + r];
+}
+
 std::runtime_error wrong(const std::string& what) { return std::runtime_error(what); }
 
 }  // namespace
@@ -147,6 +154,9 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
     if (s.name == "attn_k.bias") return vector(l.k_bias, kv);
     if (s.name == "attn_v.bias") return vector(l.v_bias, kv);
     if (s.name == "attn_output.bias") return vector(l.o_bias, c.hidden);
+    if (s.name == "ffn_gate.bias") return vector(l.gate_bias, c.inter);
+    if (s.name == "ffn_up.bias") return vector(l.up_bias, c.inter);
+    if (s.name == "ffn_down.bias") return vector(l.down_bias, c.hidden);
     throw wrong(name + " has no place here");
 }
 
@@ -484,6 +494,8 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     kernels_->product(layer.part[UP], block, in, from, n, up);
                     adapters_.raise(*kernels_, l, GATE, block, from, n, gate);
                     adapters_.raise(*kernels_, l, UP, block, from, n, up);
+                    add_bias(layer.gate_bias, block, rows, n, gate);
+                    add_bias(layer.up_bias, block, rows, n, up);
                     (c.gelu ? kernels_->gelu_times : kernels_->silu_times)(gate, up, n * ROWS);
                     for (int t = 0; t < n; ++t)
                         std::memcpy(h_.data() + size_t(from + t) * c.inter + block * ROWS, gate + t * ROWS,
@@ -492,7 +504,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             });
             crew.barrier();
             in = prepare(count, c.inter, alone, true, [](int, float*) {});
-            add_to_x(l, DOWN, in, nullptr);
+            add_to_x(l, DOWN, in, layer.down_bias);
         }
 
         const int rows = int(wanted.size());

@@ -28,6 +28,7 @@ struct Layer {
     Matrix part[PARTS];
     const float *attn_norm = nullptr, *ffn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr;
     const float *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr, *o_bias = nullptr;
+    const float *gate_bias = nullptr, *up_bias = nullptr, *down_bias = nullptr;
 };
 
 // A token to compute. `pages` are its sequence's, long enough for `position`; logits go to row `row`, if not -1;

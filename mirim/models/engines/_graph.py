@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float32]]
 
 #: Architectures of llama.cpp whose graph the core computes, and whether their rope rotates neighbours.
-ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False}
+ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False, "gemma": False}
 #: ggml's numbers of the types that the core holds without loss: f32, f16, q4_0, q8_0, bf16.
 F32, FLOATS, HELD = 0, (0, 1, 30), (0, 1, 2, 8, 30)
 _LARGEST = 1_500_000_000
 _LAYER = {
     *(f"{n}.weight" for n in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm")),
     *(f"{n}.weight" for n in ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")),
-    *(f"{n}.bias" for n in ("attn_q", "attn_k", "attn_v", "attn_output")),
+    *(f"{n}.bias" for n in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")),
 }
 #: Matrices that adapters may change, and the highest rank of a change.
 _CHANGED, _RANK = {n for n in _LAYER if n.endswith(".weight") and "norm" not in n}, 512
@@ -81,12 +81,12 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
     def key(name: str, default: Any) -> Any:
         return header.keys.get(f"{kind}.{name}", default)
 
-    heads = key("attention.head_count", 0)
+    heads, hidden = key("attention.head_count", 0), key("embedding_length", 0)
     frequencies, gain = _frequencies(header, path)
     multiplier = float(key("logit_scale", 0.0))
     return {
         "vocab_size": header.tensors["token_embd.weight"][1][1],
-        "hidden_size": key("embedding_length", 0),
+        "hidden_size": hidden,
         "num_hidden_layers": key("block_count", 0),
         "num_attention_heads": heads,
         "num_key_value_heads": key("attention.head_count_kv", heads),
@@ -97,7 +97,8 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
         "interleaved": ARCHITECTURES[kind],
         "frequencies": frequencies,
         "rope_gain": gain,
-        "embedding_multiplier": float(key("embedding_scale", 0.0)) or 1.0,
+        "embedding_multiplier": float(key("embedding_scale", 0.0)) or (math.sqrt(hidden) if kind == "gemma" else 1.0),
+        "gelu": kind == "gemma",
         "residual_multiplier": float(key("residual_scale", 0.0)) or 1.0,
         "attention_multiplier": float(key("attention.scale", 0.0)),
         "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
