@@ -67,6 +67,8 @@ def test_under_sanitizers(tmp_path, sanitizers):
     said = "".join(_run([str(check), *([part] if part else [])], 300) for part in parts)
     assert "proposals accepted" in said
     assert "keep: 3 pages" in said
+    if sanitizers != "thread":
+        assert "fuzz: 1500 inputs" in _run([str(check.with_name("fuzz")), "1500"], 300)
     # Threads meet in the engine only.
     assert ("portable equals portable" in said) == (sanitizers != "thread")
 
