@@ -30,8 +30,8 @@ def open_engine(
 ) -> Engine:
     """Load a model and the engine that runs it.
 
-    engine     'native', 'llama_cpp', 'hf', 'openvino', 'remote', 'echo' or an installed one;
-               '' chooses by the kind of model: GGUF and every folder whose family is known run on mirim's own core where it computes them,
+    engine     'native', 'llama_cpp', 'hf', 'openvino', 'remote', 'echo' or an installed one; '' chooses by the kind
+               of model: GGUF and every folder whose family is known run on mirim's own core where it computes them,
                otherwise on llama.cpp, which is said; other folders on transformers
     context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
     threads    0 is one per physical core
