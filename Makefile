@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= demo
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint wheel clean
 
 $(READY): pyproject.toml constraints.txt native/CMakeLists.txt $(wildcard native/src/*)
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mirim
 	$(BIN)/lint-imports
+
+# For other Linux machines, with the sizes and the oldest system it runs on.
+wheel: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/wheel.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

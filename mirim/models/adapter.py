@@ -39,11 +39,11 @@ class Merged:
         known = set(base.names())
         for name in self._adapter.names():
             plain = name.removeprefix(_PREFIX)
-            found = _LORA.fullmatch(plain)
-            if found:
-                target = _target(found["module"] + ".weight", known)
+            module, half = half_of(name)
+            if half:
+                target = _target(module + ".weight", known)
                 if target:
-                    self._pairs.setdefault(target, {})[found["kind"].removeprefix("embedding_")] = name
+                    self._pairs.setdefault(target, {})[half.removeprefix("embedding_")] = name
                     continue
             elif "lora" not in plain and (target := _target(_WRAPPED.sub("", plain), known)):
                 # Embeddings and heads that were trained or saved whole replace the base's tensor.
@@ -81,7 +81,7 @@ class Merged:
         change = b @ a
         if "embedding" in pair["A"] or self._config["fan_in_fan_out"]:
             change = change.T
-        return weight + change * self._scale(name, a.shape[0])
+        return weight + change * scale(self._folder, self._config, name, a.shape[0])
 
     def _check(self, target: str, pair: dict[str, str]) -> None:
         a, b = self._adapter.shape(pair["A"]), self._adapter.shape(pair["B"])
@@ -95,14 +95,21 @@ class Merged:
                 f"is {self._config['base']} its base?"
             )
 
-    def _scale(self, target: str, rank: int) -> float:
-        """alpha / r, or alpha / sqrt(r); alpha may be set for single modules by PEFT's patterns."""
-        module = target.removesuffix(".weight")
-        alpha = float(_pattern(self._config["alpha_pattern"], module, self._config["alpha"]))
-        configured = int(_pattern(self._config["rank_pattern"], module, self._config["r"]))
-        if configured != rank:
-            raise UsageError(f"{self._folder}: rank of {target} is {rank}, {CONFIG} says {configured}")
-        return alpha / (math.sqrt(rank) if self._config["rslora"] else rank)
+
+def half_of(name: str) -> tuple[str, str]:
+    """The module that an adapter's tensor changes, and which half it is: A, B, embedding_A or embedding_B; '' none."""
+    found = _LORA.fullmatch(name.removeprefix(_PREFIX))
+    return (found["module"], found["kind"]) if found else ("", "")
+
+
+def scale(folder: Path, config: dict[str, Any], target: str, rank: int) -> float:
+    """alpha / r, or alpha / sqrt(r); alpha may be set for single modules by PEFT's patterns."""
+    module = target.removesuffix(".weight")
+    alpha = float(_pattern(config["alpha_pattern"], module, config["alpha"]))
+    configured = int(_pattern(config["rank_pattern"], module, config["r"]))
+    if configured != rank:
+        raise UsageError(f"{folder}: rank of {target} is {rank}, {CONFIG} says {configured}")
+    return alpha / (math.sqrt(rank) if config["rslora"] else rank)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def cached(folder: Path, base: Path | None = None) -> Path:
     processes may convert the same model at the same time.
     """
     checkpoint = read(folder, base)
-    made_of = [_inputs(p) for p in (folder, *((base,) if base else ()))]
+    made_of = [inputs(p) for p in (folder, *((base,) if base else ()))]
     path = cache() / "gguf" / f"{sha256_json([2, checkpoint.dtype, made_of])[:32]}.gguf"
     if not path.is_file():
         note(f"converting {folder} to GGUF ({checkpoint.dtype}), once")
@@ -143,7 +143,8 @@ def cache() -> Path:
     return Path(root).expanduser()
 
 
-def _inputs(folder: Path) -> str:
+def inputs(folder: Path) -> str:
+    """A digest of all the files that a GGUF file is made of."""
     kept = ("*.json", "*.safetensors", "*.model", "*.jinja")
     files = [p for pattern in kept for p in sorted(folder.glob(pattern)) if p.name != "bundle.json"]
     return fingerprint(*(part for p in files for part in (p.name, p)))

@@ -14,7 +14,7 @@ from mirim.models.resolve import Model, base_of, local, resolve
 
 ENGINES = "models.engines"
 #: Engines that run a GGUF file; the first is tried first.
-_FILES = ("native", "llama_cpp")
+_FILES = ("native", "llama_cpp", "openvino")
 _BEST = ("q4_0", "q8_0", "bf16", "f16", "f32")
 
 
@@ -30,8 +30,8 @@ def open_engine(
 ) -> Engine:
     """Load a model and the engine that runs it.
 
-    engine     'native', 'llama_cpp', 'hf', 'remote', 'echo' or an installed one; '' chooses by the kind of model:
-               GGUF and every folder whose family is known run on mirim's own core where it computes them,
+    engine     'native', 'llama_cpp', 'hf', 'openvino', 'remote', 'echo' or an installed one; '' chooses by the kind
+               of model: GGUF and every folder whose family is known run on mirim's own core where it computes them,
                otherwise on llama.cpp, which is said; other folders on transformers
     context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
     threads    0 is one per physical core
@@ -97,9 +97,7 @@ def _fastest(path: Path, options: dict[str, Any]) -> str:
     from mirim.models import gguf_check
     from mirim.models.engines import native
 
-    if options.get("adapters"):
-        return "llama_cpp"
-    why = native.unsupported(gguf_check.check(path))
+    why = native.unsupported(gguf_check.check(path), options.get("adapters", ()))
     if why:
         note(f"{path.name} runs on llama.cpp, because mirim's own core does not run it: {why}")
     return "llama_cpp" if why else "native"

@@ -166,7 +166,9 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
     if kept is not None and kept.stamp == stamp:
         room.engines[target.ref] = kept
         return kept
-    options: dict[str, Any] = {"adapters": [_adapter(ref) for _, ref in settings.adapters]} if settings.adapters else {}
+    options: dict[str, Any] = {}
+    if settings.adapters:
+        options["adapters"] = [_adapter(ref, settings.project) for _, ref in settings.adapters]
     if settings.spare:
         options["spare"] = settings.spare
     engine = opener(
@@ -178,9 +180,9 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
         parallel=settings.parallel,
         **options,
     )
-    if settings.adapters and not hasattr(engine, "_adapters"):
+    if settings.adapters and not hasattr(engine, "adapters"):
         engine.close()
-        raise UsageError(f"{target.ref} runs on an engine that takes no adapters; --adapter needs llama.cpp")
+        raise UsageError(f"{target.ref} runs on an engine that takes no adapters; leave out --engine, or --adapter")
     # An engine that cannot compute side by side says so by having one place.
     slots = getattr(engine, "parallel", None) or (1 if type(engine).__module__.endswith(".hf") else settings.parallel)
     running = Running(engine, Lane(slots, settings.queue, settings.patience), stamp)
@@ -192,16 +194,15 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
     return running
 
 
-def _adapter(ref: str) -> str:
+def _adapter(ref: str, project: Project | None) -> str:
+    """The file or folder of an adapter that is named by its path, or by its name in the project."""
     path = Path(ref).expanduser()
-    if path.suffix == ".gguf" and path.is_file():
-        return str(path)
-    if not path.exists():
-        raise UsageError(f'no adapter "{ref}": there is no such file; name a LoRA adapter in GGUF')
-    raise UsageError(
-        f"{ref} is not a LoRA adapter in GGUF, which is what can be applied per request; "
-        f"a PEFT folder is served merged into its base: mirim serve --model {ref}"
-    )
+    if not path.exists() and not (project and (project.models / ref).is_dir()):
+        raise UsageError(f'no adapter "{ref}": there is no such file; name a LoRA adapter in GGUF or a PEFT folder')
+    found = resolve(ref, project)
+    if found.kind not in ("gguf", "adapter"):
+        raise UsageError(f"{ref} is a model, no adapter; serve it with: mirim serve --model {ref}")
+    return str(found.path)
 
 
 def _add(room: Room, served: Served) -> None:

@@ -55,7 +55,7 @@ def serve(
         model: Model to serve, may be repeated; default: the project's own.
         host: Address to bind. Any but this machine's own demands keys, see: mirim keys new
         port: Port to bind; 0 takes a free one.
-        adapter: NAME=FILE: a LoRA adapter in GGUF served under a name of its own; may be repeated.
+        adapter: NAME=REF: a LoRA adapter (GGUF file or PEFT folder) served under a name of its own; may be repeated.
         ctx: Tokens that a prompt and its answer may take; 0 is the model's own.
         parallel: Requests computed side by side on one model.
         threads: Threads that a model computes with; 0 tries some numbers at the start and takes the fastest.
@@ -172,7 +172,7 @@ def _pairs(adapters: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     for word in adapters:
         name, mark, ref = word.partition("=")
         if not (name.strip() and mark and ref.strip()):
-            raise UsageError(f'adapter "{word}" is not NAME=FILE')
+            raise UsageError(f'adapter "{word}" is not NAME=REF')
         out.append((name.strip(), ref.strip()))
     return tuple(out)
 

@@ -43,8 +43,10 @@ struct Engine::Sequence {
 
     // Of this step: its tokens there, and its first row of logits.
     int count = 0, row = -1;
-    double sum_of_rows = 0;
     std::vector<double> mean;
+
+    // Keys and values of one adapter are of no use to another.
+    uint64_t salt() const { return uint64_t(request->adapter + 1); }
 };
 
 Engine::Engine(std::unique_ptr<Model> model, int context, int slots, size_t spare, int few, int many)
@@ -76,6 +78,8 @@ void Engine::submit(const std::shared_ptr<Request>& request) {
     if (int(r.prompt.size()) > context_) throw std::invalid_argument("the tokens do not fit the context");
     for (int t : r.prompt)
         if (t < 0 || t >= model_->config().vocab) throw std::invalid_argument("there is no token " + std::to_string(t));
+    if (r.adapter < -1 || r.adapter >= model_->adapters())
+        throw std::invalid_argument("there is no adapter " + std::to_string(r.adapter));
     {
         std::lock_guard<std::mutex> lock(mutex_);
         if (ending_) throw std::invalid_argument("the model was closed");
@@ -212,7 +216,7 @@ void Engine::begin(Sequence& s) {
     if (r.task == Task::scores) wanted = std::min(wanted, std::max(0, r.first - 1));
     if (r.task == Task::mean) wanted = 0;
     while ((s.computed + PAGE) <= wanted) {
-        int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, 0);
+        int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, s.salt());
         if (page < 0) break;
         s.pages.push_back(page);
         s.data.push_back(pages_.data(page));
@@ -238,7 +242,7 @@ void Engine::room(Sequence& s, int tokens) {
 void Engine::publish(Sequence& s) {
     while ((s.published + 1) * PAGE <= s.computed) {
         int before = s.published ? s.pages[s.published - 1] : -1;
-        pages_.publish(s.pages[s.published], before, s.tokens.data() + size_t(s.published) * PAGE, 0);
+        pages_.publish(s.pages[s.published], before, s.tokens.data() + size_t(s.published) * PAGE, s.salt());
         ++s.published;
     }
 }
@@ -307,7 +311,7 @@ bool Engine::compute() {
             int position = from + i;
             int id = position < int(s.tokens.size()) ? s.tokens[position] : s.proposal[position - s.tokens.size()];
             bool want = wanted(position);
-            tokens.push_back({id, position, s.data.data(), want ? rows++ : -1});
+            tokens.push_back({id, position, s.data.data(), want ? rows++ : -1, s.request->adapter});
         }
     };
     for (auto& s : active_) {

@@ -26,6 +26,7 @@ enum class Task { write, rows, scores, mean };
 struct Request {
     Task task = Task::write;
     std::vector<int> prompt;
+    int adapter = -1;  // which one changes the model for this request
     // write
     int most = 0;  // tokens
     Sampling sampling;

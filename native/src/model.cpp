@@ -24,6 +24,13 @@ constexpr size_t LINE = 64;
 
 size_t aligned(size_t n) { return (n + LINE - 1) / LINE * LINE; }
 
+// `rows` of block `block` of a bias, if there is one, to the outputs of n tokens.
+void add_bias(const float* bias, int block, int rows, int n, float* made) {
+    if (!bias) return;
+    for (int t = 0; t < n; ++t)
+        for (int r = 0; r < rows; ++r) made[t * ROWS + r] += bias[block * ROWS + r];
+}
+
 std::runtime_error wrong(const std::string& what) { return std::runtime_error(what); }
 
 }  // namespace
@@ -136,6 +143,25 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
     if (name == "token_embd.weight") return matrix(embedding_, c.vocab, c.hidden);
     if (name == "output.weight") return matrix(head_, c.vocab, c.hidden);
     if (name == "output_norm.weight") return vector(last_norm_, c.hidden);
+    const Spot s = spot(name);
+    Layer& l = layers_[s.layer];
+    if (s.part != PARTS) return matrix(l.part[s.part], s.rows, s.columns, s.head);
+    if (s.name == "attn_norm.weight") return vector(l.attn_norm, c.hidden);
+    if (s.name == "ffn_norm.weight") return vector(l.ffn_norm, c.hidden);
+    if (s.name == "attn_q_norm.weight") return vector(l.q_norm, c.head_dim);
+    if (s.name == "attn_k_norm.weight") return vector(l.k_norm, c.head_dim);
+    if (s.name == "attn_q.bias") return vector(l.q_bias, q);
+    if (s.name == "attn_k.bias") return vector(l.k_bias, kv);
+    if (s.name == "attn_v.bias") return vector(l.v_bias, kv);
+    if (s.name == "attn_output.bias") return vector(l.o_bias, c.hidden);
+    if (s.name == "ffn_gate.bias") return vector(l.gate_bias, c.inter);
+    if (s.name == "ffn_up.bias") return vector(l.up_bias, c.inter);
+    if (s.name == "ffn_down.bias") return vector(l.down_bias, c.hidden);
+    throw wrong(name + " has no place here");
+}
+
+Model::Spot Model::spot(const std::string& name) const {
+    const Config& c = config_;
     size_t dot = name.find('.', 4);
     if (name.rfind("blk.", 0) || dot == std::string::npos || dot - 4 > 4) throw wrong(name + " has no place here");
     int index = 0;
@@ -144,36 +170,42 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
         index = index * 10 + name[i] - '0';
     }
     if (index >= c.layers) throw wrong(name + " is of a layer beyond the last");
-    Layer& l = layers_[index];
-    std::string part = name.substr(dot + 1);
-    if (part == "attn_q.weight") return matrix(l.q, q, c.hidden, c.head_dim);
-    if (part == "attn_k.weight") return matrix(l.k, kv, c.hidden, c.head_dim);
-    if (part == "attn_v.weight") return matrix(l.v, kv, c.hidden, c.head_dim);
-    if (part == "attn_output.weight") return matrix(l.o, c.hidden, q);
-    if (part == "ffn_gate.weight") return matrix(l.gate, c.inter, c.hidden);
-    if (part == "ffn_up.weight") return matrix(l.up, c.inter, c.hidden);
-    if (part == "ffn_down.weight") return matrix(l.down, c.hidden, c.inter);
-    if (part == "attn_norm.weight") return vector(l.attn_norm, c.hidden);
-    if (part == "ffn_norm.weight") return vector(l.ffn_norm, c.hidden);
-    if (part == "attn_q_norm.weight") return vector(l.q_norm, c.head_dim);
-    if (part == "attn_k_norm.weight") return vector(l.k_norm, c.head_dim);
-    if (part == "attn_q.bias") return vector(l.q_bias, q);
-    if (part == "attn_k.bias") return vector(l.k_bias, kv);
-    if (part == "attn_v.bias") return vector(l.v_bias, kv);
-    if (part == "attn_output.bias") return vector(l.o_bias, c.hidden);
-    throw wrong(name + " has no place here");
+    const int q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
+    const std::string rest = name.substr(dot + 1);
+    const Spot matrices[] = {
+        {index, "attn_q.weight", Q, q, c.hidden, c.head_dim},  {index, "attn_k.weight", K, kv, c.hidden, c.head_dim},
+        {index, "attn_v.weight", V, kv, c.hidden, c.head_dim}, {index, "attn_output.weight", O, c.hidden, q, 0},
+        {index, "ffn_gate.weight", GATE, c.inter, c.hidden, 0}, {index, "ffn_up.weight", UP, c.inter, c.hidden, 0},
+        {index, "ffn_down.weight", DOWN, c.hidden, c.inter, 0},
+    };
+    for (const Spot& s : matrices)
+        if (s.name == rest) return s;
+    return {index, rest, PARTS, 0, 0, 0};
+}
+
+void Model::adapt(int adapter, const std::string& name, bool down, Source type, const uint8_t* data, size_t bytes,
+                  int rows, int columns, float scale) {
+    const Spot s = spot(name);
+    if (s.part == PARTS) throw wrong(name + " cannot be changed by an adapter");
+    if (down ? columns != s.columns : rows != s.rows)
+        throw wrong("the adapter's change of " + name + " is made for another matrix than one of " +
+                    std::to_string(s.rows) + " rows of " + std::to_string(s.columns));
+    if (rows < 1 || columns < 1 || row_bytes(type, columns) * size_t(rows) != bytes || !bytes)
+        throw wrong("the adapter's change of " + name + " has " + std::to_string(bytes) + " bytes, not those of its shape");
+    adapters_.add(adapter, s.layer, s.part, down, type, data, rows, columns, s.head, scale);
 }
 
 void Model::finish() {
     if (!embedding_.data || !last_norm_) throw wrong("the embeddings or the last norm are missing");
     for (size_t i = 0; i < layers_.size(); ++i) {
         const Layer& l = layers_[i];
-        for (const Matrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down})
-            if (!m->data) throw wrong("layer " + std::to_string(i) + " lacks a matrix");
+        for (const Matrix& m : l.part)
+            if (!m.data) throw wrong("layer " + std::to_string(i) + " lacks a matrix");
         if (!l.attn_norm || !l.ffn_norm) throw wrong("layer " + std::to_string(i) + " lacks a norm");
         if (!l.q_norm != !l.k_norm) throw wrong("layer " + std::to_string(i) + " norms queries or keys only");
     }
     if (!head_.data) head_ = embedding_;
+    adapters_.finish(MOST);
     used_ = 0;
     for (auto& [data, size] : arenas_) used_ += size;
 }
@@ -262,7 +294,7 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     const Config& c = config_;
     const int part = unit < c.heads ? 0 : unit < c.heads + c.kv_heads ? 1 : 2;
     const int head = part == 0 ? unit : part == 1 ? unit - c.heads : unit - c.heads - c.kv_heads;
-    const Matrix& w = part == 0 ? layer.q : part == 1 ? layer.k : layer.v;
+    const Matrix& w = layer.part[part];
     const float* bias = part == 0 ? layer.q_bias : part == 1 ? layer.k_bias : layer.v_bias;
     const float* gain = part == 0 ? layer.q_norm : part == 1 ? layer.k_norm : nullptr;
     const int blocks = (c.head_dim + ROWS - 1) / ROWS;
@@ -270,7 +302,10 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     alignas(64) float x[HEAD_MOST];
     for (int from = 0; from < count; from += STRIP) {
         int n = std::min(STRIP, count - from);
-        for (int b = 0; b < blocks; ++b) kernels_->product(w, head * blocks + b, in, from, n, made[b]);
+        for (int b = 0; b < blocks; ++b) {
+            kernels_->product(w, head * blocks + b, in, from, n, made[b]);
+            adapters_.raise(*kernels_, index, Part(part), head * blocks + b, from, n, made[b]);
+        }
         for (int t = 0; t < n; ++t) {
             for (int b = 0; b < blocks; ++b)
                 std::memcpy(x + b * ROWS, made[b] + t * ROWS, sizeof(float) * std::min(ROWS, c.head_dim - b * ROWS));
@@ -365,6 +400,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
     const Config& c = config_;
     allocate(pool);
     plan(tokens, count);
+    adapters_.plan(count, [&](int t) { return tokens[t].adapter; });
     const int across = c.heads * c.head_dim;
     std::vector<int> wanted;
     for (int t = 0; t < count; ++t)
@@ -403,13 +439,16 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             }
             return in;
         };
-        auto add_to_x = [&](const Matrix& w, const Inputs& in, const float* bias) {
+        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias) {
+            const Matrix& w = layers_[l].part[part];
+            adapters_.lower(crew, *kernels_, l, {part}, in);
             crew.share(w.blocks(), [&](int block) {
                 alignas(64) float made[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.hidden - block * ROWS);
                 for (int from = 0; from < count; from += STRIP) {
                     int n = std::min(STRIP, count - from);
                     kernels_->product(w, block, in, from, n, made);
+                    adapters_.raise(*kernels_, l, part, block, from, n, made);
                     for (int t = 0; t < n; ++t) {
                         float* x = x_.data() + size_t(from + t) * c.hidden + block * ROWS;
                         for (int r = 0; r < rows; ++r) {
@@ -435,22 +474,28 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             Inputs in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.attn_norm, c.hidden, c.epsilon, out);
             });
+            adapters_.lower(crew, *kernels_, l, {Q, K, V}, in);
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
             crew.barrier();
             crew.share(int(units_.size()), [&](int n) { attend(l, units_[units_.size() - 1 - n], tokens); });
             crew.barrier();
             in = prepare(count, across, alone, false, [&](int t, float* out) { gather(t, out); });
-            add_to_x(layer.o, in, layer.o_bias);
+            add_to_x(l, O, in, layer.o_bias);
             in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
-            crew.share(layer.gate.blocks(), [&](int block) {
+            adapters_.lower(crew, *kernels_, l, {GATE, UP}, in);
+            crew.share(layer.part[GATE].blocks(), [&](int block) {
                 alignas(64) float gate[STRIP * ROWS], up[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.inter - block * ROWS);
                 for (int from = 0; from < count; from += STRIP) {
                     int n = std::min(STRIP, count - from);
-                    kernels_->product(layer.gate, block, in, from, n, gate);
-                    kernels_->product(layer.up, block, in, from, n, up);
+                    kernels_->product(layer.part[GATE], block, in, from, n, gate);
+                    kernels_->product(layer.part[UP], block, in, from, n, up);
+                    adapters_.raise(*kernels_, l, GATE, block, from, n, gate);
+                    adapters_.raise(*kernels_, l, UP, block, from, n, up);
+                    add_bias(layer.gate_bias, block, rows, n, gate);
+                    add_bias(layer.up_bias, block, rows, n, up);
                     (c.gelu ? kernels_->gelu_times : kernels_->silu_times)(gate, up, n * ROWS);
                     for (int t = 0; t < n; ++t)
                         std::memcpy(h_.data() + size_t(from + t) * c.inter + block * ROWS, gate + t * ROWS,
@@ -459,7 +504,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             });
             crew.barrier();
             in = prepare(count, c.inter, alone, true, [](int, float*) {});
-            add_to_x(layer.down, in, nullptr);
+            add_to_x(l, DOWN, in, layer.down_bias);
         }
 
         const int rows = int(wanted.size());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
 #include "pool.hpp"
@@ -24,16 +25,18 @@ struct Config {
 };
 
 struct Layer {
-    Matrix q, k, v, o, gate, up, down;
+    Matrix part[PARTS];
     const float *attn_norm = nullptr, *ffn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr;
     const float *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr, *o_bias = nullptr;
+    const float *gate_bias = nullptr, *up_bias = nullptr, *down_bias = nullptr;
 };
 
-// A token to compute. `pages` are its sequence's, long enough for `position`; logits go to row `row`, if not -1.
+// A token to compute. `pages` are its sequence's, long enough for `position`; logits go to row `row`, if not -1;
+// `adapter` changes the matrices for it, if not -1.
 struct Token {
     int id, position;
     uint8_t* const* pages;
-    int row;
+    int row, adapter = -1;
 };
 
 class Model {
@@ -46,6 +49,12 @@ public:
     // does not fit the configuration.
     void add(const std::string& name, Source type, bool eight_bits, const uint8_t* data, size_t bytes, int rows, int columns);
     void finish();
+    // Before `finish`: another adapter, and half of a change of the matrix `name`, down (rank x columns, with the scale
+    // of the change) or up (rows x rank).
+    int begin_adapter() { return adapters_.begin(config_.layers); }
+    void adapt(int adapter, const std::string& name, bool down, Source type, const uint8_t* data, size_t bytes, int rows,
+               int columns, float scale);
+    int adapters() const { return adapters_.count(); }
 
     const Config& config() const { return config_; }
     const Kernels& kernels() const { return *kernels_; }
@@ -65,7 +74,14 @@ public:
 private:
     struct Tile;
     struct Unit;
-    struct Side;
+    // Where a tensor of a layer belongs; part PARTS where it is no matrix.
+    struct Spot {
+        int layer;
+        std::string name;
+        Part part;
+        int rows, columns, head;
+    };
+    Spot spot(const std::string& name) const;
     void allocate(Pool& pool);
     void plan(const Token* tokens, int count);
     void rotate(float* x, int position) const;
@@ -81,6 +97,7 @@ private:
     const float* last_norm_ = nullptr;
     std::vector<Layer> layers_;
     bool any_quantised_ = false;
+    Adapters adapters_;
 
     std::vector<std::pair<uint8_t*, size_t>> arenas_;
     size_t used_ = 0;

@@ -135,6 +135,18 @@ struct Core {
         loading->add(name, Source(type), eight_bits, data.data(), data.size(), rows, columns);
     }
 
+    int begin_adapter() {
+        if (!loading) throw std::invalid_argument("the model was opened already");
+        return loading->begin_adapter();
+    }
+
+    void adapt(int adapter, const std::string& name, bool down, int type, const Bytes& data, int rows, int columns,
+               float scale) {
+        if (!loading) throw std::invalid_argument("the model was opened already");
+        nb::gil_scoped_release free;
+        loading->adapt(adapter, name, down, Source(type), data.data(), data.size(), rows, columns, scale);
+    }
+
     void open(int context, int slots, size_t spare, int few, int many) {
         if (!loading) throw std::invalid_argument("the model was opened already");
         loading->finish();
@@ -160,7 +172,7 @@ struct Core {
 
     std::unique_ptr<Handle> write(std::vector<int> ids, int most, float temperature, int top_k, float top_p, float min_p,
                                   float repeat_penalty, uint64_t seed, const std::vector<int>& ends, int logprobs,
-                                  bool masked, int draft) {
+                                  bool masked, int draft, int adapter) {
         if (most < 1) throw std::invalid_argument("nothing is to be written");
         auto r = std::make_shared<Request>();
         r->prompt = std::move(ids);
@@ -170,30 +182,32 @@ struct Core {
         r->logprobs = logprobs;
         r->masked = masked;
         r->draft = draft;
+        r->adapter = adapter;
         return submit(std::move(r));
     }
 
-    std::unique_ptr<Handle> ask(Task task, std::vector<int> ids, int first) {
+    std::unique_ptr<Handle> ask(Task task, std::vector<int> ids, int first, int adapter) {
         auto r = std::make_shared<Request>();
         r->task = task;
         r->prompt = std::move(ids);
         r->first = first;
+        r->adapter = adapter;
         return submit(std::move(r));
     }
 
-    nb::object logits(std::vector<int> ids, int first) {
+    nb::object logits(std::vector<int> ids, int first, int adapter) {
         const size_t rows = ids.size() - std::min<size_t>(std::max(first, 0), ids.size());
         if (!rows) throw std::invalid_argument("no row is asked for");
-        auto handle = ask(Task::rows, std::move(ids), std::max(first, 0));
+        auto handle = ask(Task::rows, std::move(ids), std::max(first, 0), adapter);
         return floats(handle->values(), rows, handle->engine->model().config().vocab);
     }
 
-    std::vector<float> scores(std::vector<int> ids, int first) {
+    std::vector<float> scores(std::vector<int> ids, int first, int adapter) {
         if (ids.size() < 2 || first >= int(ids.size())) return {};
-        return ask(Task::scores, std::move(ids), std::max(first, 1))->values();
+        return ask(Task::scores, std::move(ids), std::max(first, 1), adapter)->values();
     }
 
-    std::vector<float> mean(std::vector<int> ids) { return ask(Task::mean, std::move(ids), 0)->values(); }
+    std::vector<float> mean(std::vector<int> ids) { return ask(Task::mean, std::move(ids), 0, -1)->values(); }
 
     double trial(int count, int position, int threads) {
         std::shared_ptr<Engine> e = running();
@@ -293,12 +307,14 @@ NB_MODULE(_core, m) {
     nb::class_<Core>(m, "Core")
         .def(nb::init<const nb::dict&, const std::string&>(), "config"_a, "kernels"_a = "")
         .def("add", &Core::add, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)
+        .def("begin_adapter", &Core::begin_adapter)
+        .def("adapt", &Core::adapt, "adapter"_a, "name"_a, "down"_a, "type"_a, "data"_a, "rows"_a, "columns"_a, "scale"_a)
         .def("open", &Core::open, "context"_a, "slots"_a = 1, "spare"_a = 0, "few"_a = 1, "many"_a = 1)
         .def("write", &Core::write, "ids"_a, "most"_a, "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f,
              "min_p"_a = 0.0f, "repeat_penalty"_a = 1.0f, "seed"_a = 0, "ends"_a = std::vector<int>(), "logprobs"_a = -1,
-             "masked"_a = false, "draft"_a = 0)
-        .def("logits", &Core::logits, "ids"_a, "first"_a = 0)
-        .def("scores", &Core::scores, "ids"_a, "first"_a = 1)
+             "masked"_a = false, "draft"_a = 0, "adapter"_a = -1)
+        .def("logits", &Core::logits, "ids"_a, "first"_a = 0, "adapter"_a = -1)
+        .def("scores", &Core::scores, "ids"_a, "first"_a = 1, "adapter"_a = -1)
         .def("mean", &Core::mean, "ids"_a)
         .def("trial", &Core::trial, "count"_a, "position"_a, "threads"_a)
         .def("set_threads", [](Core& c, int few, int many) {

@@ -2,8 +2,8 @@
 //
 // Every kernel is written once over these types and compiled once for each instruction set. Lanes never mix except
 // in `sum` and `largest`, which always add in the same tree, and every multiply-add is fused: so all instruction
-// sets give the same bits. Which set is meant is said by one of VEC_AVX512, VEC_AVX2, VEC_NEON or VEC_PORTABLE,
-// whose name is the namespace.
+// sets give the same bits. Which set is meant is said by one of VEC_AVX512, VEC_AVX2 (with VEC_AVXVNNI where that is
+// there), VEC_NEON or VEC_PORTABLE; VEC_NAME is the namespace.
 #pragma once
 
 #include <cmath>
@@ -155,6 +155,29 @@ inline Floats power_of_two(Ints n) {
             _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.b, bias), 23))};
 }
 
+#if defined(VEC_AVXVNNI)
+
+struct Bytes {
+    __m256i a, b;
+};
+constexpr bool CORRECTED = true;
+inline __m256i load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i nibbles(const uint8_t* p, int shift) {
+    __m256i raw = load_bytes(p);
+    return _mm256_and_si256(shift ? _mm256_srli_epi16(raw, 4) : raw, _mm256_set1_epi8(15));
+}
+inline Bytes bytes8(const uint8_t* p) { return {load_bytes(p), load_bytes(p + 32)}; }
+inline Bytes low4(const uint8_t* p) { return {nibbles(p, 0), nibbles(p + 32, 0)}; }
+inline Bytes high4(const uint8_t* p) { return {nibbles(p, 4), nibbles(p + 32, 4)}; }
+inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
+    int32_t raw;
+    std::memcpy(&raw, four, 4);
+    __m256i x = _mm256_set1_epi32(raw);
+    return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x), _mm256_dpbusd_avx_epi32(sum.b, w.b, x)};
+}
+
+#else
+
 // maddubs adds two products in 16 bits: with signed weights of at most 128 and activations of at most 127 it fits.
 struct Bytes {
     __m256i a, b;        // signed weights
@@ -183,6 +206,8 @@ inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
     return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(pa, ones)),
             _mm256_add_epi32(sum.b, _mm256_madd_epi16(pb, ones))};
 }
+
+#endif
 
 #elif defined(VEC_NEON)
 

@@ -67,6 +67,8 @@ def test_under_sanitizers(tmp_path, sanitizers):
     said = "".join(_run([str(check), *([part] if part else [])], 300) for part in parts)
     assert "proposals accepted" in said
     assert "keep: 3 pages" in said
+    if sanitizers != "thread":
+        assert "fuzz: 1500 inputs" in _run([str(check.with_name("fuzz")), "1500"], 300)
     # Threads meet in the engine only.
     assert ("portable equals portable" in said) == (sanitizers != "thread")
 
@@ -75,7 +77,15 @@ def test_on_arm(tmp_path):
     for name in ARM:
         if not shutil.which(name):
             pytest.skip(f"{name} is not installed (apt-get install g++-aarch64-linux-gnu qemu-user)")
-    said = _run([ARM[1], str(_build(tmp_path, *CROSS))], 300)
+    check = str(_build(tmp_path, *CROSS))
+    said = _run([ARM[1], "-cpu", "max", check], 300)
+    assert "i8mm equals portable" in said
     assert "neon equals portable" in said
     assert "proposals accepted" in said
     assert "keep: 3 pages" in said
+    # An older phone has no products of matrices, a Raspberry Pi 4 no dot products either.
+    for processor, there in (("cortex-a76", True), ("cortex-a72", False)):
+        said = _run([ARM[1], "-cpu", processor, check, "kernels"], 300)
+        assert "i8mm" not in said
+        assert ("neon" in said) == there
+        assert "portable equals portable" in said

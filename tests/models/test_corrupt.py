@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,53 +19,31 @@ from mirim.models.weights import open_weights
 sys.path.insert(0, str(Path(__file__).parent))
 import toys
 
-_WORKER = """
-import random, sys
-from pathlib import Path
-from mirim.core.errors import MirimError
-from mirim.core.types import Sampling
-from mirim.core import plugins
-engine = plugins.load('models.engines', sys.argv[5])
-source, target, start, count = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-refused = 0
-for number in range(start, start + count):
-    dice = random.Random(number)
-    data = bytearray(source)
-    if dice.random() < 0.25:
-        data = data[: dice.randrange(len(data))]
-    else:
-        # Most of the damage goes where the structure is.
-        limit = dice.choice((2600, 12000, len(data)))
-        for _ in range(dice.choice((1, 1, 2, 8))):
-            data[dice.randrange(min(limit, len(data)))] = dice.choice((0, 1, 127, 128, 255, dice.randrange(256)))
-    target.write_bytes(data)
-    try:
-        opened = engine.open(str(target), threads=1)
-        try:
-            opened.complete("The nurse", Sampling(max_tokens=2))
-        finally:
-            opened.close()
-    except MirimError as error:
-        assert str(error)
-        refused += 1
-print(refused)
-"""
+FUZZ = Path(__file__).resolve().parents[2] / "bench" / "fuzz_files.py"
+
+
+def _fuzz(*options: str) -> dict[str, Any]:
+    done = subprocess.run([sys.executable, str(FUZZ), *options], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(done.stdout))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["llama_cpp", "native"])
-@pytest.mark.parametrize("kind", ["byte-level", "sentencepiece"])
-def test_mutated_gguf_never_crashes(tmp_path, kind, engine):
-    from mirim.models import convert
+@pytest.mark.parametrize("words", ["byte-level", "sentencepiece"])
+def test_mutated_gguf_never_crashes(words, engine):
+    """bench/fuzz_files.py without --count opens 5,000."""
+    row = _fuzz("--kind", "gguf", "--engine", engine, "--words", words, "--count", "200")
+    assert row["failed"] == 0
+    assert 80 < row["gguf"]["refused"] < 200
 
-    folder = tmp_path / "m"
-    size = toys.sentencepiece_like(folder) if kind == "sentencepiece" else toys.byte_level(folder)
-    toys.model(folder, vocabulary=size)
-    convert.write(convert.read(folder), tmp_path / "m.gguf", "q8_0")
-    command = [sys.executable, "-c", _WORKER, str(tmp_path / "m.gguf"), str(tmp_path / "bad.gguf"), "0", "200", engine]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) > 80
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adapter", "safetensors"])
+def test_mutated_adapters_and_checkpoints_never_crash(kind):
+    row = _fuzz("--kind", kind, "--count", "100")
+    assert row["failed"] == 0
+    assert 20 < row[kind]["refused"] < 100
 
 
 def test_gguf_lies(tmp_path):

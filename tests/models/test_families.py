@@ -39,6 +39,7 @@ VARIANTS = [
     ("granite", {"rope_parameters": LLAMA3}),
     ("mistral", {"rope_parameters": LLAMA3}),
     ("granite", {"attention_bias": True}),
+    ("gemma", {"head_dim": 256, "num_key_value_heads": 2}),
 ]
 
 
@@ -57,7 +58,7 @@ def test_gguf_equals_transformers(tmp_path, kind, changes):
     folder = toys.model(tmp_path / "m", kind, **changes)
     convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
     why = native.unsupported(gguf_check.check(tmp_path / "m.gguf"))
-    assert bool(why) == ("mlp_bias" in changes or "hidden_size" in changes), why
+    assert bool(why) == (changes.get("hidden_size") == 60), why
     engines = [engine.open(str(tmp_path / "m.gguf"), threads=1) for engine in (llama_cpp, *(() if why else (native,)))]
     theirs = hf.open(str(folder))
     reference = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -74,7 +75,9 @@ def test_gguf_equals_transformers(tmp_path, kind, changes):
             said = "".join(d.text for d in theirs.generate(text, Sampling(max_tokens=12)))
             for ours in engines:
                 assert ours.encode(text) == ids
-                assert np.abs(ours.logits(long) - expected).max() < 1e-3
+                # llama.cpp reads gelu from a table in half precision.
+                near = 5e-3 if kind == "gemma" and ours is not engines[-1] else 1e-3
+                assert np.abs(ours.logits(long) - expected).max() < near
                 assert _greedy(ours, short, 12) == _without_end(greedy)
                 assert ours.complete(text, Sampling(max_tokens=12)).text == said
     finally:
@@ -147,6 +150,8 @@ def test_unknown_architecture_is_named(tmp_path):
         ("qwen2", {"use_sliding_window": True}, "sliding window"),
         ("granitemoehybrid", {"layer_types": ["mamba", "attention"]}, "Mamba"),
         ("granitemoehybrid", {"num_local_experts": 4}, "mixture of experts"),
+        ("gemma", {"hidden_activation": "relu"}, '"relu"'),
+        ("gemma", {"attention_bias": True}, "biases of attention"),
     ],
 )
 def test_what_would_be_another_model_is_refused(kind, changes, message):

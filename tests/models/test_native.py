@@ -265,8 +265,6 @@ def test_what_does_not_fit_is_refused(files, folder, tmp_path):
                 engine.logits(ids)
         with pytest.raises(UsageError, match="this processor has"):
             _open(files["q8_0"], kernels="mmx")
-        with pytest.raises(UsageError, match="adapters"):
-            _open(files["q8_0"], adapters=["x.gguf"])
     finally:
         engine.close()
     good = {

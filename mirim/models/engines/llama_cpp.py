@@ -17,7 +17,7 @@ from typing import Any
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
-from mirim.models import decode, gguf_check
+from mirim.models import decode, gguf_check, lora
 from mirim.models.engines._llama import Scorer
 from mirim.models.engines._local import Local, check_json, cores, log_softmax, tool_calls
 
@@ -38,7 +38,7 @@ def open(
     """Load the GGUF file at `ref`.
 
     parallel   requests computed at the same time, each with `context` tokens of its own
-    adapters   LoRA adapters in GGUF, applied per request through `generate(..., adapter=number)`
+    adapters   LoRA adapters, GGUF files or PEFT folders, applied per request through `generate(..., adapter=number)`
     """
     return LlamaCpp(Path(ref), context, threads, parallel, adapters, name)
 
@@ -64,7 +64,8 @@ class LlamaCpp(Local):
         self._chosen = (threads, threads) if threads else None
         self.parallel = max(1, parallel)
         self.words = self.scorer = Scorer(path, self.context, self.threads)
-        self._adapters = tuple(adapters)
+        self._adapters = tuple(str(lora.read(lora.as_gguf(a, self._header), self._header).path) for a in adapters)
+        self.adapters = len(self._adapters)
         self._server: Any = None
         self._embedder: Any = None
         self._lock = threading.Lock()

@@ -12,36 +12,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
-from mirim.models import decode, gguf_check
-from mirim.models.engines import _threads
+from mirim.models import decode, gguf_check, lora
+from mirim.models.engines import _graph, _threads
 from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.engines._local import check_json, cores, tool_calls
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[np.float32]]
-
-#: Architectures of llama.cpp whose graph the core computes, and whether their rope rotates neighbours.
-_ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False}
-#: ggml's numbers of the types that the core holds without loss: f32, f16, q4_0, q8_0, bf16.
-_F32, _HELD = 0, (0, 1, 2, 8, 30)
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
-_LARGEST = 1_500_000_000
 #: Bytes of keys and values that are kept for prompts that begin alike, and tokens proposed at once.
 _SPARE, _DRAFT = 64 << 20, 16
-_LAYER = {
-    *(f"{n}.weight" for n in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm")),
-    *(f"{n}.weight" for n in ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")),
-    *(f"{n}.bias" for n in ("attn_q", "attn_k", "attn_v", "attn_output")),
-}
-_TOP = {"token_embd.weight", "output.weight", "output_norm.weight", "rope_freqs.weight"}
 
 
 def open(
@@ -63,51 +47,31 @@ def open(
     kernels    instruction set: avx512, avx2, neon or portable; '' takes the best of this processor
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
     spare      bytes of keys and values kept after their request, for others that begin alike
+    adapters   LoRA adapters, GGUF files or PEFT folders, applied per request through `generate(..., adapter=number)`
 
     UsageError for a file that the core does not compute; `unsupported` says why beforehand.
     """
     path = Path(ref)
     header = gguf_check.check(path)
-    why = unsupported(header) or ("it does not apply adapters" if adapters else "")
+    why = unsupported(header, adapters)
     if why:
         raise UsageError(f"mirim's own core does not run {path}: {why}; use --engine llama_cpp")
-    return Native(path, header, context, threads, parallel, name, kernels, draft, spare)
+    return Native(path, header, context, threads, parallel, name, kernels, draft, spare, adapters)
 
 
-def unsupported(header: gguf_check.Header) -> str:
-    """Why the core does not run a model, '' if it does."""
+def unsupported(header: gguf_check.Header, adapters: Sequence[str] = ()) -> str:
+    """Why the core does not run a model with these adapters, '' if it does. UsageError for a broken adapter."""
     try:
         from mirim import _core  # noqa: F401
     except ImportError:
         return "the core was not built when mirim was installed (is there a C++ compiler?)"
     try:
-        return _unsupported(header)
+        why = _graph.unsupported(header)
+        for one in adapters if not why else ():
+            why = why or _graph.unsupported_adapter(lora.read(lora.as_gguf(one, header), header))
+        return why
     except _BROKEN as error:
         return f"its figures are broken ({error})"
-
-
-def _unsupported(header: gguf_check.Header) -> str:
-    keys, kind = header.keys, header.architecture
-    if kind not in _ARCHITECTURES:
-        return f"its architecture {kind} is none of {', '.join(_ARCHITECTURES)}"
-    for tensor in header.tensors:
-        part = tensor.split(".", 2)[2] if tensor.startswith("blk.") and tensor.count(".") > 1 else ""
-        if tensor not in _TOP and part not in _LAYER:
-            return f"it has a tensor {tensor}"
-    size = sum(math.prod(shape) for _, shape in header.tensors.values())
-    if size > _LARGEST:
-        return f"it has {size / 1e9:.1f} billion parameters; llama.cpp is as fast from one billion on"
-    heads = keys.get(f"{kind}.attention.head_count")
-    if not isinstance(heads, int) or not isinstance(keys.get(f"{kind}.attention.head_count_kv", heads), int):
-        return "its layers differ in their heads"
-    if _head_dim(header) % 16 or _head_dim(header) > 256:
-        return f"its heads have {_head_dim(header)} values, not a multiple of 16"
-    inter = keys.get(f"{kind}.feed_forward_length")
-    if not isinstance(inter, int) or inter % 16:
-        return f"its feed_forward_length is {inter}, not a multiple of 16"
-    if keys.get(f"{kind}.rope.scaling.type", "none") not in ("none", "linear", "yarn"):
-        return f"its rope scaling is {keys[f'{kind}.rope.scaling.type']}"
-    return ""
 
 
 class Native(Prefixes):
@@ -124,6 +88,7 @@ class Native(Prefixes):
         kernels: str,
         draft: int,
         spare: int,
+        adapters: Sequence[str],
     ) -> None:
         from mirim import _core
 
@@ -139,9 +104,12 @@ class Native(Prefixes):
         self.last: dict[str, int] = {}
         self.words = Vocabulary(path)
         try:
-            self._figures = _config(header, path)
+            self._figures = _graph.config(header, path)
             self._core = _core.Core(self._figures, kernels)
             self._fill()
+            self.adapters = len(adapters)
+            for one in adapters:
+                self._adapt(lora.read(lora.as_gguf(one, header), header))
             self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
             raise UsageError(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
@@ -159,11 +127,34 @@ class Native(Prefixes):
             start, size = self._header.places[tensor]
             data, again = raw[start : start + size], False
             vector = len(shape) == 1
-            if kind not in _HELD or (vector and kind != _F32):
+            if kind not in _graph.HELD or (vector and kind != _graph.F32):
                 # K-quants and their like: eight bits again, from the numbers they stand for.
-                data, kind, again = _floats(data, kind, shape).reshape(-1).view(np.uint8), _F32, not vector
+                data, kind, again = _graph.floats(data, kind, shape).reshape(-1).view(np.uint8), _graph.F32, not vector
             rows, columns = (1, shape[0]) if vector else (shape[1], shape[0])
             self._core.add(tensor, kind, again, np.ascontiguousarray(data), rows, columns)
+
+    def _adapt(self, adapter: lora.Lora) -> None:
+        """The halves of an adapter's changes, as floats."""
+        import numpy as np
+
+        raw = np.memmap(adapter.path, np.uint8, "r")
+        number = self._core.begin_adapter()
+        for tensor, (kind, shape) in adapter.header.tensors.items():
+            start, size = adapter.header.places[tensor]
+            data = raw[start : start + size]
+            if kind not in _graph.FLOATS:
+                data, kind = _graph.floats(data, kind, shape).reshape(-1).view(np.uint8), _graph.F32
+            stem, _, half = tensor.rpartition(".")
+            self._core.adapt(
+                number,
+                stem,
+                half == "lora_a",
+                kind,
+                np.ascontiguousarray(data),
+                shape[1],
+                shape[0],
+                adapter.scales[stem],
+            )
 
     def _choose_threads(self) -> None:
         numbers = _threads.candidates(self.threads)
@@ -193,23 +184,28 @@ class Native(Prefixes):
 
         UsageError before any work when the prompt does not fit the context.
         """
-        if adapter is not None:
-            raise UsageError(f"there is no adapter {adapter}; none are loaded")
+        number = self._adapter(adapter)
         ids = self._prompt(prompt, tools, sampling)
         matcher = self._matcher(schema) if schema is not None else None
-        stream = self._stream(ids, sampling, bool(tools), matcher)
+        stream = self._stream(ids, sampling, bool(tools), matcher, number)
         return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
+
+    def _adapter(self, number: int | None) -> int:
+        """As the core counts: -1 for none."""
+        if number is not None and not 0 <= number < self.adapters:
+            raise UsageError(f"there is no adapter {number}; {self.adapters} are loaded")
+        return -1 if number is None else number
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Any:
         """The whole continuation at once, with the id of every token."""
         from mirim.models.engines.llama_cpp import Completion
 
         ids = self._prompt(prompt, (), sampling)
-        deltas = list(self._stream(ids, sampling, False, None))
+        deltas = list(self._stream(ids, sampling, False, None, -1))
         tokens = tuple(t for d in deltas for t in d.token_ids)
         return Completion("".join(d.text for d in deltas), tokens, len(ids), deltas[-1].finish_reason)
 
-    def _stream(self, ids: list[int], sampling: Sampling, tools: bool, matcher: Any) -> Iterator[Delta]:
+    def _stream(self, ids: list[int], sampling: Sampling, tools: bool, matcher: Any, adapter: int) -> Iterator[Delta]:
         most = min(sampling.max_tokens, self.context - len(ids))
         if most <= 0:
             yield Delta("", finish_reason="length", prompt_tokens=len(ids))
@@ -227,6 +223,7 @@ class Native(Prefixes):
             logprobs=-1 if sampling.logprobs is None else sampling.logprobs,
             masked=matcher is not None,
             draft=self._draft,
+            adapter=adapter,
         )
         text = decode.Text(sampling.stop, self.words.piece)
         said, reason = "", ""
@@ -322,9 +319,9 @@ class Native(Prefixes):
 
     # -- scores and vectors ---------------------------------------------------------------------------
 
-    def logits(self, ids: Sequence[int], first: int = 0) -> Any:
+    def logits(self, ids: Sequence[int], first: int = 0, adapter: int | None = None) -> Any:
         self._check_length(len(ids))
-        return self._open.logits(list(ids), first)
+        return self._open.logits(list(ids), first, self._adapter(adapter))
 
     def score_tokens(self, ids: Sequence[int], first: int = 1) -> list[float]:
         if len(ids) <= first:
@@ -376,98 +373,3 @@ class _Words:
 
     def __call__(self, text: str) -> list[int]:
         return self._encode(text)
-
-
-def _head_dim(header: gguf_check.Header) -> int:
-    keys, kind = header.keys, header.architecture
-    return int(
-        keys.get(f"{kind}.attention.key_length")
-        or keys[f"{kind}.embedding_length"] // keys[f"{kind}.attention.head_count"]
-    )
-
-
-def _config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
-    """GGUF's keys under transformers' names."""
-    kind = header.architecture
-
-    def key(name: str, default: Any) -> Any:
-        return header.keys.get(f"{kind}.{name}", default)
-
-    heads = key("attention.head_count", 0)
-    frequencies, gain = _frequencies(header, path)
-    multiplier = float(key("logit_scale", 0.0))
-    return {
-        "vocab_size": header.tensors["token_embd.weight"][1][1],
-        "hidden_size": key("embedding_length", 0),
-        "num_hidden_layers": key("block_count", 0),
-        "num_attention_heads": heads,
-        "num_key_value_heads": key("attention.head_count_kv", heads),
-        "head_dim": _head_dim(header),
-        "intermediate_size": key("feed_forward_length", 0),
-        "max_position_embeddings": min(key("context_length", 0), 1 << 22),
-        "rms_norm_eps": float(key("attention.layer_norm_rms_epsilon", 1e-5)),
-        "interleaved": _ARCHITECTURES[kind],
-        "frequencies": frequencies,
-        "rope_gain": gain,
-        "embedding_multiplier": float(key("embedding_scale", 0.0)) or 1.0,
-        "residual_multiplier": float(key("residual_scale", 0.0)) or 1.0,
-        "attention_multiplier": float(key("attention.scale", 0.0)),
-        "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
-        # A model in floats is run in floats; others keep their keys and values in half of that, as llama.cpp does.
-        "half_cache": int(header.keys.get("general.file_type", 1)) != 0,
-    }
-
-
-def _frequencies(header: gguf_check.Header, path: Path) -> tuple[list[float], float]:
-    """Angle per position of each rotated pair, and the gain of cosine and sine.
-
-    Linear scaling (Chen et al. 2023), Llama 3.1's factors, YaRN (Peng et al. 2023, arXiv 2309.00071).
-    """
-    import numpy as np
-
-    keys, kind = header.keys, header.architecture
-    size = int(keys.get(f"{kind}.rope.dimension_count", _head_dim(header)))
-    base = float(keys.get(f"{kind}.rope.freq_base", 10000.0))
-    plain = 1.0 / base ** (np.arange(0, size, 2, dtype=np.float64) / size)
-    if "rope_freqs.weight" in header.tensors:
-        start, length = header.places["rope_freqs.weight"]
-        raw = np.memmap(path, np.uint8, "r", start, (length,))
-        factors = _floats(raw, *header.tensors["rope_freqs.weight"]).reshape(-1)
-        if len(factors) < len(plain):
-            raise UsageError(f"{path} has {len(factors)} frequency factors for {len(plain)} pairs; download it again")
-        plain = plain / factors[: len(plain)]
-    scaling = keys.get(f"{kind}.rope.scaling.type", "none")
-    factor = float(keys.get(f"{kind}.rope.scaling.factor", 1.0)) or 1.0
-    gain = 1.0
-    if scaling == "linear":
-        plain = plain / factor
-    elif scaling == "yarn":
-        original = int(keys.get(f"{kind}.rope.scaling.original_context_length", keys[f"{kind}.context_length"]))
-
-        def pair(turns: float) -> float:
-            """The pair that turns so many times within the original context."""
-            return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
-
-        fast = float(keys.get(f"{kind}.rope.scaling.yarn_beta_fast", 32.0))
-        slow = float(keys.get(f"{kind}.rope.scaling.yarn_beta_slow", 1.0))
-        low, high = max(0, math.floor(pair(fast))), min(size - 1, math.ceil(pair(slow)))
-        kept = 1 - np.clip((np.arange(len(plain)) - low) / max(0.001, high - low), 0, 1)
-        plain = plain / factor * (1 - kept) + plain * kept
-        gain = float(keys.get(f"{kind}.rope.scaling.attn_factor", 1.0)) * (1 + 0.1 * math.log(factor))
-    return [float(f) for f in plain.astype(np.float32)], gain
-
-
-def _floats(data: Any, kind: int, shape: tuple[int, ...]) -> Array:
-    """A tensor of any type as floats, (rows, columns)."""
-    import gguf
-    import numpy as np
-
-    quantised = gguf.GGMLQuantizationType(kind)
-    columns = shape[0]
-    try:
-        block, width = gguf.GGML_QUANT_SIZES[quantised]
-        rows = np.asarray(data).reshape(-1, columns // block * width)
-        values = gguf.quants.dequantize(rows, quantised)
-    except (NotImplementedError, KeyError) as error:
-        raise UsageError(f"weights of type {quantised.name} cannot be read; use --engine llama_cpp") from error
-    return np.ascontiguousarray(values.reshape(-1, columns), np.float32)

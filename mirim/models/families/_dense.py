@@ -65,7 +65,10 @@ def head_dim(config: Config) -> int:
 
 
 def metadata(config: Config) -> dict[str, Any]:
-    """GGUF keys that every dense decoder has; rope scaling included. Keys lack the architecture's prefix."""
+    """GGUF keys that every dense decoder has; rope scaling included. Keys lack the architecture's prefix.
+
+    UsageError for another activation than silu; a family with another one says so by its own check.
+    """
     activation = config.get("hidden_act", "silu")
     if activation not in ("silu", "swish"):
         raise UsageError(f'hidden_act "{activation}" is not supported; this family computes silu')
