@@ -181,19 +181,21 @@ void Model::finish() {
 
 void Model::allocate(Pool& pool) {
     const Config& c = config_;
-    const size_t wide = std::max({size_t(c.hidden), size_t(c.heads) * c.head_dim, size_t(c.inter)});
-    const size_t narrow = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim);
+    const size_t wide = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim), inter = c.inter;
     if (x_.empty()) {
         x_.resize(size_t(MOST) * c.hidden);
-        n_.resize(size_t(MOST) * narrow);
+        n_.resize(MOST * wide);
         qs_.resize(size_t(MOST) * c.heads * c.head_dim);
-        h_.resize(size_t(MOST) * c.inter);
-        bytes_.resize(size_t(MOST) * wide);
-        scales_.resize(size_t(MOST) * wide / GROUP + 1);
-        starts_.resize(size_t(MOST) * wide / GROUP + 1);
+        bytes_.resize(MOST * wide);
+        scales_.resize(MOST * wide / GROUP + 1);
+        starts_.resize(MOST * wide / GROUP + 1);
+        h_.resize(MOST * inter);
+        h_bytes_.resize(MOST * inter);
+        h_scales_.resize(MOST * inter / GROUP + 1);
+        h_starts_.resize(MOST * inter / GROUP + 1);
     }
     while (int(own_floats_.size()) < pool.threads()) {
-        own_floats_.emplace_back(REPEATED * (narrow + wide / GROUP + 1) + LINE);
+        own_floats_.emplace_back(REPEATED * (wide + wide / GROUP + 1) + LINE);
         own_bytes_.emplace_back(REPEATED * wide + LINE);
         own_starts_.emplace_back(REPEATED * (wide / GROUP + 1) + LINE);
     }
@@ -369,22 +371,13 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
         const bool alone = count <= REPEATED;
         const int me = crew.index();
         // Floats `fill(token, out)` as inputs of a product, made by each thread for itself or shared.
-        auto prepare = [&](int n, int columns, bool repeated, bool floats_there, auto fill) {
-            Inputs in;
-            in.columns = columns;
-            in.tokens = n;
-            const size_t groups = columns / GROUP;
+        auto prepare = [&](int n, int columns, bool repeated, auto fill) {
+            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, n};
             if (repeated) {
-                in.x = floats_there ? h_.data() : own_floats_[me].data();
-                in.scale = own_floats_[me].data() + (floats_there ? 0 : size_t(REPEATED) * columns);
-                in.q = own_bytes_[me].data();
-                in.start = own_starts_[me].data();
-            } else {
-                in.x = floats_there ? h_.data() : n_.data();
-                in.q = bytes_.data();
-                in.scale = scales_.data();
-                in.start = starts_.data();
+                float* own = own_floats_[me].data();
+                in = {own, own_bytes_[me].data(), own + size_t(REPEATED) * columns, own_starts_[me].data(), columns, n};
             }
+            const size_t groups = columns / GROUP;
             auto one = [&](int t) {
                 float* x = in.x + size_t(t) * columns;
                 fill(t, x);
@@ -425,39 +418,44 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
 
         for (int l = 0; l < c.layers; ++l) {
             const Layer& layer = layers_[l];
-            Inputs in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
+            Inputs in = prepare(count, c.hidden, alone, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.attn_norm, c.hidden, c.epsilon, out);
             });
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
             crew.barrier();
             crew.share(int(units_.size()), [&](int n) { attend(l, units_[units_.size() - 1 - n], tokens); });
             crew.barrier();
-            in = prepare(count, across, alone, false, [&](int t, float* out) { gather(t, out); });
+            in = prepare(count, across, alone, [&](int t, float* out) { gather(t, out); });
             add_to_x(layer.o, in, layer.o_bias);
-            in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
+            const Inputs normed = prepare(count, c.hidden, alone, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
+            // A block of rows is a group of the next product's inputs: made whole-numbered at once, where it lies.
+            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, count};
+            const bool whole = layer.down.quantised();
             crew.share(layer.gate.blocks(), [&](int block) {
                 alignas(64) float gate[STRIP * ROWS], up[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.inter - block * ROWS);
                 for (int from = 0; from < count; from += STRIP) {
                     int n = std::min(STRIP, count - from);
-                    kernels_->product(layer.gate, block, in, from, n, gate);
-                    kernels_->product(layer.up, block, in, from, n, up);
+                    kernels_->product(layer.gate, block, normed, from, n, gate);
+                    kernels_->product(layer.up, block, normed, from, n, up);
                     (c.gelu ? kernels_->gelu_times : kernels_->silu_times)(gate, up, n * ROWS);
-                    for (int t = 0; t < n; ++t)
-                        std::memcpy(h_.data() + size_t(from + t) * c.inter + block * ROWS, gate + t * ROWS,
-                                    sizeof(float) * rows);
+                    for (int t = 0; t < n; ++t) {
+                        const size_t at = size_t(from + t) * c.inter + block * ROWS;
+                        std::memcpy(in.x + at, gate + t * ROWS, sizeof(float) * rows);
+                        if (whole)
+                            kernels_->quantise(gate + t * ROWS, ROWS, in.q + at, in.scale + at / GROUP, in.start + at / GROUP);
+                    }
                 }
             });
             crew.barrier();
-            in = prepare(count, c.inter, alone, true, [](int, float*) {});
             add_to_x(layer.down, in, nullptr);
         }
 
         const int rows = int(wanted.size());
         if (!rows) return;
-        Inputs in = prepare(rows, c.hidden, rows <= REPEATED, false, [&](int r, float* out) {
+        Inputs in = prepare(rows, c.hidden, rows <= REPEATED, [&](int r, float* out) {
             kernels_->norm(x_.data() + size_t(wanted[r]) * c.hidden, last_norm_, c.hidden, c.epsilon, out);
         });
         if (states && me == 0)

@@ -89,9 +89,9 @@ private:
     std::vector<float> x_, n_, qs_, h_, parts_;
     std::vector<float> cosines_, sines_;  // [position][turned_], see Kernels::rotate
     size_t turned_ = 0;
-    std::vector<int8_t> bytes_;
-    std::vector<float> scales_;
-    std::vector<int32_t> starts_;
+    std::vector<int8_t> bytes_, h_bytes_;
+    std::vector<float> scales_, h_scales_;
+    std::vector<int32_t> starts_, h_starts_;
     std::vector<std::vector<float>> own_floats_;
     std::vector<std::vector<int8_t>> own_bytes_;
     std::vector<std::vector<int32_t>> own_starts_;
