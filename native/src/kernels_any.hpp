@@ -262,10 +262,11 @@ struct Room {
     alignas(64) float floats[32 * HEAD_MOST];  // as many as PIECE * 32, at least
 };
 
-// Scores of N queries with S strips of 16 keys, [size][16] each, `apart` bytes from one to the next. `soon`: bytes to
-// what is asked for meanwhile, 0 for nothing.
+// Scores of N queries with S strips of 16 keys, [size][16] each, `apart` bytes from one to the next. What lies `soon` and
+// `later` bytes from the keys is asked for meanwhile, unless these are 0.
 template <class Load, int N, int S>
-void score(const float* const* query, const uint8_t* keys, size_t apart, int size, float* scores, size_t soon) {
+void score(const float* const* query, const uint8_t* keys, size_t apart, int size, float* scores, ptrdiff_t soon,
+           ptrdiff_t later) {
     Floats sums[N][S];
     for (int n = 0; n < N; ++n)
         for (int s = 0; s < S; ++s) sums[n][s] = spread(0.0f);
@@ -275,6 +276,7 @@ void score(const float* const* query, const uint8_t* keys, size_t apart, int siz
             const uint8_t* line = keys + s * apart + size_t(d) * 16 * Load::width;
             k[s] = Load::at(line);
             if (soon) prefetch(line + soon);
+            if (later) prefetch(line + later);
         }
         for (int n = 0; n < N; ++n) {
             Floats q = spread(query[n][d]);
@@ -353,13 +355,14 @@ template <class Load, int N>
 void attend_to(const Attention& a, float (*scores)[PIECE]) {
     constexpr int width = Load::width, strips = PAGE / 16;
     const size_t strip = size_t(16) * a.size * width, values = PAGE / 16 * strip;
+    // Few queries wait for memory: the values of a page and the keys of the next are asked for with its keys.
     for (int t = 0; t < a.tokens; t += PAGE) {
-        // Few queries wait for memory: the values of these tokens lie as far ahead as these.
         const uint8_t* keys = a.pages[t / PAGE];
+        const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
         if (t + 16 < a.tokens)
-            score<Load, N, strips>(a.query, keys, strip, a.size, scores[0] + t, values);
+            score<Load, N, strips>(a.query, keys, strip, a.size, scores[0] + t, values, later);
         else
-            score<Load, N, 1>(a.query, keys, strip, a.size, scores[0] + t, values);
+            score<Load, N, 1>(a.query, keys, strip, a.size, scores[0] + t, values, later);
     }
     for (int n = 0; n < N; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
     for (int d = 0; d < a.size;) {
@@ -388,7 +391,7 @@ void attend_many(const Attention& a, Room& room) {
         for (int n = 0; n < a.count; n += TOGETHER)
             times(std::min(TOGETHER, a.count - n), [&](auto many) {
                 score<LoadFloat, many, 2>(a.query + n, reinterpret_cast<const uint8_t*>(room.floats), strip * 4, a.size,
-                                          room.scores[n] + t, 0);
+                                          room.scores[n] + t, 0, 0);
             });
     }
     for (int n = 0; n < a.count; ++n) soften(room.scores[n], a.visible[n], a.most + n, a.weight + n);

@@ -443,7 +443,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     (c.gelu ? kernels_->gelu_times : kernels_->silu_times)(gate, up, n * ROWS);
                     for (int t = 0; t < n; ++t) {
                         const size_t at = size_t(from + t) * c.inter + block * ROWS;
-                        std::memcpy(in.x + at, gate + t * ROWS, sizeof(float) * rows);
+                        std::copy(gate + t * ROWS, gate + t * ROWS + rows, in.x + at);
                         if (whole)
                             kernels_->quantise(gate + t * ROWS, ROWS, in.q + at, in.scale + at / GROUP, in.start + at / GROUP);
                     }
