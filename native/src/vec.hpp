@@ -172,18 +172,30 @@ inline Floats swap_neighbours(Floats x) { return {_mm256_permute_ps(x.a, 0xb1), 
 
 #if defined(VEC_AVXVNNI)
 
+// As with AVX512: unsigned weights, and sums that end as floats.
 struct Bytes {
     __m256i a, b;
 };
-constexpr bool CORRECTED = true;
+struct Scales {
+    Floats by, shift;
+};
 inline __m256i load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline __m256i nibbles(const uint8_t* p, int shift) {
-    __m256i raw = load_bytes(p);
-    return _mm256_and_si256(shift ? _mm256_srli_epi16(raw, 4) : raw, _mm256_set1_epi8(15));
-}
+inline __m256i above(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(char(0xf0))); }
 inline Bytes bytes8(const uint8_t* p) { return {load_bytes(p), load_bytes(p + 32)}; }
-inline Bytes low4(const uint8_t* p) { return {nibbles(p, 0), nibbles(p + 32, 0)}; }
-inline Bytes high4(const uint8_t* p) { return {nibbles(p, 4), nibbles(p + 32, 4)}; }
+inline Bytes low4(const uint8_t* p) {
+    return {above(_mm256_slli_epi16(load_bytes(p), 4)), above(_mm256_slli_epi16(load_bytes(p + 32), 4))};
+}
+inline Bytes high4(const uint8_t* p) { return {above(load_bytes(p)), above(load_bytes(p + 32))}; }
+inline Ints start(const int32_t* at) { return spread_int(*at); }
+inline Scales scales8(const uint16_t* p) {
+    Floats by = load_half(p);
+    return {by, mul(by, spread(-12582912.0f))};
+}
+inline Scales scales4(const uint16_t* p) {
+    Floats by = mul(load_half(p), spread(1.0f / 16));
+    return {by, mul(by, spread(-12582912.0f))};
+}
+inline Floats scaled(Ints sum, Scales s) { return fma(from_bits(sum), s.by, s.shift); }
 inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
     int32_t raw;
     std::memcpy(&raw, four, 4);
@@ -375,7 +387,7 @@ inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
 #include "vec_portable.hpp"
 #endif
 
-#if !defined(VEC_AVX512)
+#if !defined(VEC_AVX512) && !defined(VEC_AVXVNNI)
 // Signed weights: a sum starts at nothing, and what it comes to is multiplied as it is.
 struct Scales {
     Floats by;
