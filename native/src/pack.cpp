@@ -112,13 +112,18 @@ void pack(const Matrix& to, uint8_t* out, Source type, const uint8_t* from, int 
             int8_t q[GROUP];
             read_group(type, row, g, reinterpret_cast<uint16_t*>(group) + lane, q);
             uint8_t* body = group + ROWS * 2;
+            // Four columns of a row lie together.
             if (to.kind == Kind::q8)
-                for (int c = 0; c < GROUP; ++c) body[place8(lane, c)] = uint8_t(q[c] + 128);
-            else
-                for (int c = 0; c < GROUP; ++c) {
-                    uint8_t& byte = body[place4(lane, c)];
-                    byte = c % 8 < 4 ? uint8_t((byte & 0xf0) | (q[c] + 8)) : uint8_t((byte & 0x0f) | (q[c] + 8) << 4);
+                for (int c = 0; c < GROUP; c += 4) {
+                    uint32_t four;
+                    std::memcpy(&four, q + c, 4);
+                    four ^= 0x80808080u;  // + 128
+                    std::memcpy(body + place8(lane, c), &four, 4);
                 }
+            else
+                for (int c = 0; c < GROUP; c += 8)
+                    for (int i = 0; i < 4; ++i)
+                        body[place4(lane, c) + size_t(i)] = uint8_t((q[c + i] + 8) | (q[c + 4 + i] + 8) << 4);
         }
     }
 }

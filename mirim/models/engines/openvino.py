@@ -119,7 +119,7 @@ class OpenVino(Local):
 
 
 def _streamer(genai: Any, made: queue.SimpleQueue[Any], closed: threading.Event) -> Any:
-    class Streamer(genai.StreamerBase):  # type: ignore[misc, name-defined]
+    class Streamer(genai.StreamerBase):  # type: ignore[misc]
         """Hands over every token as it is made, until nobody wants more."""
 
         def write(self, token: Any) -> Any:
