@@ -62,6 +62,16 @@ void check_kernels() {
             k->gelu_times(a.data(), up.data(), size);
             plain->gelu_times(b.data(), up.data(), size);
             same(a.data(), b.data(), size * 4, label("gelu"));
+            a = b = x;
+            k->accumulate(a.data(), up.data(), w.data(), 0.3f, size - 5);
+            plain->accumulate(b.data(), up.data(), w.data(), 0.3f, size - 5);
+            same(a.data(), b.data(), size * 4, label("accumulate"));
+            for (bool neighbours : {true, false}) {
+                const int pairs = neighbours ? size / 2 : size / 2 - 3;
+                k->rotate(a.data(), w.data(), up.data(), pairs, neighbours);
+                plain->rotate(b.data(), w.data(), up.data(), pairs, neighbours);
+                same(a.data(), b.data(), size * 4, label("rotate"));
+            }
         }
         for (int columns : {32, 96, 576}) {
             const int tokens = 13, groups = columns / GROUP;
@@ -150,6 +160,12 @@ void check_kernels() {
                         visible[i] = tokens - i * 3;
                     }
                     (side ? plain : k)->attend({query, pages[side], visible, QUERIES, tokens, size, half, most[side], weight[side], to});
+                    // Few together come to the same.
+                    std::vector<float> few(size_t(3) * size);
+                    float peak[3], sum[3], *apart[3] = {few.data(), few.data() + size, few.data() + 2 * size};
+                    (side ? plain : k)->attend({query + 7, pages[side], visible + 7, 3, visible[7], size, half, peak, sum, apart});
+                    same(few.data(), to[7], few.size() * 4, label("attention of few"));
+                    same(sum, &weight[side][7], sizeof sum, label("attention of few, weights"));
                 }
                 same(out[0].data(), out[1].data(), out[0].size() * 4, label("attention"));
                 same(most, most[1], sizeof most[0], label("attention's scores"));
