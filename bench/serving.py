@@ -222,7 +222,7 @@ def layouts(assistant: Assistant, question: str) -> tuple[tuple[Message, ...], t
 def alone(project: Project, model: Path, count: int, threads: int, engine: str) -> list[dict[str, Any]]:
     """Question by question in turns: the assistant's two ways of answering, the bare server with either layout."""
     rows: list[dict[str, Any]] = []
-    own = Watched(open_engine(model, engine=engine, context=CONTEXT))
+    own = Watched(open_engine(model, engine=engine, context=CONTEXT, threads=threads))
     with Assistant.open(project, model=str(model), engine=own) as assistant, bare(model, 1, threads) as (address, _):  # type: ignore[arg-type]
         # Nothing is refused: every question is answered in every way.
         assistant.calibration = Calibration(threshold=0.0)
@@ -291,6 +291,7 @@ def users(
     with Assistant.open(project, model="none") as assistant:
         prompts = [layouts(assistant, q)[0] for q in questions(project, 100)]
     words = ["--model", str(model), "--parallel", str(parallel), "--ctx", str(CONTEXT), "--engine", engine]
+    words += ["--threads", str(threads)]
     rows = []
     with mirim(*words) as (mine, _), bare(model, parallel, threads) as (other, _):
         for level in levels:
@@ -408,12 +409,12 @@ def main() -> None:
     parser.add_argument("--users", default="1,4,16,64")
     parser.add_argument("--parallel", type=int, default=16)
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=int, default=cores, help="of the bare server; mirim chooses its own")
+    parser.add_argument("--threads", type=int, default=cores, help="of both")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engine", default="llama_cpp")
+    parser.add_argument("--engine", default="native")
     options = parser.parse_args()
     project = Project.open(options.project)
-    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads for the bare server, engine {options.engine}")
+    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads on both sides, engine {options.engine}")
     for model in options.model:
         for part in options.part.split(","):
             if part == "alone":

@@ -34,8 +34,8 @@ _F32, _HELD = 0, (0, 1, 2, 8, 30)
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
 _LARGEST = 1_500_000_000
-#: Bytes of keys and values that are kept for prompts that begin alike, and tokens proposed at once.
-_SPARE, _DRAFT = 64 << 20, 16
+#: Bytes of keys and values that are held for prompts that begin alike, and tokens proposed at once.
+SPARE, _DRAFT = 48 << 20, 16
 _LAYER = {
     *(f"{n}.weight" for n in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm")),
     *(f"{n}.weight" for n in ("ffn_norm", "ffn_gate", "ffn_up", "ffn_down")),
@@ -53,7 +53,7 @@ def open(
     name: str = "",
     kernels: str = "",
     draft: int = _DRAFT,
-    spare: int = _SPARE,
+    spare: int = SPARE,
     adapters: Sequence[str] = (),
     **_: Any,
 ) -> Engine:
@@ -62,7 +62,7 @@ def open(
     parallel   requests computed at the same time, each with `context` tokens of its own
     kernels    instruction set: avx512, avx2, neon or portable; '' takes the best of this processor
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
-    spare      bytes of keys and values kept after their request, for others that begin alike
+    spare      bytes of keys and values up to which those of ended requests are kept, for others that begin alike
 
     UsageError for a file that the core does not compute; `unsupported` says why beforehand.
     """
