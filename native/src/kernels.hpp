@@ -12,7 +12,11 @@ constexpr int ROWS = 32, GROUP = 32;
 // same whatever the number of threads, and their sums are joined in order.
 constexpr int PAGE = 32, PIECE = 128;
 // Queries that attention takes at once.
-constexpr int QUERIES = 8;
+constexpr int QUERIES = 24;
+// The largest head.
+constexpr int HEAD_MOST = 256;
+// The bits of the float 1.5 x 2^23: with a whole number n of fewer than 22 bits added they are those of 1.5 x 2^23 + n.
+constexpr int32_t WHOLE = 0x4b400000;
 
 enum class Kind : uint8_t { f32, f16, bf16, q8, q4 };
 
@@ -38,13 +42,15 @@ struct Matrix {
     const uint8_t* block(int n) const { return data + block_bytes() * n; }
 };
 
-// Inputs of a product: `x` for float weights; for quantised ones `q`, with a scale and a sum for each group.
+// Inputs of a product: `x` for float weights; for quantised ones `q`, with a scale and where its sums begin (WHOLE -
+// 128 x the group's sum, see vec.hpp) for each group.
 struct Inputs {
     float* x = nullptr;        // [tokens][columns]
     int8_t* q = nullptr;       // [tokens][columns]
     float* scale = nullptr;    // [tokens][columns / 32]
-    int32_t* total = nullptr;  // [tokens][columns / 32]
+    int32_t* start = nullptr;  // [tokens][columns / 32]
     int columns = 0;
+    int tokens = 0;  // that meet a block of weights one after the other; meanwhile the next block is asked for
 };
 
 // Part of one sequence's attention for `count` queries (at most QUERIES) of one head of keys: over tokens [from, to)
@@ -65,7 +71,12 @@ struct Kernels {
     // out[tokens][32] = block of `w` x inputs[first .. first + tokens)
     void (*product)(const Matrix& w, int block, const Inputs& in, int first, int tokens, float* out);
     void (*norm)(const float* x, const float* weight, int size, float epsilon, float* out);
-    void (*quantise)(const float* x, int size, int8_t* q, float* scale, int32_t* total);
+    void (*quantise)(const float* x, int size, int8_t* q, float* scale, int32_t* start);
+    // x[i] += (made[i] + bias[i]) * by; bias may be null
+    void (*accumulate)(float* x, const float* made, const float* bias, float by, int size);
+    // Pairs of x, neighbours or halves, turned by angles: `cosines` and `sines` for every value, the sines of a pair's
+    // first one negative. Neighbours are padded to 16 values, with angles of 0.
+    void (*rotate)(float* x, const float* cosines, const float* sines, int pairs, bool neighbours);
     // gate[i] = silu(gate[i]) * up[i]; size a multiple of 16
     void (*silu_times)(float* gate, const float* up, int size);
     void (*gelu_times)(float* gate, const float* up, int size);

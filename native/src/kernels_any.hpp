@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels.hpp"
 #include "vec.hpp"
@@ -65,43 +66,49 @@ void float_tile(const uint8_t* w, int columns, const float* x, float* out) {
 }
 
 struct Eight {
-    static constexpr int zero = 128, bytes = ROWS * GROUP;
+    static constexpr int bytes = ROWS * GROUP;
     // Quad `n` of rows `half`.
     static Bytes at(const uint8_t* p, int n, int half) { return bytes8(p + (n * 2 + half) * 64); }
+    static Scales scales(const uint16_t* p) { return scales8(p); }
 };
 struct Four {
-    static constexpr int zero = 8, bytes = ROWS * GROUP / 2;
+    static constexpr int bytes = ROWS * GROUP / 2;
     static Bytes at(const uint8_t* p, int n, int half) {
         const uint8_t* line = p + (n / 2 * 2 + half) * 64;
         return n & 1 ? high4(line) : low4(line);
     }
+    static Scales scales(const uint16_t* p) { return scales4(p); }
 };
 
+// `lines` 0: for one tile of tokens, weights come from memory as fast as they can be asked for, a fixed distance ahead.
+// Otherwise every tile asks for so many lines of each group `ahead`, its share of the next block.
 template <class Bits, int M, int H>
-void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, float* out, int start) {
+void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, float* out, int half, size_t ahead,
+                    int lines) {
     const int groups = columns / GROUP;
     const int8_t* q = in.q + size_t(first) * columns;
     const float* scale = in.scale + size_t(first) * groups;
-    const int32_t* total = in.total + size_t(first) * groups;
+    const int32_t* begin = in.start + size_t(first) * groups;
     Floats sums[M][H];
     for (int m = 0; m < M; ++m)
         for (int h = 0; h < H; ++h) sums[m][h] = spread(0.0f);
     for (int g = 0; g < groups; ++g, w += ROWS * 2 + Bits::bytes) {
         Ints part[M][H];
         for (int m = 0; m < M; ++m)
-            for (int h = 0; h < H; ++h)
-                part[m][h] = spread_int(CORRECTED ? -Bits::zero * total[size_t(m) * groups + g] : 0);
+            for (int h = 0; h < H; ++h) part[m][h] = start(begin + size_t(m) * groups + g);
         const uint8_t* body = w + ROWS * 2;
-        // For few tokens the weights come from memory as fast as they can be asked for.
-        constexpr bool ahead = M <= 4;
-        if (ahead) prefetch(w + AHEAD + Bits::bytes);
+        const bool stream = lines == 0;
+        if (stream)
+            prefetch(w + AHEAD + Bits::bytes);
+        else
+            for (int n = 0; n < lines; ++n) prefetch(w + ahead + n * 64);
 #if defined(__GNUC__)
 #pragma GCC unroll 8
 #endif
         for (int n = 0; n < GROUP / 4; ++n) {
             Bytes rows[H];
-            for (int h = 0; h < H; ++h) rows[h] = Bits::at(body, n, start + h);
-            if (ahead && n * 128 < Bits::bytes) {
+            for (int h = 0; h < H; ++h) rows[h] = Bits::at(body, n, half + h);
+            if (stream && n * 128 < Bits::bytes) {
                 prefetch(body + AHEAD + n * 128);
                 prefetch(body + AHEAD + n * 128 + 64);
             }
@@ -109,15 +116,24 @@ void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, 
                 for (int h = 0; h < H; ++h)
                     part[m][h] = dot(part[m][h], rows[h], q + size_t(m) * columns + g * GROUP + n * 4);
         }
-        Floats scales[H];
-        for (int h = 0; h < H; ++h) scales[h] = load_half(reinterpret_cast<const uint16_t*>(w) + (start + h) * 16);
+        Scales scales[H];
+        for (int h = 0; h < H; ++h) scales[h] = Bits::scales(reinterpret_cast<const uint16_t*>(w) + (half + h) * 16);
         for (int m = 0; m < M; ++m) {
             Floats token = spread(scale[size_t(m) * groups + g]);
-            for (int h = 0; h < H; ++h) sums[m][h] = fma(mul(to_float(part[m][h]), scales[h]), token, sums[m][h]);
+            for (int h = 0; h < H; ++h) sums[m][h] = fma(scaled(part[m][h], scales[h]), token, sums[m][h]);
         }
     }
     for (int m = 0; m < M; ++m)
-        for (int h = 0; h < H; ++h) store(out + m * ROWS + (start + h) * 16, sums[m][h]);
+        for (int h = 0; h < H; ++h) store(out + m * ROWS + (half + h) * 16, sums[m][h]);
+}
+
+template <class Bits, int M>
+void quantised_tile(const Matrix& w, const uint8_t* p, const Inputs& in, int first, float* out) {
+    const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = (ROWS * 2 + Bits::bytes) / 64;
+    const int lines = tiles > 1 ? (group + tiles - 1) / tiles : 0;
+    const size_t ahead = w.block_bytes() + size_t(first / TOKENS) * lines * 64;
+    for (int h = 0; h < 2; h += HALVES)
+        quantised_half<Bits, M, HALVES>(p, w.columns, in, first, out, h, ahead, lines);
 }
 
 template <int M>
@@ -128,12 +144,8 @@ void tile(const Matrix& w, int block, const Inputs& in, int first, float* out) {
         case Kind::f32: return float_tile<LoadFloat, M>(p, w.columns, x, out);
         case Kind::f16: return float_tile<LoadHalf, M>(p, w.columns, x, out);
         case Kind::bf16: return float_tile<LoadBfloat, M>(p, w.columns, x, out);
-        case Kind::q8:
-            for (int h = 0; h < 2; h += HALVES) quantised_half<Eight, M, HALVES>(p, w.columns, in, first, out, h);
-            return;
-        case Kind::q4:
-            for (int h = 0; h < 2; h += HALVES) quantised_half<Four, M, HALVES>(p, w.columns, in, first, out, h);
-            return;
+        case Kind::q8: return quantised_tile<Eight, M>(w, p, in, first, out);
+        case Kind::q4: return quantised_tile<Four, M>(w, p, in, first, out);
     }
 }
 
@@ -178,7 +190,7 @@ inline void norm(const float* x, const float* weight, int size, float epsilon, f
     for (int i = whole; i < size; ++i) out[i] = x[i] * factor * weight[i];
 }
 
-inline void quantise(const float* x, int size, int8_t* q, float* scale, int32_t* total) {
+inline void quantise(const float* x, int size, int8_t* q, float* scale, int32_t* start) {
     for (int g = 0; g < size / GROUP; ++g) {
         Floats a = load(x + g * GROUP), b = load(x + g * GROUP + 16);
         float most = largest(larger(magnitude(a), magnitude(b)));
@@ -190,7 +202,39 @@ inline void quantise(const float* x, int size, int8_t* q, float* scale, int32_t*
         if (!sound) qa = qb = spread_int(0);
         store_bytes(q + g * GROUP, qa);
         store_bytes(q + g * GROUP + 16, qb);
-        total[g] = sum_int(qa) + sum_int(qb);
+        start[g] = WHOLE - 128 * sum_int(add(qa, qb));
+    }
+}
+
+inline void accumulate(float* x, const float* made, const float* bias, float by, int size) {
+    Floats times = spread(by);
+    int i = 0;
+    for (; i + 16 <= size; i += 16) {
+        Floats v = load(made + i);
+        if (bias) v = add(v, load(bias + i));
+        store(x + i, fma(v, times, load(x + i)));
+    }
+    for (; i < size; ++i) x[i] = std::fma(bias ? made[i] + bias[i] : made[i], by, x[i]);
+}
+
+inline void rotate(float* x, const float* cosines, const float* sines, int pairs, bool neighbours) {
+    if (neighbours) {
+        for (int i = 0; i < 2 * pairs; i += 16) {
+            Floats v = load(x + i);
+            store(x + i, fma(swap_neighbours(v), load(sines + i), mul(v, load(cosines + i))));
+        }
+        return;
+    }
+    int i = 0;
+    for (; i + 16 <= pairs; i += 16) {
+        Floats a = load(x + i), b = load(x + pairs + i);
+        store(x + i, fma(b, load(sines + i), mul(a, load(cosines + i))));
+        store(x + pairs + i, fma(a, load(sines + pairs + i), mul(b, load(cosines + pairs + i))));
+    }
+    for (; i < pairs; ++i) {
+        float a = x[i], b = x[pairs + i];
+        x[i] = std::fma(b, sines[i], a * cosines[i]);
+        x[pairs + i] = std::fma(a, sines[pairs + i], b * cosines[pairs + i]);
     }
 }
 
@@ -212,97 +256,167 @@ inline void gelu_times(float* gate, const float* up, int size) {
     }
 }
 
-// `at`: the first of the N queries.
-template <class Load, int N>
-void attend_to(const Attention& a, int at) {
-    alignas(64) float scores[N][PIECE];
-    const int size = a.size, width = Load::width, tokens = a.tokens;
-    const int strips = (tokens + 15) / 16;
-    const float* query[N];
-    int visible[N], least = tokens;
-    for (int n = 0; n < N; ++n) {
-        query[n] = a.query[at + n];
-        visible[n] = a.visible[at + n];
-        least = std::min(least, visible[n]);
-    }
-    const size_t values = size_t(PAGE) * size * width;
-    for (int s = 0; s < strips; ++s) {
-        const uint8_t* keys = a.pages[s * 16 / PAGE] + size_t(s * 16 % PAGE) * size * width;
-        Floats even[N], odd[N];
-        for (int n = 0; n < N; ++n) even[n] = odd[n] = spread(0.0f);
-        for (int d = 0; d < size; d += 2) {
-            const uint8_t* line = keys + size_t(d) * 16 * width;
-            Floats k0 = Load::at(line), k1 = Load::at(line + 16 * width);
-            // Few queries wait for memory: the next keys, and the values of these tokens, lie as far ahead as these.
-            if (N <= 4) {
-                prefetch(line + size_t(16) * size * width);
-                prefetch(line + values);
-            }
-            for (int n = 0; n < N; ++n) {
-                even[n] = fma(k0, spread(query[n][d]), even[n]);
-                odd[n] = fma(k1, spread(query[n][d + 1]), odd[n]);
-            }
-        }
-        for (int n = 0; n < N; ++n) store(scores[n] + s * 16, add(even[n], odd[n]));
-    }
-    for (int n = 0; n < N; ++n) {
-        for (int t = visible[n]; t < strips * 16; ++t) scores[n][t] = -3e38f;
-        Floats most = spread(-3e38f);
-        for (int s = 0; s < strips; ++s) most = larger(most, load(scores[n] + s * 16));
-        a.most[at + n] = largest(most);
-        Floats top = spread(a.most[at + n]), sums = spread(0.0f);
-        for (int s = 0; s < strips; ++s) store(scores[n] + s * 16, exponential(sub(load(scores[n] + s * 16), top)));
-        for (int t = visible[n]; t < strips * 16; ++t) scores[n][t] = 0.0f;
-        for (int s = 0; s < strips; ++s) sums = add(sums, load(scores[n] + s * 16));
-        a.weight[at + n] = sum(sums);
-    }
-    for (int d = 0; d < size; d += 32) {
-        const bool two = d + 16 < size;
-        Floats first[N], second[N];
-        for (int n = 0; n < N; ++n) first[n] = second[n] = spread(0.0f);
-        for (int t = 0; t < least; ++t) {
-            const uint8_t* row = a.pages[t / PAGE] + values + (size_t(t % PAGE) * size + d) * width;
-            Floats v0 = Load::at(row), v1 = two ? Load::at(row + 16 * width) : v0;
-            for (int n = 0; n < N; ++n) {
-                Floats p = spread(scores[n][t]);
-                first[n] = fma(p, v0, first[n]);
-                second[n] = fma(p, v1, second[n]);
-            }
-        }
-        // What a query does not see may hold anything, even what is no number.
-        for (int t = least; t < tokens; ++t) {
-            const uint8_t* row = a.pages[t / PAGE] + values + (size_t(t % PAGE) * size + d) * width;
-            Floats v0 = Load::at(row), v1 = two ? Load::at(row + 16 * width) : v0;
-            for (int n = 0; n < N; ++n) {
-                if (t >= visible[n]) continue;
-                Floats p = spread(scores[n][t]);
-                first[n] = fma(p, v0, first[n]);
-                second[n] = fma(p, v1, second[n]);
-            }
+// What attention works on: scores of all queries, and keys or values as floats.
+struct Room {
+    alignas(64) float scores[QUERIES][PIECE];
+    alignas(64) float floats[32 * HEAD_MOST];  // as many as PIECE * 32, at least
+};
+
+// Scores of N queries with S strips of 16 keys, [size][16] each, `apart` bytes from one to the next. What lies `soon` and
+// `later` bytes from the keys is asked for meanwhile, unless these are 0.
+template <class Load, int N, int S>
+void score(const float* const* query, const uint8_t* keys, size_t apart, int size, float* scores, ptrdiff_t soon,
+           ptrdiff_t later) {
+    Floats sums[N][S];
+    for (int n = 0; n < N; ++n)
+        for (int s = 0; s < S; ++s) sums[n][s] = spread(0.0f);
+    for (int d = 0; d < size; ++d) {
+        Floats k[S];
+        for (int s = 0; s < S; ++s) {
+            const uint8_t* line = keys + s * apart + size_t(d) * 16 * Load::width;
+            k[s] = Load::at(line);
+            if (soon) prefetch(line + soon);
+            if (later) prefetch(line + later);
         }
         for (int n = 0; n < N; ++n) {
-            store(a.out[at + n] + d, first[n]);
-            if (two) store(a.out[at + n] + d + 16, second[n]);
+            Floats q = spread(query[n][d]);
+            for (int s = 0; s < S; ++s) sums[n][s] = fma(k[s], q, sums[n][s]);
         }
+    }
+    for (int n = 0; n < N; ++n)
+        for (int s = 0; s < S; ++s) store(scores + n * PIECE + s * 16, sums[n][s]);
+}
+
+// Scores become weights, e^(score - most). What is not visible counts as good as nothing, and the same for every query
+// that sees as much.
+inline void soften(float* scores, int visible, float* most, float* weight) {
+    constexpr int strips = PIECE / 16;
+    for (int t = visible; t < PIECE; ++t) scores[t] = -3e38f;
+    Floats x[strips], sums[strips];
+    for (int s = 0; s < strips; ++s) x[s] = sums[s] = load(scores + s * 16);
+    for (int half = strips / 2; half; half /= 2)
+        for (int s = 0; s < half; ++s) sums[s] = larger(sums[s], sums[s + half]);
+    *most = largest(sums[0]);
+    Floats top = spread(*most);
+    for (int s = 0; s < strips; ++s) {
+        x[s] = sums[s] = exponential(sub(x[s], top));
+        store(scores + s * 16, x[s]);
+    }
+    for (int half = strips / 2; half; half /= 2)
+        for (int s = 0; s < half; ++s) sums[s] = add(sums[s], sums[s + half]);
+    *weight = sum(sums[0]);
+}
+
+// Sums of N queries over 16 x D columns of values, whose rows are found by `row`.
+template <class Load, int N, int D, class Row>
+void mix(const float (*scores)[PIECE], const int* visible, float* const* out, int at, Row row) {
+    Floats sums[N][D];
+    int least = visible[0], last = 0;
+    for (int n = 0; n < N; ++n) {
+        least = std::min(least, visible[n]);
+        last = std::max(last, visible[n]);
+        for (int d = 0; d < D; ++d) sums[n][d] = spread(0.0f);
+    }
+    auto add_token = [&](int t, auto seen) {
+        const uint8_t* from = row(t);
+        Floats v[D];
+        for (int d = 0; d < D; ++d) v[d] = Load::at(from + d * 16 * Load::width);
+        for (int n = 0; n < N; ++n) {
+            if (!seen(n)) continue;
+            Floats p = spread(scores[n][t]);
+            for (int d = 0; d < D; ++d) sums[n][d] = fma(p, v[d], sums[n][d]);
+        }
+    };
+    for (int t = 0; t < least; ++t) add_token(t, [](int) { return true; });
+    // What a query does not see may hold anything, even what is no number.
+    for (int t = least; t < last; ++t) add_token(t, [&](int n) { return t < visible[n]; });
+    for (int n = 0; n < N; ++n)
+        for (int d = 0; d < D; ++d) store(out[n] + at + d * 16, sums[n][d]);
+}
+
+// Call `work` with a constant n, 1 to TOGETHER.
+template <class Work>
+void times(int n, Work work) {
+    switch (n) {
+        case 1: return work(std::integral_constant<int, 1>());
+        case 2: return work(std::integral_constant<int, 2>());
+        case 3: return work(std::integral_constant<int, 3>());
+        case 4: return work(std::integral_constant<int, 4>());
+#if defined(VEC_AVX512)
+        case 5: return work(std::integral_constant<int, 5>());
+        case 6: return work(std::integral_constant<int, 6>());
+        case 7: return work(std::integral_constant<int, 7>());
+        case 8: return work(std::integral_constant<int, 8>());
+#endif
+    }
+}
+
+template <class Load, int N>
+void attend_to(const Attention& a, float (*scores)[PIECE]) {
+    constexpr int width = Load::width, strips = PAGE / 16;
+    const size_t strip = size_t(16) * a.size * width, values = PAGE / 16 * strip;
+    // Few queries wait for memory: the values of a page and the keys of the next are asked for with its keys.
+    for (int t = 0; t < a.tokens; t += PAGE) {
+        const uint8_t* keys = a.pages[t / PAGE];
+        const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
+        if (t + 16 < a.tokens)
+            score<Load, N, strips>(a.query, keys, strip, a.size, scores[0] + t, values, later);
+        else
+            score<Load, N, 1>(a.query, keys, strip, a.size, scores[0] + t, values, later);
+    }
+    for (int n = 0; n < N; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
+    for (int d = 0; d < a.size;) {
+        auto row = [&](int t) { return a.pages[t / PAGE] + values + (size_t(t % PAGE) * a.size + d) * width; };
+        if (N <= 4 && a.size - d >= 64) {
+            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible, a.out, d, row);
+            d += 64;
+        } else if (a.size - d >= 32) {
+            mix<Load, N, 2>(scores, a.visible, a.out, d, row);
+            d += 32;
+        } else {
+            mix<Load, N, 1>(scores, a.visible, a.out, d, row);
+            d += 16;
+        }
+    }
+}
+
+// Many queries share keys and values that are made floats once.
+template <class Load>
+void attend_many(const Attention& a, Room& room) {
+    constexpr int width = Load::width;
+    const size_t strip = size_t(16) * a.size, values = PAGE * size_t(a.size) * width;
+    for (int t = 0; t < a.tokens; t += 32) {
+        const uint8_t* keys = a.pages[t / PAGE] + size_t(t % PAGE) * a.size * width;
+        for (size_t i = 0; i < 2 * strip; i += 16) store(room.floats + i, Load::at(keys + i * width));
+        for (int n = 0; n < a.count; n += TOGETHER)
+            times(std::min(TOGETHER, a.count - n), [&](auto many) {
+                score<LoadFloat, many, 2>(a.query + n, reinterpret_cast<const uint8_t*>(room.floats), strip * 4, a.size,
+                                          room.scores[n] + t, 0, 0);
+            });
+    }
+    for (int n = 0; n < a.count; ++n) soften(room.scores[n], a.visible[n], a.most + n, a.weight + n);
+    for (int d = 0; d < a.size; d += 32) {
+        const int wide = std::min(32, a.size - d);
+        for (int t = 0; t < a.tokens; ++t) {
+            const uint8_t* from = a.pages[t / PAGE] + values + (size_t(t % PAGE) * a.size + d) * width;
+            for (int i = 0; i < wide; i += 16) store(room.floats + t * 32 + i, Load::at(from + i * width));
+        }
+        auto row = [&](int t) { return reinterpret_cast<const uint8_t*>(room.floats + t * 32); };
+        for (int n = 0; n < a.count; n += TOGETHER)
+            times(std::min(TOGETHER, a.count - n), [&](auto many) {
+                if (wide == 32)
+                    mix<LoadFloat, many, 2>(room.scores + n, a.visible + n, a.out + n, d, row);
+                else
+                    mix<LoadFloat, many, 1>(room.scores + n, a.visible + n, a.out + n, d, row);
+            });
     }
 }
 
 template <class Load>
 void attend_by(const Attention& a) {
-    for (int at = 0; at < a.count; at += TOGETHER) {
-        switch (std::min(TOGETHER, a.count - at)) {
-            case 1: attend_to<Load, 1>(a, at); break;
-            case 2: attend_to<Load, 2>(a, at); break;
-            case 3: attend_to<Load, 3>(a, at); break;
-            case 4: attend_to<Load, 4>(a, at); break;
-#if defined(VEC_AVX512)
-            case 5: attend_to<Load, 5>(a, at); break;
-            case 6: attend_to<Load, 6>(a, at); break;
-            case 7: attend_to<Load, 7>(a, at); break;
-            case 8: attend_to<Load, 8>(a, at); break;
-#endif
-        }
-    }
+    Room room;
+    if (a.count > TOGETHER) return attend_many<Load>(a, room);
+    times(a.count, [&](auto many) { attend_to<Load, many>(a, room.scores); });
 }
 
 inline void attend(const Attention& a) { a.half ? attend_by<LoadHalf>(a) : attend_by<LoadFloat>(a); }
@@ -349,7 +463,7 @@ inline void store_value(const float* v, int size, int slot, bool half, uint8_t* 
     for (int d = 0; d < size; d += 16) store_half(to + d, load(v + d));
 }
 
-inline const Kernels table{VEC_LABEL, product, norm, quantise, silu_times, gelu_times,
-                           attend, join, divide, store_key, store_value};
+inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, silu_times,
+                           gelu_times, attend, join, divide, store_key, store_value};
 
 }  // namespace mirim::VEC_NAME

@@ -19,7 +19,6 @@ constexpr int STRIP = 24;
 constexpr int REPEATED = 4;
 // Tokens of a sequence that attention takes together.
 constexpr int TILE = 16;
-constexpr int HEAD_MOST = 256;
 constexpr size_t LINE = 64;
 
 size_t aligned(size_t n) { return (n + LINE - 1) / LINE * LINE; }
@@ -60,6 +59,8 @@ Model::Model(Config config, const char* kernels) : config_(std::move(config)), k
     if (c.heads % c.kv_heads) throw wrong("the heads do not divide into groups");
     if (c.head_dim % 16 || c.inter % 16) throw wrong("sizes of heads and of the intermediate layer must be multiples of 16");
     if (config_.attention_scale == 0.0f) config_.attention_scale = 1.0f / std::sqrt(float(c.head_dim));
+    // Values that rotation reaches, padded for neighbours.
+    turned_ = (2 * c.frequencies.size() + 15) / 16 * 16;
     layers_.resize(c.layers);
 }
 
@@ -180,24 +181,23 @@ void Model::finish() {
 
 void Model::allocate(Pool& pool) {
     const Config& c = config_;
-    const size_t wide = std::max({size_t(c.hidden), size_t(c.heads) * c.head_dim, size_t(c.inter)});
-    const size_t narrow = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim);
-    const size_t pairs = c.frequencies.size();
+    const size_t wide = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim), inter = c.inter;
     if (x_.empty()) {
         x_.resize(size_t(MOST) * c.hidden);
-        n_.resize(size_t(MOST) * narrow);
+        n_.resize(MOST * wide);
         qs_.resize(size_t(MOST) * c.heads * c.head_dim);
-        h_.resize(size_t(MOST) * c.inter);
-        bytes_.resize(size_t(MOST) * wide);
-        scales_.resize(size_t(MOST) * wide / GROUP + 1);
-        totals_.resize(size_t(MOST) * wide / GROUP + 1);
-        cosines_.resize(size_t(MOST) * pairs);
-        sines_.resize(size_t(MOST) * pairs);
+        bytes_.resize(MOST * wide);
+        scales_.resize(MOST * wide / GROUP + 1);
+        starts_.resize(MOST * wide / GROUP + 1);
+        h_.resize(MOST * inter);
+        h_bytes_.resize(MOST * inter);
+        h_scales_.resize(MOST * inter / GROUP + 1);
+        h_starts_.resize(MOST * inter / GROUP + 1);
     }
     while (int(own_floats_.size()) < pool.threads()) {
-        own_floats_.emplace_back(REPEATED * (narrow + wide / GROUP + 1) + LINE);
+        own_floats_.emplace_back(REPEATED * (wide + wide / GROUP + 1) + LINE);
         own_bytes_.emplace_back(REPEATED * wide + LINE);
-        own_totals_.emplace_back(REPEATED * (wide / GROUP + 1) + LINE);
+        own_starts_.emplace_back(REPEATED * (wide / GROUP + 1) + LINE);
     }
 }
 
@@ -207,6 +207,7 @@ void Model::plan(const Token* tokens, int count) {
     units_.clear();
     tile_of_.assign(count, 0);
     size_t base = 0;
+    int last = 0;
     const size_t wide = c.head_dim + 16;
     for (int t = 0; t < count;) {
         int n = 1;
@@ -223,17 +224,25 @@ void Model::plan(const Token* tokens, int count) {
         for (int h = 0; h < c.kv_heads; ++h)
             for (int p = 0; p < (split ? all : 1); ++p) units_.push_back({int(tiles_.size()), h, split ? p : -1});
         tiles_.push_back(tile);
+        last = std::max(last, tile.position + n - 1);
         t += n;
     }
     if (parts_.size() < base) parts_.resize(base);
-    const size_t pairs = c.frequencies.size();
-    for (int t = 0; t < count; ++t)
+    // Angles of positions that were never met before.
+    const size_t pairs = c.frequencies.size(), turned = turned_;
+    for (int position = int(cosines_.size() / std::max<size_t>(turned, 1)); turned && position <= last; ++position) {
+        cosines_.resize(cosines_.size() + turned, 1.0f);
+        sines_.resize(sines_.size() + turned, 0.0f);
+        float *cosine = &cosines_[position * turned], *sine = &sines_[position * turned];
         for (size_t i = 0; i < pairs; ++i) {
             // The angle rounded to a float, as transformers has it.
-            float angle = float(tokens[t].position) * c.frequencies[i];
-            cosines_[t * pairs + i] = float(std::cos(double(angle))) * c.rope_gain;
-            sines_[t * pairs + i] = float(std::sin(double(angle))) * c.rope_gain;
+            const double angle = double(float(position) * c.frequencies[i]);
+            const size_t a = c.neighbours ? 2 * i : i, b = c.neighbours ? a + 1 : a + pairs;
+            cosine[a] = cosine[b] = float(std::cos(angle)) * c.rope_gain;
+            sine[b] = float(std::sin(angle)) * c.rope_gain;
+            sine[a] = -sine[b];
         }
+    }
 }
 
 uint8_t* Model::keys(const Token& token, int layer, int head) const {
@@ -241,20 +250,6 @@ uint8_t* Model::keys(const Token& token, int layer, int head) const {
     size_t width = c.half_cache ? 2 : 4;
     return token.pages[token.position / PAGE] +
            (size_t(layer) * c.kv_heads + head) * 2 * PAGE * c.head_dim * width;
-}
-
-// `row` is the token's number in this step.
-void Model::rotate(float* x, int row) const {
-    const Config& c = config_;
-    const int pairs = int(c.frequencies.size());
-    const float *cosine = cosines_.data() + size_t(row) * pairs, *sine = sines_.data() + size_t(row) * pairs;
-    const int step = c.neighbours ? 2 : 1, apart = c.neighbours ? 1 : pairs;
-    for (int i = 0; i < pairs; ++i) {
-        float &a = x[i * step], &b = x[i * step + apart];
-        float left = a * cosine[i] - b * sine[i], right = b * cosine[i] + a * sine[i];
-        a = left;
-        b = right;
-    }
 }
 
 // One head of queries, keys or values for every token.
@@ -279,7 +274,9 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
             if (gain) kernels_->norm(x, gain, c.head_dim, c.epsilon, x);
             const Token& token = tokens[from + t];
             const int slot = token.position % PAGE;
-            if (part < 2) rotate(x, from + t);
+            if (part < 2 && turned_)
+                kernels_->rotate(x, &cosines_[token.position * turned_], &sines_[token.position * turned_],
+                                 int(c.frequencies.size()), c.neighbours);
             if (part == 0) {
                 float* to = qs_.data() + (size_t(from + t) * c.heads + head) * c.head_dim;
                 for (int d = 0; d < c.head_dim; ++d) to[d] = x[d] * c.attention_scale;
@@ -374,26 +371,18 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
         const bool alone = count <= REPEATED;
         const int me = crew.index();
         // Floats `fill(token, out)` as inputs of a product, made by each thread for itself or shared.
-        auto prepare = [&](int n, int columns, bool repeated, bool floats_there, auto fill) {
-            Inputs in;
-            in.columns = columns;
-            const size_t groups = columns / GROUP;
+        auto prepare = [&](int n, int columns, bool repeated, auto fill) {
+            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, n};
             if (repeated) {
-                in.x = floats_there ? h_.data() : own_floats_[me].data();
-                in.scale = own_floats_[me].data() + (floats_there ? 0 : size_t(REPEATED) * columns);
-                in.q = own_bytes_[me].data();
-                in.total = own_totals_[me].data();
-            } else {
-                in.x = floats_there ? h_.data() : n_.data();
-                in.q = bytes_.data();
-                in.scale = scales_.data();
-                in.total = totals_.data();
+                float* own = own_floats_[me].data();
+                in = {own, own_bytes_[me].data(), own + size_t(REPEATED) * columns, own_starts_[me].data(), columns, n};
             }
+            const size_t groups = columns / GROUP;
             auto one = [&](int t) {
                 float* x = in.x + size_t(t) * columns;
                 fill(t, x);
                 if (any_quantised_ && columns % GROUP == 0)
-                    kernels_->quantise(x, columns, in.q + size_t(t) * columns, in.scale + t * groups, in.total + t * groups);
+                    kernels_->quantise(x, columns, in.q + size_t(t) * columns, in.scale + t * groups, in.start + t * groups);
             };
             if (repeated) {
                 for (int t = 0; t < n; ++t) one(t);
@@ -412,10 +401,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     kernels_->product(w, block, in, from, n, made);
                     for (int t = 0; t < n; ++t) {
                         float* x = x_.data() + size_t(from + t) * c.hidden + block * ROWS;
-                        for (int r = 0; r < rows; ++r) {
-                            float v = made[t * ROWS + r] + (bias ? bias[block * ROWS + r] : 0.0f);
-                            x[r] += v * c.residual_scale;
-                        }
+                        kernels_->accumulate(x, made + t * ROWS, bias ? bias + block * ROWS : nullptr, c.residual_scale, rows);
                     }
                 }
             });
@@ -432,39 +418,44 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
 
         for (int l = 0; l < c.layers; ++l) {
             const Layer& layer = layers_[l];
-            Inputs in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
+            Inputs in = prepare(count, c.hidden, alone, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.attn_norm, c.hidden, c.epsilon, out);
             });
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
             crew.barrier();
             crew.share(int(units_.size()), [&](int n) { attend(l, units_[units_.size() - 1 - n], tokens); });
             crew.barrier();
-            in = prepare(count, across, alone, false, [&](int t, float* out) { gather(t, out); });
+            in = prepare(count, across, alone, [&](int t, float* out) { gather(t, out); });
             add_to_x(layer.o, in, layer.o_bias);
-            in = prepare(count, c.hidden, alone, false, [&](int t, float* out) {
+            const Inputs normed = prepare(count, c.hidden, alone, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
+            // A block of rows is a group of the next product's inputs: made whole-numbered at once, where it lies.
+            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, count};
+            const bool whole = layer.down.quantised();
             crew.share(layer.gate.blocks(), [&](int block) {
                 alignas(64) float gate[STRIP * ROWS], up[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.inter - block * ROWS);
                 for (int from = 0; from < count; from += STRIP) {
                     int n = std::min(STRIP, count - from);
-                    kernels_->product(layer.gate, block, in, from, n, gate);
-                    kernels_->product(layer.up, block, in, from, n, up);
+                    kernels_->product(layer.gate, block, normed, from, n, gate);
+                    kernels_->product(layer.up, block, normed, from, n, up);
                     (c.gelu ? kernels_->gelu_times : kernels_->silu_times)(gate, up, n * ROWS);
-                    for (int t = 0; t < n; ++t)
-                        std::memcpy(h_.data() + size_t(from + t) * c.inter + block * ROWS, gate + t * ROWS,
-                                    sizeof(float) * rows);
+                    for (int t = 0; t < n; ++t) {
+                        const size_t at = size_t(from + t) * c.inter + block * ROWS;
+                        std::copy(gate + t * ROWS, gate + t * ROWS + rows, in.x + at);
+                        if (whole)
+                            kernels_->quantise(gate + t * ROWS, ROWS, in.q + at, in.scale + at / GROUP, in.start + at / GROUP);
+                    }
                 }
             });
             crew.barrier();
-            in = prepare(count, c.inter, alone, true, [](int, float*) {});
             add_to_x(layer.down, in, nullptr);
         }
 
         const int rows = int(wanted.size());
         if (!rows) return;
-        Inputs in = prepare(rows, c.hidden, rows <= REPEATED, false, [&](int r, float* out) {
+        Inputs in = prepare(rows, c.hidden, rows <= REPEATED, [&](int r, float* out) {
             kernels_->norm(x_.data() + size_t(wanted[r]) * c.hidden, last_norm_, c.hidden, c.epsilon, out);
         });
         if (states && me == 0)

@@ -68,7 +68,6 @@ private:
     struct Side;
     void allocate(Pool& pool);
     void plan(const Token* tokens, int count);
-    void rotate(float* x, int position) const;
     void project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in);
     void attend(int layer, const Unit& unit, const Token* tokens);
     void gather(int token, float* out) const;
@@ -87,13 +86,15 @@ private:
     std::string placed_;  // what lies there, in order
 
     // Room for a step.
-    std::vector<float> x_, n_, qs_, h_, parts_, cosines_, sines_;
-    std::vector<int8_t> bytes_;
-    std::vector<float> scales_;
-    std::vector<int32_t> totals_;
+    std::vector<float> x_, n_, qs_, h_, parts_;
+    std::vector<float> cosines_, sines_;  // [position][turned_], see Kernels::rotate
+    size_t turned_ = 0;
+    std::vector<int8_t> bytes_, h_bytes_;
+    std::vector<float> scales_, h_scales_;
+    std::vector<int32_t> starts_, h_starts_;
     std::vector<std::vector<float>> own_floats_;
     std::vector<std::vector<int8_t>> own_bytes_;
-    std::vector<std::vector<int32_t>> own_totals_;
+    std::vector<std::vector<int32_t>> own_starts_;
     std::vector<Tile> tiles_;
     std::vector<Unit> units_;
     std::vector<int> tile_of_;

@@ -47,6 +47,7 @@ void Pool::resize(int threads) {
 void Pool::start(int threads) {
     threads_ = threads < 1 ? 1 : threads;
     ending_ = false;
+    counters_ = std::vector<Counter>(size_t(4) * threads_);
     uint64_t seen = round_;
     for (int i = 1; i < threads_; ++i) others_.emplace_back([this, i, seen] { work(i, seen); });
 }
@@ -107,16 +108,12 @@ void Crew::barrier() {
     if (p.arrived_.fetch_add(1, std::memory_order_acq_rel) == p.active_ - 1) {
         p.arrived_.store(0, std::memory_order_relaxed);
         // Nobody can be at the phase after next yet, and nobody is at the one before any more.
-        p.counters_[(phase_ + 1) % 4].next.store(0, std::memory_order_relaxed);
+        for (int t = 0; t < p.active_; ++t)
+            p.counters_[size_t((phase_ + 1) % 4) * p.threads_ + t].next.store(0, std::memory_order_relaxed);
         p.turn_.store(turn + 1, std::memory_order_release);
         return;
     }
     spin([&] { return p.turn_.load(std::memory_order_acquire) != turn; }, -1);
-}
-
-bool Crew::take(int count, int chunk, int* from) {
-    *from = pool_.counters_[phase_ % 4].next.fetch_add(chunk, std::memory_order_relaxed);
-    return *from < count;
 }
 
 }  // namespace mirim

@@ -22,13 +22,14 @@ public:
     int threads() const;
     // Wait until every thread is here.
     void barrier();
-    // Do `work(i)` for every i < count, each by whichever thread comes first. Every thread must go through the same
-    // calls, with a barrier between any two.
+    // Do `work(i)` for every i < count. Each thread begins with a part of its own, in order, so that memory is read in
+    // long runs, and then helps the others with what is left of theirs. Every thread must go through the same calls,
+    // with a barrier between any two.
     template <class Work>
     void share(int count, Work work);
 
 private:
-    bool take(int count, int chunk, int* from);
+    std::atomic<int>& next(int part);
 
     Pool& pool_;
     int index_;
@@ -66,11 +67,11 @@ private:
 
     alignas(64) std::atomic<int> arrived_{0};
     alignas(64) std::atomic<unsigned> turn_{0};
-    // Counters of shared work; a phase uses its own, and clears the one after next.
+    // How much of each thread's part of the work is taken; a phase uses its own, and clears the one after next.
     struct alignas(64) Counter {
         std::atomic<int> next{0};
     };
-    Counter counters_[4];
+    std::vector<Counter> counters_;  // [4][threads]
 };
 
 inline int Crew::threads() const { return pool_.active_; }
@@ -81,12 +82,16 @@ void Crew::share(int count, Work work) {
         for (int i = 0; i < count; ++i) work(i);
         return;
     }
-    // Small enough that no thread waits long at the end, large enough that taking costs little.
-    int chunk = count / (pool_.active_ * 8);
-    if (chunk < 1) chunk = 1;
-    int from;
-    while (take(count, chunk, &from))
-        for (int i = from; i < count && i < from + chunk; ++i) work(i);
+    for (int n = 0; n < pool_.active_; ++n) {
+        const int part = (index_ + n) % pool_.active_;
+        const int from = int(int64_t(count) * part / pool_.active_), to = int(int64_t(count) * (part + 1) / pool_.active_);
+        std::atomic<int>& taken = next(part);
+        for (int i; (i = from + taken.fetch_add(1, std::memory_order_relaxed)) < to;) work(i);
+    }
+}
+
+inline std::atomic<int>& Crew::next(int part) {
+    return pool_.counters_[size_t(phase_ % 4) * pool_.threads_ + part].next;
 }
 
 }  // namespace mirim

@@ -61,22 +61,37 @@ inline Ints nearest(Floats a) { return {_mm512_cvtps_epi32(a.v)}; }
 inline void store_bytes(int8_t* p, Ints a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
+inline Ints add(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline int32_t sum_int(Ints a) { return _mm512_reduce_add_epi32(a.v); }
-// 2^n for whole n in [-126, 127], as the exponent's bits.
-inline Floats power_of_two(Ints n) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n.v, _mm512_set1_epi32(127)), 23))};
-}
+inline Ints bits(Floats a) { return {_mm512_castps_si512(a.v)}; }
+inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.v)}; }
+inline Ints to_exponent(Ints a) { return {_mm512_slli_epi32(a.v, 23)}; }
+inline Floats swap_neighbours(Floats a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
 
-// Weights of 16 rows x 4 columns as unsigned bytes: signed value + zero point.
+// Weights of 16 rows x 4 columns as unsigned bytes: value + 128, for four bits (value + 8) x 16. A sum starts at WHOLE
+// - 128 x the sum of the activations, so that in the end its bits are those of the float 1.5 x 2^23 + what is meant:
+// one exact multiply-add makes it a float times the weights' scales.
 struct Bytes {
     __m512i v;
 };
-constexpr bool CORRECTED = true;  // the weights stay unsigned, and the sum starts at -zero point x sum of activations
+struct Scales {
+    __m512 by, shift;
+};
 inline Bytes bytes8(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-inline Bytes low4(const uint8_t* p) { return {_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(15))}; }
-inline Bytes high4(const uint8_t* p) {
-    return {_mm512_and_si512(_mm512_srli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(15))};
+inline Bytes low4(const uint8_t* p) {
+    return {_mm512_and_si512(_mm512_slli_epi16(_mm512_loadu_si512(p), 4), _mm512_set1_epi8(char(0xf0)))};
 }
+inline Bytes high4(const uint8_t* p) { return {_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(char(0xf0)))}; }
+inline Ints start(const int32_t* at) { return {_mm512_set1_epi32(*at)}; }
+inline Scales scales8(const uint16_t* p) {
+    __m512 by = load_half(p).v;
+    return {by, _mm512_mul_ps(by, _mm512_set1_ps(-12582912.0f))};
+}
+inline Scales scales4(const uint16_t* p) {
+    __m512 by = _mm512_mul_ps(load_half(p).v, _mm512_set1_ps(1.0f / 16));
+    return {by, _mm512_mul_ps(by, _mm512_set1_ps(-12582912.0f))};
+}
+inline Floats scaled(Ints sum, Scales s) { return {_mm512_fmadd_ps(_mm512_castsi512_ps(sum.v), s.by, s.shift)}; }
 inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
     int32_t a;
     std::memcpy(&a, four, 4);
@@ -149,18 +164,17 @@ inline int32_t sum_int(Ints x) {
     q = _mm_add_epi32(q, _mm_shuffle_epi32(q, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(q, _mm_shuffle_epi32(q, 0xb1)));
 }
-inline Floats power_of_two(Ints n) {
-    __m256i bias = _mm256_set1_epi32(127);
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.a, bias), 23)),
-            _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n.b, bias), 23))};
-}
+inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Ints bits(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+inline Floats from_bits(Ints x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
+inline Ints to_exponent(Ints x) { return {_mm256_slli_epi32(x.a, 23), _mm256_slli_epi32(x.b, 23)}; }
+inline Floats swap_neighbours(Floats x) { return {_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 
 // maddubs adds two products in 16 bits: with signed weights of at most 128 and activations of at most 127 it fits.
 struct Bytes {
     __m256i a, b;        // signed weights
     __m256i aa, ab;      // their magnitudes
 };
-constexpr bool CORRECTED = false;
 inline Bytes signed_bytes(__m256i a, __m256i b) { return {a, b, _mm256_abs_epi8(a), _mm256_abs_epi8(b)}; }
 inline Bytes bytes8(const uint8_t* p) {
     __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
@@ -282,16 +296,32 @@ inline void store_bytes(int8_t* p, Ints a) {
 inline int32_t sum_int(Ints a) {
     return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
 }
-inline Floats power_of_two(Ints n) {
-    Floats r;
-    EACH(r.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n.v[i], vdupq_n_s32(127)), 23)))
+inline Ints add(Ints a, Ints b) {
+    EACH(a.v[i] = vaddq_s32(a.v[i], b.v[i]))
+    return a;
+}
+inline Ints bits(Floats a) {
+    Ints r;
+    EACH(r.v[i] = vreinterpretq_s32_f32(a.v[i]))
     return r;
+}
+inline Floats from_bits(Ints a) {
+    Floats r;
+    EACH(r.v[i] = vreinterpretq_f32_s32(a.v[i]))
+    return r;
+}
+inline Ints to_exponent(Ints a) {
+    EACH(a.v[i] = vshlq_n_s32(a.v[i], 23))
+    return a;
+}
+inline Floats swap_neighbours(Floats a) {
+    EACH(a.v[i] = vrev64q_f32(a.v[i]))
+    return a;
 }
 
 struct Bytes {
     int8x16_t v[4];
 };
-constexpr bool CORRECTED = false;
 inline Bytes bytes8(const uint8_t* p) {
     Bytes r;
     EACH(r.v[i] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(0x80))))
@@ -317,170 +347,26 @@ inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
 #undef EACH
 
 #else
-
-struct Floats {
-    float v[16];
-};
-struct Ints {
-    int32_t v[16];
-};
-#define EACH(expr)                     \
-    for (int i = 0; i < 16; ++i) {     \
-        expr;                          \
-    }
-inline Floats load(const float* p) {
-    Floats r;
-    std::memcpy(r.v, p, sizeof r.v);
-    return r;
-}
-inline void store(float* p, Floats a) { std::memcpy(p, a.v, sizeof a.v); }
-inline Floats spread(float x) {
-    Floats r;
-    EACH(r.v[i] = x)
-    return r;
-}
-inline Floats add(Floats a, Floats b) {
-    EACH(a.v[i] += b.v[i])
-    return a;
-}
-inline Floats sub(Floats a, Floats b) {
-    EACH(a.v[i] -= b.v[i])
-    return a;
-}
-inline Floats mul(Floats a, Floats b) {
-    EACH(a.v[i] *= b.v[i])
-    return a;
-}
-inline Floats div(Floats a, Floats b) {
-    EACH(a.v[i] /= b.v[i])
-    return a;
-}
-inline Floats fma(Floats a, Floats b, Floats c) {
-    EACH(c.v[i] = std::fma(a.v[i], b.v[i], c.v[i]))
-    return c;
-}
-inline Floats larger(Floats a, Floats b) {
-    EACH(a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i])
-    return a;
-}
-inline Floats smaller(Floats a, Floats b) {
-    EACH(a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i])
-    return a;
-}
-inline Floats magnitude(Floats a) {
-    EACH(a.v[i] = std::fabs(a.v[i]))
-    return a;
-}
-inline float widen_half(uint16_t h) {
-    uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = (h >> 10) & 31, rest = h & 1023, bits;
-    if (exponent == 31)
-        bits = sign | 0x7f800000 | rest << 13;
-    else if (exponent)
-        bits = sign | (exponent + 112) << 23 | rest << 13;
-    else {
-        float small = std::ldexp(float(rest), -24);
-        std::memcpy(&bits, &small, 4);
-        bits |= sign;
-    }
-    float f;
-    std::memcpy(&f, &bits, 4);
-    return f;
-}
-inline uint16_t narrow_half(float f) {
-    uint32_t bits;
-    std::memcpy(&bits, &f, 4);
-    uint32_t sign = (bits >> 16) & 0x8000, rest = bits & 0x7fffffff;
-    if (rest > 0x7f800000) return uint16_t(sign | 0x7e00 | (rest >> 13 & 0x1ff));
-    if (rest >= 0x477ff000) return uint16_t(sign | 0x7c00);
-    if (rest < 0x38800000) {  // below the smallest normal half
-        float size;
-        std::memcpy(&size, &rest, 4);
-        return uint16_t(sign | uint32_t(std::nearbyint(std::ldexp(size, 24))));
-    }
-    rest += 0xfff + ((rest >> 13) & 1);
-    return uint16_t(sign | (rest - 0x38000000) >> 13);
-}
-inline Floats load_half(const uint16_t* p) {
-    Floats r;
-    EACH(r.v[i] = widen_half(p[i]))
-    return r;
-}
-inline void store_half(uint16_t* p, Floats a) { EACH(p[i] = narrow_half(a.v[i])) }
-inline Floats load_bfloat(const uint16_t* p) {
-    Floats r;
-    EACH(uint32_t bits = uint32_t(p[i]) << 16; std::memcpy(&r.v[i], &bits, 4))
-    return r;
-}
-inline float sum(Floats a) {
-    for (int half = 8; half; half /= 2)
-        for (int i = 0; i < half; ++i) a.v[i] += a.v[i + half];
-    return a.v[0];
-}
-inline float largest(Floats a) {
-    float m = a.v[0];
-    EACH(m = a.v[i] > m ? a.v[i] : m)
-    return m;
-}
-inline Ints spread_int(int32_t x) {
-    Ints r;
-    EACH(r.v[i] = x)
-    return r;
-}
-inline Floats to_float(Ints a) {
-    Floats r;
-    EACH(r.v[i] = float(a.v[i]))
-    return r;
-}
-inline Ints nearest(Floats a) {
-    Ints r;
-    EACH(r.v[i] = int32_t(std::nearbyint(a.v[i])))
-    return r;
-}
-inline void store_bytes(int8_t* p, Ints a) { EACH(p[i] = int8_t(a.v[i])) }
-inline int32_t sum_int(Ints a) {
-    int32_t total = 0;
-    EACH(total += a.v[i])
-    return total;
-}
-inline Floats power_of_two(Ints n) {
-    Floats r;
-    EACH(int32_t bits = (n.v[i] + 127) << 23; std::memcpy(&r.v[i], &bits, 4))
-    return r;
-}
-
-struct Bytes {
-    int8_t v[64];
-};
-constexpr bool CORRECTED = false;
-inline Bytes bytes8(const uint8_t* p) {
-    Bytes r;
-    for (int i = 0; i < 64; ++i) r.v[i] = int8_t(p[i] ^ 0x80);
-    return r;
-}
-inline Bytes low4(const uint8_t* p) {
-    Bytes r;
-    for (int i = 0; i < 64; ++i) r.v[i] = int8_t((p[i] & 15) - 8);
-    return r;
-}
-inline Bytes high4(const uint8_t* p) {
-    Bytes r;
-    for (int i = 0; i < 64; ++i) r.v[i] = int8_t((p[i] >> 4) - 8);
-    return r;
-}
-inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
-    for (int i = 0; i < 64; ++i) sum.v[i / 4] += int32_t(w.v[i]) * four[i % 4];
-    return sum;
-}
-#undef EACH
-
+#include "vec_portable.hpp"
 #endif
 
-// e^x by Cephes' polynomial, error below 2 units in the last place; 0 below -87, finite above 88.
+#if !defined(VEC_AVX512)
+// Signed weights: a sum starts at nothing, and what it comes to is multiplied as it is.
+struct Scales {
+    Floats by;
+};
+inline Ints start(const int32_t*) { return spread_int(0); }
+inline Scales scales8(const uint16_t* p) { return {load_half(p)}; }
+inline Scales scales4(const uint16_t* p) { return {load_half(p)}; }
+inline Floats scaled(Ints sum, Scales s) { return mul(to_float(sum), s.by); }
+#endif
+
+// e^x by Cephes' polynomial, error below 2 units in the last place; next to 0 below -87, finite above 88.
 inline Floats exponential(Floats x) {
-    Floats low = spread(-87.0f);
-    x = smaller(larger(x, low), spread(88.0f));
-    Ints n = nearest(mul(x, spread(1.44269504088896341f)));
-    Floats k = to_float(n);
+    x = smaller(larger(x, spread(-87.0f)), spread(88.0f));
+    // 1.5 x 2^23 more leaves whole numbers: in the last bits, and once it is taken away again, as a float.
+    Floats whole = spread(12582912.0f), n = fma(x, spread(1.44269504088896341f), whole);
+    Floats k = sub(n, whole);
     Floats r = fma(k, spread(-0.693359375f), x);
     r = fma(k, spread(2.12194440e-4f), r);
     Floats p = spread(1.9875691500e-4f);
@@ -490,7 +376,7 @@ inline Floats exponential(Floats x) {
     p = fma(p, r, spread(1.6666665459e-1f));
     p = fma(p, r, spread(5.0000001201e-1f));
     p = add(fma(p, mul(r, r), r), spread(1.0f));
-    return mul(p, power_of_two(n));
+    return from_bits(add(bits(p), to_exponent(bits(n))));
 }
 
 }  // namespace mirim::VEC_NAME

@@ -69,19 +69,19 @@ void check_kernels() {
             for (int i = 0; i < GROUP; ++i) x[i] = 0;  // a group without any size
             std::vector<int8_t> q[2];
             std::vector<float> scale[2], out[2];
-            std::vector<int32_t> total[2];
+            std::vector<int32_t> start[2];
             for (int side = 0; side < 2; ++side) {
                 q[side].resize(x.size());
                 scale[side].resize(tokens * groups);
-                total[side].resize(tokens * groups);
+                start[side].resize(tokens * groups);
                 out[side].resize(tokens * ROWS);
                 for (int t = 0; t < tokens; ++t)
                     (side ? plain : k)->quantise(x.data() + size_t(t) * columns, columns, q[side].data() + size_t(t) * columns,
-                                                 scale[side].data() + t * groups, total[side].data() + t * groups);
+                                                 scale[side].data() + t * groups, start[side].data() + t * groups);
             }
             same(q[0].data(), q[1].data(), q[0].size(), label("quantise"));
             same(scale[0].data(), scale[1].data(), scale[0].size() * 4, label("scales"));
-            same(total[0].data(), total[1].data(), total[0].size() * 4, label("totals"));
+            same(start[0].data(), start[1].data(), start[0].size() * 4, label("starts"));
             for (Kind kind : {Kind::f32, Kind::f16, Kind::bf16, Kind::q8, Kind::q4}) {
                 Matrix m{kind, ROWS, columns, nullptr};
                 std::vector<uint8_t> raw(m.bytes());
@@ -106,12 +106,12 @@ void check_kernels() {
                 }
                 m.data = raw.data();
                 for (int side = 0; side < 2; ++side) {
-                    Inputs in{x.data(), q[side].data(), scale[side].data(), total[side].data(), columns};
+                    Inputs in{x.data(), q[side].data(), scale[side].data(), start[side].data(), columns};
                     (side ? plain : k)->product(m, 0, in, 0, tokens, out[side].data());
                 }
                 same(out[0].data(), out[1].data(), out[0].size() * 4, label("product"));
                 for (int alone = 0; alone < tokens; ++alone) {
-                    Inputs in{x.data(), q[0].data(), scale[0].data(), total[0].data(), columns};
+                    Inputs in{x.data(), q[0].data(), scale[0].data(), start[0].data(), columns};
                     k->product(m, 0, in, alone, 1, out[1].data());
                     same(out[1].data(), out[0].data() + alone * ROWS, ROWS * 4, label("product of one token"));
                 }

@@ -1,0 +1,198 @@
+// How fast the core is on this machine, without Python: what the processor and the memory give, and how much of it
+// steps over random weights of true shapes reach.
+//
+//     speed SHAPE BITS THREADS...        15m, 135m or 350m; 8 or 4
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+
+#include "../src/model.hpp"
+#include "../src/pages.hpp"
+
+using namespace mirim;
+
+namespace {
+
+std::mt19937 dice(5);
+
+double now() {
+    if (std::getenv("BEST")) {
+        timespec t;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
+    }
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The median of the seconds that `work` takes.
+double median(int rounds, const std::function<void()>& work) {
+    std::vector<double> took;
+    for (int n = 0; n < rounds; ++n) {
+        double before = now();
+        work();
+        took.push_back(now() - before);
+    }
+    std::sort(took.begin(), took.end());
+    return std::getenv("BEST") ? took[0] : took[took.size() / 2];
+}
+
+// Products of bytes, from registers only: twelve sums, so that none waits for itself.
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vnni"))) void multiply(long rounds) {
+#define SUM(n) "vpdpbusd %%zmm31, %%zmm31, %%zmm" #n "\n"
+    for (long n = 0; n < rounds; ++n)
+        asm volatile(SUM(0) SUM(1) SUM(2) SUM(3) SUM(4) SUM(5) SUM(6) SUM(7) SUM(8) SUM(9) SUM(10) SUM(11)::
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11");
+#undef SUM
+}
+#endif
+
+double peak(Pool& pool, int threads) {
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx512vnni")) return 0;
+    const long rounds = 2000000;
+    double seconds = median(5, [&] { pool.run(threads, [&](Crew&) { multiply(rounds); }); });
+    return 12.0 * 64 * 2 * double(rounds) * threads / seconds;
+#else
+    return 0 * pool.threads() * threads;
+#endif
+}
+
+// Bytes a second that threads read of `data` together, each its own part.
+double stream(Pool& pool, int threads, const std::vector<uint8_t>& data) {
+    double seconds = median(9, [&] {
+        pool.run(threads, [&](Crew& crew) {
+            const size_t part = data.size() / size_t(threads) / 64 * 64;
+            const uint8_t* at = data.data() + part * size_t(crew.index());
+            uint64_t sums[8] = {};
+            for (size_t i = 0; i < part; i += 64) {
+                uint64_t line[8];
+                std::memcpy(line, at + i, 64);
+                __builtin_prefetch(at + i + 4096);
+                for (int j = 0; j < 8; ++j) sums[j] += line[j];
+            }
+            volatile uint64_t kept = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+            (void)kept;
+        });
+    });
+    return double(data.size()) / seconds;
+}
+
+struct Shape {
+    const char* name;
+    int vocab, hidden, layers, heads, kv_heads, inter;
+};
+const Shape SHAPES[] = {{"15m", 8192, 384, 6, 6, 2, 1024},
+                        {"135m", 49152, 576, 30, 9, 3, 1536},
+                        {"350m", 100352, 1024, 28, 16, 4, 2048}};
+
+std::unique_ptr<Model> random_model(const Shape& s, int bits) {
+    Config c;
+    c.vocab = s.vocab, c.hidden = s.hidden, c.layers = s.layers, c.heads = s.heads, c.kv_heads = s.kv_heads;
+    c.head_dim = 64, c.inter = s.inter, c.context = 4096;
+    for (int i = 0; i < 32; ++i) c.frequencies.push_back(std::pow(10000.0f, -float(i) / 32));
+    auto model = std::make_unique<Model>(c, std::getenv("KERNELS") ? std::getenv("KERNELS") : "");
+    auto matrix = [&](const std::string& name, int rows, int columns) {
+        const size_t group = bits == 8 ? 34 : 18;
+        std::vector<uint8_t> raw(size_t(rows) * columns / GROUP * group);
+        for (size_t i = 0; i + 4 <= raw.size(); i += 4) {
+            uint32_t word = dice();
+            std::memcpy(&raw[i], &word, 4);
+        }
+        const uint16_t scale = bits == 8 ? 0x0c00 : 0x1c00;  // 2^-12, 2^-8
+        for (size_t i = 0; i < raw.size(); i += group) std::memcpy(&raw[i], &scale, 2);
+        model->add(name, bits == 8 ? Source::q8_0 : Source::q4_0, false, raw.data(), raw.size(), rows, columns);
+    };
+    auto ones = [&](const std::string& name, int size) {
+        std::vector<float> w(size, 1.0f);
+        model->add(name, Source::f32, false, reinterpret_cast<uint8_t*>(w.data()), w.size() * 4, 1, size);
+    };
+    matrix("token_embd.weight", c.vocab, c.hidden);
+    ones("output_norm.weight", c.hidden);
+    for (int l = 0; l < c.layers; ++l) {
+        std::string at = "blk." + std::to_string(l) + ".";
+        ones(at + "attn_norm.weight", c.hidden);
+        ones(at + "ffn_norm.weight", c.hidden);
+        matrix(at + "attn_q.weight", c.heads * 64, c.hidden);
+        matrix(at + "attn_k.weight", c.kv_heads * 64, c.hidden);
+        matrix(at + "attn_v.weight", c.kv_heads * 64, c.hidden);
+        matrix(at + "attn_output.weight", c.hidden, c.heads * 64);
+        matrix(at + "ffn_gate.weight", c.inter, c.hidden);
+        matrix(at + "ffn_up.weight", c.inter, c.hidden);
+        matrix(at + "ffn_down.weight", c.hidden, c.inter);
+    }
+    model->finish();
+    return model;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::string name = argc > 1 ? argv[1] : "135m", what = argc > 2 ? argv[2] : "8";
+    std::vector<int> numbers;
+    for (int i = 3; i < argc; ++i) numbers.push_back(std::atoi(argv[i]));
+    if (numbers.empty()) numbers = {1, 2};
+    const Shape* shape = nullptr;
+    for (const Shape& s : SHAPES)
+        if (name == s.name) shape = &s;
+    if (!shape || (what != "8" && what != "4")) return std::fprintf(stderr, "usage: speed 15m|135m|350m 8|4 THREADS...\n"), 2;
+    auto model = random_model(*shape, what == "8" ? 8 : 4);
+    const Config& c = model->config();
+    // Multiplications for a token, attention and head left out; bytes for a token.
+    const double layer = double(c.hidden) * 64 * (2 * c.heads + 2 * c.kv_heads) + 3.0 * c.hidden * c.inter;
+    const double each = 2 * layer * c.layers;
+    const double read = (layer * c.layers + double(c.vocab) * c.hidden) * (what == "8" ? 34 : 18) / 32;
+    Pages pages(model->page_bytes(), 16 * 72, 0);
+    std::vector<std::vector<uint8_t*>> own(16);
+    for (auto& one : own)
+        for (int p = 0; p < 68; ++p) one.push_back(pages.data(pages.take()));
+    std::vector<float> logits(size_t(16) * c.vocab);
+    for (int threads : numbers) {
+        Pool pool(threads);
+        double bandwidth, gops = peak(pool, threads);
+        {
+            std::vector<uint8_t> data(size_t(read) / 64 * 64, 1);
+            bandwidth = stream(pool, threads, data);
+        }
+        std::printf("%s, %s bits, %d threads: %.0f GOPS, %.1f GB/s over %.0f MB\n", shape->name, what.c_str(), threads,
+                    gops / 1e9, bandwidth / 1e9, read / 1e6);
+        auto prefill = [&](int length) {
+            for (int from = 0; from < length; from += model->max_tokens()) {
+                std::vector<Token> tokens;
+                for (int t = from; t < length && t < from + model->max_tokens(); ++t)
+                    tokens.push_back({t * 7 % c.vocab, t, own[0].data(), t == length - 1 ? 0 : -1});
+                model->step(pool, threads, tokens.data(), int(tokens.size()), logits.data(), nullptr);
+            }
+        };
+        for (int length : {16, 512, 1900}) {
+            double seconds = median(length > 1000 ? 3 : 9, [&] { prefill(length); });
+            std::printf("  prefill %4d: %7.0f tok/s, %.0f %% of the peak\n", length, length / seconds,
+                        100 * each * length / seconds / gops);
+        }
+        double single = 0;
+        auto steps = [&](int position, int sequences, int drafted) {
+            return median(25, [&] {
+                std::vector<Token> tokens;
+                for (int s = 0; s < sequences; ++s)
+                    for (int d = 0; d < drafted; ++d)
+                        tokens.push_back({(s + d) * 5 % c.vocab, position + d, own[s].data(), int(tokens.size())});
+                model->step(pool, threads, tokens.data(), int(tokens.size()), logits.data(), nullptr);
+            });
+        };
+        for (int position : {16, 512, 1900}) {
+            double seconds = steps(position, 1, 1);
+            if (position == 512) single = seconds;
+            std::printf("  decode at %4d: %7.0f tok/s, %.0f %% of the bandwidth\n", position, 1 / seconds,
+                        100 * read / seconds / bandwidth);
+        }
+        for (int drafted : {4, 8, 16}) std::printf("  %2d drafted: %.2f steps\n", drafted, steps(512, 1, drafted) / single);
+        std::printf("  16 sequences: %.0f tok/s\n", 16 / steps(512, 16, 1));
+    }
+    return 0;
+}
