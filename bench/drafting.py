@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from serving import CONTEXT, _spread, layouts
 
@@ -75,7 +76,8 @@ def show(name: str, rows: list[dict[str, dict[str, Any]]]) -> None:
     print(f"\n## Drafting, {name}, {len(rows)} questions, load {os.getloadavg()[0]:.1f}\n")
     print("| what | value |\n| --- | --- |")
     print(f"| answers with the same text | {same} of {len(rows)} |")
-    print(f"| tokens of an answer, of its prompt | {_of(drafted, 'completion_tokens')}; {_of(drafted, 'prompt_tokens')} |")
+    for key, what in (("completion_tokens", "tokens of an answer"), ("prompt_tokens", "tokens of its prompt")):
+        print(f"| {what} | {_spread([row[key] for row in drafted])} |")
     print(f"| tokens a step, all answers | {total['completion_tokens'] / max(1, total['steps']):.2f} |")
     print(f"| tokens a step, of an answer | {_spread(steps, 2)} |")
     print(f"| proposed tokens accepted | {total['accepted']} of {total['proposed']} ({_share(total):.0%}) |")
@@ -87,10 +89,6 @@ def show(name: str, rows: list[dict[str, dict[str, Any]]]) -> None:
         ratios = [a / b for a, b in zip(*times, strict=True) if b > 0]
         print(f"| times as fast with drafting, {what} | {_spread(ratios, 2)} |")
         print(f"| the same, sum of all | {sum(times[0]) / sum(times[1]):.2f} |")
-
-
-def _of(rows: Sequence[dict[str, Any]], key: str) -> str:
-    return _spread([row[key] for row in rows])
 
 
 def _share(total: dict[str, int]) -> float:
