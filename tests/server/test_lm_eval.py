@@ -38,7 +38,7 @@ def likelihoods(folder: Path, name: str, model: str, arguments: str) -> list[lis
     line += ["--include_path", str(folder), "--output_path", str(out), "--log_samples", "--batch_size", "1"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub"), "OPENAI_API_KEY": "none"}
     done = subprocess.run(
-        [*line, "--device", "cpu"], capture_output=True, text=True, timeout=240, env=environment, cwd=folder
+        [*line, "--device", "cpu"], capture_output=True, text=True, timeout=900, env=environment, cwd=folder
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (samples,) = out.rglob("samples_small_*.jsonl")
