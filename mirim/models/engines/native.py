@@ -167,7 +167,8 @@ class Native(Prefixes):
 
     def _choose_threads(self) -> None:
         numbers = _threads.candidates(self.threads)
-        if len(numbers) == 1 or self.context < 96:
+        # Between all and one the core chooses by itself, while it works.
+        if len(numbers) < 3 or self.context < 96:
             return
         many = _threads.fastest(numbers, lambda n: self._core.trial(64, 0, n))
 
