@@ -222,7 +222,7 @@ def layouts(assistant: Assistant, question: str) -> tuple[tuple[Message, ...], t
 def alone(project: Project, model: Path, count: int, threads: int, engine: str) -> list[dict[str, Any]]:
     """Question by question in turns: the assistant's two ways of answering, the bare server with either layout."""
     rows: list[dict[str, Any]] = []
-    own = Watched(open_engine(model, engine=engine, context=CONTEXT))
+    own = Watched(open_engine(model, engine=engine, context=CONTEXT, threads=threads))
     with Assistant.open(project, model=str(model), engine=own) as assistant, bare(model, 1, threads) as (address, _):  # type: ignore[arg-type]
         # Nothing is refused: every question is answered in every way.
         assistant.calibration = Calibration(threshold=0.0)
@@ -263,7 +263,15 @@ def show_alone(name: str, rows: list[dict[str, Any]]) -> None:
 # -- many users --------------------------------------------------------------------------------------------------
 
 
-async def crowd(address: str, model: str, prompts: Sequence[Sequence[Message]], users: int) -> dict[str, float]:
+def spent_by(pid: int) -> float:
+    """Processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def crowd(
+    address: str, model: str, prompts: Sequence[Sequence[Message]], users: int, pid: int
+) -> dict[str, float]:
     """Every user asks as soon as the last answer came; tokens a second of all, latency of each."""
     left = iter(prompts)
     done: list[Reply] = []
@@ -272,7 +280,7 @@ async def crowd(address: str, model: str, prompts: Sequence[Sequence[Message]], 
         for prompt in left:
             done.append(await chat(address, model, prompt, SHORT))
 
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), spent_by(pid)
     await asyncio.gather(*(user() for _ in range(users)))
     spent = time.perf_counter() - began
     good = [r for r in done if r.status == 200]
@@ -282,6 +290,7 @@ async def crowd(address: str, model: str, prompts: Sequence[Sequence[Message]], 
         "p95": quantile([r.total for r in good], 0.95),
         "first": quantile([r.first for r in good], 0.5),
         "refused": len(done) - len(good),
+        "cpu": (spent_by(pid) - worked) / max(1, sum(r.made for r in good)) * 1000,
     }
 
 
@@ -291,8 +300,9 @@ def users(
     with Assistant.open(project, model="none") as assistant:
         prompts = [layouts(assistant, q)[0] for q in questions(project, 100)]
     words = ["--model", str(model), "--parallel", str(parallel), "--ctx", str(CONTEXT), "--engine", engine]
+    words += ["--threads", str(threads)]
     rows = []
-    with mirim(*words) as (mine, _), bare(model, parallel, threads) as (other, _):
+    with mirim(*words) as (mine, own), bare(model, parallel, threads) as (other, its):
         for level in levels:
             for number in range(rounds):
                 # Prompts of their own each time, so that no server remembers them from the round before.
@@ -303,8 +313,8 @@ def users(
                     for n in range(size)
                 ]
                 pair = {"users": level}
-                for name, address in (("mirim", mine), ("bare", other)):
-                    pair[name] = asyncio.run(crowd(address, model.stem, some, level))  # type: ignore[assignment]
+                for name, address, pid in (("mirim", mine, own), ("bare", other, its)):
+                    pair[name] = asyncio.run(crowd(address, model.stem, some, level, pid))  # type: ignore[assignment]
                 rows.append(pair)
                 print(f"\r{level} users, round {number + 1}", end="", file=sys.stderr)
     return rows
@@ -312,15 +322,19 @@ def users(
 
 def show_users(name: str, rows: list[dict[str, Any]], parallel: int) -> None:
     print(f"\n## Many users, {name}, {parallel} places on both servers, answers of {SHORT} tokens\n")
-    print("| users | mirim tok/s | bare tok/s | times as fast | mirim p95, s | bare p95, s | first: mirim, bare, s |")
-    print("| --- " * 7 + "|")
+    print(
+        "| users | mirim tok/s | bare tok/s | times as fast | mirim p95, s | bare p95, s | first: mirim, bare, s "
+        "| processor ms a token: mirim, bare |"
+    )
+    print("| --- " * 8 + "|")
     for level in sorted({row["users"] for row in rows}):
         some = [row for row in rows if row["users"] == level]
         speeds = [_spread([row[who]["tok_s"] for row in some]) for who in ("mirim", "bare")]
         ratio = _spread([row["mirim"]["tok_s"] / row["bare"]["tok_s"] for row in some], 2)
         late = [f"{quantile([row[who]['p95'] for row in some], 0.5):.2f}" for who in ("mirim", "bare")]
         first = ", ".join(f"{quantile([row[who]['first'] for row in some], 0.5):.2f}" for who in ("mirim", "bare"))
-        print(f"| {level} | {' | '.join([*speeds, ratio, *late, first])} |")
+        work = ", ".join(f"{quantile([row[who]['cpu'] for row in some], 0.5):.2f}" for who in ("mirim", "bare"))
+        print(f"| {level} | {' | '.join([*speeds, ratio, *late, first, work])} |")
         refused = sum(row[who]["refused"] for row in some for who in ("mirim", "bare"))
         if refused:
             print(f"({refused} requests were refused)")
@@ -380,7 +394,7 @@ def memory(project: Project, model: Path, engine: str) -> None:
     ):
         with mirim("--model", str(model), "--engine", engine, *words) as (address, pid):
             idle = resident(pid) / 2**20
-            asyncio.run(crowd(address, name, prompts, 8))
+            asyncio.run(crowd(address, name, prompts, 8, pid))
             held = resident(pid) / 2**20
         print(f"| {what}, idle | {idle:.0f} | {size:.0f} | {idle - size:.0f} |")
         print(f"| {what}, after 32 requests | {held:.0f} | {size:.0f} | {held - size:.0f} |")
@@ -408,12 +422,12 @@ def main() -> None:
     parser.add_argument("--users", default="1,4,16,64")
     parser.add_argument("--parallel", type=int, default=16)
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=int, default=cores, help="of the bare server; mirim chooses its own")
+    parser.add_argument("--threads", type=int, default=cores, help="of both")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engine", default="llama_cpp")
+    parser.add_argument("--engine", default="native")
     options = parser.parse_args()
     project = Project.open(options.project)
-    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads for the bare server, engine {options.engine}")
+    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} threads on both sides, engine {options.engine}")
     for model in options.model:
         for part in options.part.split(","):
             if part == "alone":

@@ -14,6 +14,7 @@ from typing import Any
 from mirim.core.errors import UsageError
 from mirim.core.files import explain
 
+_LENGTH = struct.Struct("<Q").unpack_from
 _STRING, _ARRAY = 8, 9
 #: value type → struct code, and tensor type → (elements, bytes) a block
 _VALUES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -205,14 +206,19 @@ class _Reader:
     def array(self, key: str) -> int:
         kind, count = self.number("I"), self.number("Q")
         if kind == _STRING:
-            words = key == "tokenizer.ggml.tokens"
+            # A vocabulary has a hundred thousand of them, and this is read before anybody is answered.
+            words, data, total, at = key == "tokenizer.ggml.tokens", self.data, self.total, self.at
             for number in range(count):
-                length = self.number("Q")
-                start = self.at
-                self.skip(length, key)
+                if at + 8 > total:
+                    raise _broken(self.path, f"its header is cut off at byte {total}")
+                start = at + 8
+                at = start + _LENGTH(data, at)[0]
+                if at > total:
+                    raise _broken(self.path, f"{key} claims {at - start} bytes beyond its end")
                 # llama.cpp names an empty token by its number, and aborts when two tokens are the same.
                 if words:
-                    self.words.add(self.data[start : self.at] or b"[EMPTY_%d]" % number)
+                    self.words.add(data[start:at] or b"[EMPTY_%d]" % number)
+            self.at = at
             if words and len(self.words) != count:
                 raise _broken(self.path, f"{count - len(self.words)} of its {count} tokens stand there twice")
         elif kind in _VALUES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.produce import Order, Piece
 from mirim.server.wire import Last, event, invalid
+
+#: Stands for the words of an answer; no id or model name holds it.
+_WORD = "\0"
 
 
 async def chat(visit: Visit) -> Answer:
@@ -94,10 +98,17 @@ async def _events(
         choice = {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**base, "choices": [choice], **tail}
 
+    # A word is all that differs between most events: what stands around it is written once.
+    shells = [json.dumps(chunk(n, {"content": _WORD}), separators=(",", ":")) for n in range(count)]
+    around = [shell.split(json.dumps(_WORD)) for shell in shells]
+
     def told(number: int, piece: Piece) -> bytes:
         out = b""
-        if piece.text or piece.logprobs:
-            wanted = piece.logprobs and row.get("logprobs")
+        if piece.text and not piece.logprobs:
+            before, after = around[number]
+            out += event(f"{before}{json.dumps(piece.text, ensure_ascii=False)}{after}")
+        elif piece.text or piece.logprobs:
+            wanted = row.get("logprobs")
             shown = wire.chat_logprobs([*piece.logprobs], row.get("top_logprobs", 0)) if wanted else None
             out += event(chunk(number, {"content": piece.text}, shown))
         for position, call in enumerate(piece.calls):

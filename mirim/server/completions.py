@@ -34,6 +34,8 @@ async def completions(visit: Visit) -> Answer:
     wanted = row.get("logprobs")
     if wanted is not None and not gives_logprobs(served):
         raise unsupported("logprobs", f"the engine of {served.name} does not give them")
+    if row.get("echo") and wanted is not None and served.adapter is not None:
+        raise unsupported("echo", f"{served.name} is an adapter; prompts are scored by its base alone")
     prompts = await _prompts(visit, served, row["prompt"])
     if len(prompts) * count > 256:
         raise invalid(f"{len(prompts)} prompts times n {count} are more than 256 choices", "n")

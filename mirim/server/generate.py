@@ -16,7 +16,7 @@ from mirim.server.check import Misfit, refuse
 from mirim.server.door import Visit
 from mirim.server.produce import Order, Piece, produce
 from mirim.server.room import Served
-from mirim.server.scheduler import Stop, stream, waiting
+from mirim.server.scheduler import Box, Stop, stream
 from mirim.server.wire import invalid, unsupported
 
 #: Longest answer that is written unasked by an engine that does not say how much it holds.
@@ -168,23 +168,23 @@ async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIter
 
 async def _merged(sources: Sequence[AsyncIterator[Ready]]) -> AsyncIterator[Ready]:
     """Several streams as one; the first error ends all of them."""
-    line: asyncio.Queue[Any] = asyncio.Queue()
+    line = Box()
 
     async def drain(source: AsyncIterator[Ready]) -> None:
         try:
             async with contextlib.aclosing(source) as items:  # type: ignore[type-var]
                 async for ready in items:
-                    line.put_nowait(ready)
-            line.put_nowait(None)
+                    line.put(ready)
+            line.put(None)
         except BaseException as error:
-            line.put_nowait(error)
+            line.put(error)
             raise
 
     tasks = [asyncio.ensure_future(drain(s)) for s in sources]
     try:
         left = len(tasks)
         while left:
-            items = await waiting(line)
+            items = await line.take()
             errors = [item for item in items if isinstance(item, BaseException)]
             if ready := [pair for item in items if isinstance(item, list) for pair in item]:
                 yield ready

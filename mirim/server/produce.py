@@ -83,16 +83,16 @@ def _generate(order: Order, schema: Schema | None = None, tools: Sequence[dict[s
 
 def _text(order: Order) -> Iterator[Piece]:
     """Plain text, or JSON bound by a schema: what is cut off is closed."""
-    said, deltas = "", []
-    for delta in _generate(order, order.schema):
-        said += delta.text
-        deltas.append(replace(delta, text="", logprobs=()))
-        if delta.text or delta.logprobs:
-            yield Piece(delta.text, logprobs=delta.logprobs)
+    said, made, end = "", 0, Delta("")
+    for end in _generate(order, order.schema):
+        said += end.text
+        made += len(end.token_ids)
+        if end.text or end.logprobs:
+            yield Piece(end.text, logprobs=end.logprobs)
     if order.schema is not None and (rest := _rest(said, order.schema)):
         said += rest
         yield Piece(rest)
-    yield _last(order, deltas, said)
+    yield _last(order, end, made, said)
 
 
 def _rest(said: str, schema: Schema) -> str:
@@ -109,10 +109,10 @@ def _rest(said: str, schema: Schema) -> str:
         ) from misfit
 
 
-def _last(order: Order, deltas: Sequence[Delta], said: str, reason: str = "") -> Piece:
-    end = deltas[-1] if deltas else Delta("")
+def _last(order: Order, end: Delta, made: int, said: str, reason: str = "") -> Piece:
+    """The piece that says how it ended; `made` tokens were counted on the way."""
     engine = order.served.engine
-    made = end.completion_tokens or sum(len(d.token_ids) for d in deltas)
+    made = end.completion_tokens or made
     if not made and said and engine is not None:
         made = engine.count(said)
     return Piece(
@@ -164,63 +164,64 @@ def _call(order: Order) -> Iterator[Piece]:
     """A call that must be made: bound by a grammar, closed when it is cut off."""
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
     schema = call_schema(order.tools, name)
-    said, deltas = "", []
-    for delta in _generate(order, schema, order.tools):
-        said += delta.text
-        deltas.append(replace(delta, text="", logprobs=()))
+    said, made, end = "", 0, Delta("")
+    for end in _generate(order, schema, order.tools):
+        said += end.text
+        made += len(end.token_ids)
         # Nothing to show yet, but whoever waits may have left: this is where that is noticed.
         yield Piece()
-    calls = deltas[-1].tool_calls if deltas and not said.strip() else ()
+    calls = end.tool_calls if not said.strip() else ()
     if not calls:
         said += _rest(said, schema)
         calls = (_parsed(json.loads(said)),)
     yield Piece(calls=calls)
-    yield _last(order, deltas, said, "tool_calls")
+    yield _last(order, end, made, said, "tool_calls")
 
 
 def _maybe_call(order: Order) -> Iterator[Piece]:
     """Text, until the model begins a call: then the call is made under a grammar, so that it is valid."""
     names = {tool["function"]["name"] for tool in order.tools}
     said = sent = ""
-    deltas: list[Delta] = []
+    made, end = 0, Delta("")
     source = _generate(order, None, order.tools)
     try:
-        for delta in source:
-            said += delta.text
-            deltas.append(replace(delta, text="", logprobs=()))
+        for end in source:
+            said += end.text
+            made += len(end.token_ids)
             if MARK in said:
                 break
             if said.lstrip().startswith("{"):
+                yield Piece()
                 continue
             keep = max((n for n in range(1, len(MARK)) if said.endswith(MARK[:n])), default=0)
             if len(said) - keep > len(sent):
-                yield Piece(said[len(sent) : len(said) - keep], logprobs=delta.logprobs)
+                yield Piece(said[len(sent) : len(said) - keep], logprobs=end.logprobs)
                 sent = said[: len(said) - keep]
     finally:
         if hasattr(source, "close"):
             source.close()
-    native = deltas[-1].tool_calls if deltas else ()
+    native = end.tool_calls
     before = said.partition(MARK)[0]
     if MARK in said or native:
         if len(before.rstrip()) > len(sent):
             yield Piece(before[len(sent) :].rstrip())
         if native and MARK not in said:
             yield Piece(calls=native)
-            yield _last(order, deltas, said, "tool_calls")
+            yield _last(order, end, made, said, "tool_calls")
         else:
             for piece in _call(replace(order, choice="required")):
                 # What was written before the call counts too.
-                extra = len(deltas) if piece.reason else 0
+                extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
         return
     whole = _loose(said)
     if whole is not None and whole.get("name") in names:
         yield Piece(calls=(_parsed(whole),))
-        yield _last(order, deltas, said, "tool_calls")
+        yield _last(order, end, made, said, "tool_calls")
         return
     if len(said) > len(sent):
         yield Piece(said[len(sent) :])
-    yield _last(order, deltas, said)
+    yield _last(order, end, made, said)
 
 
 def _loose(text: str) -> dict[str, Any] | None:

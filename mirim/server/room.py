@@ -161,7 +161,7 @@ def _assistant(room: Room, project: Project, targets: list[Model], own: Path | N
 def _running(room: Room, target: Model, settings: Settings, former: Room | None, opener: Opener) -> Running:
     if target.ref in room.engines:
         raise UsageError(f"{target.ref} is named twice; name each model once")
-    stamp = _stamp(target)
+    stamp = [_stamp(target), *(_touched(Path(ref).expanduser()) for _, ref in settings.adapters)]
     kept = former.engines.get(target.ref) if former else None
     if kept is not None and kept.stamp == stamp:
         room.engines[target.ref] = kept
@@ -222,10 +222,12 @@ def _stamp(target: Model) -> Any:
     """What changes when a model's files do."""
     if target.path is None:
         return target.ref
-    if target.path.is_file():
-        status = target.path.stat()
-        return (status.st_mtime_ns, status.st_size, status.st_ino)
     if (target.path / "bundle.json").is_file():
         return read_json(target.path / "bundle.json").get("files")
-    files = sorted(p for p in target.path.rglob("*") if p.is_file())
-    return [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files]
+    return _touched(target.path)
+
+
+def _touched(path: Path) -> list[tuple[str, int, int, int]]:
+    """When a file, or each file of a folder, was written, and its size."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [(str(p), s.st_mtime_ns, s.st_size, s.st_ino) for p in files for s in [p.stat()]]

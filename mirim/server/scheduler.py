@@ -13,6 +13,7 @@ import contextvars
 import math
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -197,12 +198,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
     ticket = await lane.enter(owner)
     stop.waited = max(stop.waited, ticket.waited)
     stop = stop.child()
-    loop = asyncio.get_running_loop()
-    pieces: asyncio.Queue[Any] = asyncio.Queue()
-
-    def put(item: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is gone: the server is being stopped
-            loop.call_soon_threadsafe(pieces.put_nowait, item)
+    pieces = Box()
 
     def run() -> None:
         end: Any = _END
@@ -214,7 +210,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
                         if stop.cancelled:
                             break
                         stop.check()
-                        put(item)
+                        pieces.put(item)
                 finally:
                     if hasattr(source, "close"):
                         source.close()
@@ -222,7 +218,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
             end = error
         finally:
             lane.leave(ticket)
-            put(end)
+            pieces.put(end)
 
     context = contextvars.copy_context()
     try:
@@ -232,7 +228,7 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
         raise
     try:
         while True:
-            ready = await waiting(pieces)
+            ready = await pieces.take()
             end = ready.pop() if ready[-1] is _END or isinstance(ready[-1], BaseException) else None
             if ready:
                 yield ready
@@ -244,12 +240,60 @@ async def stream(lane: Lane, owner: str, stop: Stop, work: Callable[[], Iterator
         stop.cancel()
 
 
-async def waiting(line: asyncio.Queue[Any]) -> list[Any]:
-    """All that stands in the queue; waits when nothing does."""
-    out = [await line.get()]
-    while not line.empty():
-        out.append(line.get_nowait())
-    return out
+class Box:
+    """What threads put in, a loop takes out: each time all that is there.
+
+    A loop is woken once for everything that was put in meanwhile, into whichever box: a wake-up costs as much as
+    all the rest of a token's way, and many answers get their tokens in the same step.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._post = _POSTS.setdefault(self._loop, _Post())
+        self._items: deque[Any] = deque()
+        self._taker: asyncio.Future[None] | None = None
+
+    def put(self, item: Any) -> None:
+        """From any thread. Nothing happens when the loop is gone: the server is being stopped."""
+        self._items.append(item)
+        self._post.wake(self, self._loop)
+
+    async def take(self) -> list[Any]:
+        """Wait until something is there, and take it all."""
+        while not self._items:
+            self._taker = self._loop.create_future()
+            await self._taker
+        return [self._items.popleft() for _ in range(len(self._items))]
+
+    def notice(self) -> None:
+        """In the loop: somebody may be waiting for what was put in."""
+        taker, self._taker = self._taker, None
+        if taker is not None and not taker.done():
+            taker.set_result(None)
+
+
+class _Post:
+    """The boxes of one loop that something was put into."""
+
+    def __init__(self) -> None:
+        self._boxes: deque[Box] = deque()
+        self._called = False
+
+    def wake(self, box: Box, loop: asyncio.AbstractEventLoop) -> None:
+        self._boxes.append(box)
+        if not self._called:
+            self._called = True
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        # First this: a thread that still sees it set has put its box in before the loop below looks.
+        self._called = False
+        while self._boxes:
+            self._boxes.popleft().notice()
+
+
+_POSTS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
 
 
 async def call(lane: Lane, owner: str, stop: Stop, work: Callable[[], T]) -> T:

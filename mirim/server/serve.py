@@ -71,13 +71,14 @@ def serve(
     """
     need("starlette", "serve")
     need("uvicorn", "serve")
+    from mirim.models.engines.native import SPARE
     from mirim.server import keys as key_room
     from mirim.server import tls
     from mirim.server.app import build
     from mirim.server.door import House
     from mirim.server.room import Settings, open_room
     from mirim.server.traces import traces
-    from mirim.server.warm import SIZE, Warm
+    from mirim.server.warm import Warm
 
     if project is None and not model:
         # Nothing was named: the project around the current folder, with its own [serve] table.
@@ -104,7 +105,7 @@ def serve(
             f"Type: {_MORE}{where}"
         )
     remembered = Warm(Path(warm).expanduser(), warm_size << 20) if warm else None
-    spare = warm_size << 20 if warm and warm_size > SIZE else 0  # what is kept must fit into memory again
+    spare = max(SPARE, warm_size << 20) if warm else 0  # what is kept must fit into memory again
     settings = Settings(
         tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads, spare=spare
     )

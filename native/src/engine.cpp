@@ -99,8 +99,8 @@ void Engine::poke() {
 
 void Engine::set_threads(int few, int many) {
     std::lock_guard<std::mutex> lock(step_);
-    few_ = few;
-    many_ = many;
+    few_ = Threads(few);
+    many_ = Threads(many);
     pool_.resize(std::max(few, many));
 }
 
@@ -344,8 +344,10 @@ bool Engine::compute() {
         logits_.resize(size_t(rows) * model_->config().vocab);
     if (states && states_.size() < size_t(rows) * model_->config().hidden)
         states_.resize(size_t(rows) * model_->config().hidden);
-    model_->step(pool_, int(tokens.size()) < MANY ? few_ : many_, tokens.data(), int(tokens.size()),
+    Threads& threads = int(tokens.size()) < MANY ? few_ : many_;
+    model_->step(pool_, threads.next(int(tokens.size())), tokens.data(), int(tokens.size()),
                  logits ? logits_.data() : nullptr, states ? states_.data() : nullptr);
+    threads.done();
     {
         std::lock_guard<std::mutex> lock(mutex_);
         ++counts_.steps;

@@ -17,6 +17,7 @@
 #include "model.hpp"
 #include "pages.hpp"
 #include "sampler.hpp"
+#include "threads.hpp"
 
 namespace mirim {
 
@@ -98,7 +99,8 @@ private:
     void tally();
 
     std::unique_ptr<Model> model_;
-    int context_, slots_, few_, many_;
+    int context_, slots_;
+    Threads few_, many_;
     Pages pages_;
     Pool pool_;
 

@@ -18,10 +18,9 @@ Pages::~Pages() {
 }
 
 int Pages::take() {
-    if (free_.empty()) {
-        if (idle_.empty()) return -1;
-        forget(idle_.front());
-    }
+    // Rather the memory of a page that nobody uses than more memory, once so much is held as may be spare.
+    if (!idle_.empty() && (free_.empty() || held() >= spare_)) forget(idle_.front());
+    if (free_.empty()) return -1;
     int n = free_.back();
     Page& page = pages_[n];
     if (!page.data) {
@@ -45,7 +44,7 @@ void Pages::release(int n) {
         return;
     }
     page.place = idle_.insert(idle_.end(), n);
-    while (int(idle_.size()) > spare_) {
+    while (!idle_.empty() && held() > spare_) {
         int oldest = idle_.front();
         forget(oldest);
         std::free(pages_[oldest].data);

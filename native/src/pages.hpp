@@ -11,7 +11,8 @@ namespace mirim {
 
 class Pages {
 public:
-    // At most `most` pages of `bytes`; those that no sequence uses are kept for their beginnings up to `spare` pages.
+    // At most `most` pages of `bytes`. Those that no sequence uses are kept for their beginnings, as long as there are no
+    // more than `spare` with those in use.
     Pages(size_t bytes, int most, int spare);
     ~Pages();
     Pages(const Pages&) = delete;
@@ -41,6 +42,7 @@ private:
         std::vector<int> tokens;
         std::list<int>::iterator place;
     };
+    int held() const { return in_use_ + int(idle_.size()); }
     uint64_t serial_of(int page) const { return page < 0 ? 0 : pages_[page].serial; }
     static uint64_t hash(uint64_t before, const int* tokens, uint64_t salt);
     int look(uint64_t before, const int* tokens, uint64_t salt) const;
@@ -50,7 +52,7 @@ private:
     int most_, spare_, in_use_ = 0;
     uint64_t serials_ = 0;
     std::vector<Page> pages_;
-    std::vector<int> free_;       // without memory
+    std::vector<int> free_;       // hold nothing that could be found
     std::list<int> idle_;         // can be found, used by nobody; the longest unused first
     std::unordered_multimap<uint64_t, int> by_hash_;
 };

@@ -305,6 +305,10 @@ def test_an_adapter_is_chosen_by_name(client: Any) -> None:
     chat(client(house(engine)), model="tuned")
     chat(client(house(engine)), model="bare")
     assert [c["adapter"] for c in engine.calls] == [0, None]
+    # Its prompts would be scored by the base: that is said, not done.
+    body = {"model": "tuned", "prompt": "one", "echo": True, "logprobs": 1}
+    reply = client(house(engine)).post("/v1/completions", json=body)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "echo")
 
 
 def test_embeddings(client: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mirim.server.scheduler import Bucket, Lane, Stop, call, stream
+from mirim.server.scheduler import Box, Bucket, Lane, Stop, call, stream
 from mirim.server.wire import ApiError
 
 
@@ -200,3 +200,41 @@ def test_a_loop_that_ends_in_the_middle_leaves_no_place_taken() -> None:
     assert asyncio.run(call(lane, "c", Stop(5.0), lambda: 3)) == 3
     assert (lane.busy, lane.waiting) == (0, 0)
     lane.close()
+
+
+def test_what_threads_put_into_boxes_comes_out_whole_and_in_order() -> None:
+    """Many threads, many boxes, one loop that is woken once for all of them: nothing is lost, nothing waits."""
+    boxes, each = 8, 500
+
+    async def main() -> list[list[int]]:
+        made = [Box() for _ in range(boxes)]
+
+        def write(box: Box) -> None:
+            for number in range(each):
+                box.put(number)
+                if number % 7 == 0:
+                    time.sleep(0.0001)
+
+        async def read(box: Box) -> list[int]:
+            out: list[int] = []
+            while len(out) < each:
+                ready = await asyncio.wait_for(box.take(), 10)
+                assert ready
+                out += ready
+            return out
+
+        threads = [threading.Thread(target=write, args=(box,)) for box in made]
+        for thread in threads:
+            thread.start()
+        return await asyncio.gather(*map(read, made))
+
+    assert asyncio.run(main()) == [list(range(each))] * boxes
+
+
+def test_a_box_whose_loop_is_gone_takes_what_comes_late() -> None:
+    async def main() -> Box:
+        return Box()
+
+    box = asyncio.run(main())
+    box.put(1)
+    box.put(2)

@@ -24,8 +24,8 @@ from mirim.models.engines._local import check_json, cores, tool_calls
 
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
-#: Bytes of keys and values that are kept for prompts that begin alike, and tokens proposed at once.
-_SPARE, _DRAFT = 64 << 20, 16
+#: Bytes of keys and values that are held for prompts that begin alike, and tokens proposed at once.
+SPARE, _DRAFT = 48 << 20, 16
 
 
 def open(
@@ -37,7 +37,7 @@ def open(
     name: str = "",
     kernels: str = "",
     draft: int = _DRAFT,
-    spare: int = _SPARE,
+    spare: int = SPARE,
     adapters: Sequence[str] = (),
     **_: Any,
 ) -> Engine:
@@ -46,7 +46,7 @@ def open(
     parallel   requests computed at the same time, each with `context` tokens of its own
     kernels    instruction set: avx512, avx2, neon or portable; '' takes the best of this processor
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
-    spare      bytes of keys and values kept after their request, for others that begin alike
+    spare      bytes of keys and values up to which those of ended requests are kept, for others that begin alike
     adapters   LoRA adapters, GGUF files or PEFT folders, applied per request through `generate(..., adapter=number)`
 
     UsageError for a file that the core does not compute; `unsupported` says why beforehand.
@@ -158,7 +158,8 @@ class Native(Prefixes):
 
     def _choose_threads(self) -> None:
         numbers = _threads.candidates(self.threads)
-        if len(numbers) == 1 or self.context < 96:
+        # Between all and one the core chooses by itself, while it works.
+        if len(numbers) < 3 or self.context < 96:
             return
         many = _threads.fastest(numbers, lambda n: self._core.trial(64, 0, n))
 
