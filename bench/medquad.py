@@ -23,7 +23,6 @@ from typing import Any
 
 from mirim.assist import calibrate
 from mirim.assist.answer import Assistant
-from mirim.assist.candidates import plain
 from mirim.assist.policies.quote import SENTENCES
 from mirim.core.files import write_json
 from mirim.core.project import Project
@@ -36,6 +35,7 @@ from mirim.evals.interval import bootstrap, paired, wilson
 from mirim.evals.metrics import percentile, rouge_l
 from mirim.examples.held import HeldOut, read
 from mirim.examples.synth import synth
+from mirim.examples.units import plain
 
 TOP = 5
 

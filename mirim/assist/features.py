@@ -54,6 +54,11 @@ class Question:
     kinds: frozenset[str]
 
 
+def _above(candidate: Candidate) -> str:
+    """What stands over a sentence and gives it meaning: headings, a question, the header of a table."""
+    return " ".join((candidate.lead, *candidate.header))
+
+
 class Featurizer:
     """Holds what must not be computed twice: stems of sentences and passages, frequencies.
 
@@ -109,7 +114,7 @@ class Featurizer:
     def features(self, question: Question, candidate: Candidate, best_score: float) -> list[float]:
         """One number for each of NAMES."""
         language = candidate.passage.language or question.language
-        bags = [self.bag(text, language) for text in (candidate.text, candidate.lead, candidate.passage.text)]
+        bags = [self.bag(text, language) for text in (candidate.text, _above(candidate), candidate.passage.text)]
         total = sum(question.weights) or 1.0
 
         hard = [0.0, 0.0, 0.0]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mirim.assist.candidates import plain
 from mirim.assist.features import NAMES
 from mirim.assist.policies import Draft, Task, cite
 from mirim.assist.rank import Ranked
+from mirim.examples.units import plain
 
 SENTENCES = 5
 #: A further sentence is quoted when its log-odds are within this of the best one's.
