@@ -11,7 +11,8 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 #: How a line opens: fence, heading, rule, table row, list item, or nothing special.
 _OPENS = re.compile(
     r"(?P<fence>[ \t]*(?:```|~~~))|(?P<heading>[ ]{0,3}\#{1,6}[ \t])|(?P<rule>[ ]{0,3}(?:[-*_][ \t]*){3,}$"
-    r"|[ \t]*(?:>[ \t]*)+$)|(?P<row>[ \t]*\|)|(?P<item>[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+)|(?P<quote>[ \t]*>)"
+    r"|[ \t]*(?:>[ \t]*)+$)|(?P<row>[ \t]*\|)"
+    r"|(?P<item>[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+)|(?P<quote>[ \t]*>)"
 )
 
 #: A mark that ends a sentence, closing quotes and emphasis, then white space and something that can open one.
