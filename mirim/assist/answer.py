@@ -57,7 +57,7 @@ class Assistant:
     calibration: Calibration = field(default_factory=Calibration)
     language: str = "en"
     contact: str = ""
-    sentences: int = 0
+    words: int = 0
     _featurizer: Featurizer | None = None
 
     @classmethod
@@ -67,7 +67,7 @@ class Assistant:
         *,
         model: str = "",
         policy: Policy | str = "",
-        sentences: int = 0,
+        words: int = 0,
         engine: str | Engine = "",
     ) -> Assistant:
         """From a project (its index and its model) or a finished bundle (knowledge.db inside).
@@ -111,7 +111,7 @@ class Assistant:
             calibration=Calibration.of(record.get("none", {}) if model == "none" else record),
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
-            sentences=sentences or int(asked.get("sentences", 0) or record.get("sentences", 0)),
+            words=words or int(asked.get("words", 0) or record.get("words", 0)),
         )
 
     def __enter__(self) -> Assistant:
@@ -138,7 +138,7 @@ class Assistant:
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)
-            draft = module.write(Task(whole, language, ranked, history, self.engine, self.sentences))
+            draft = module.write(Task(whole, language, ranked, history, self.engine, self.words))
         abstained = not draft.text or not draft.citations
         return Answer(
             answer=unknown(language, self.contact) if abstained else draft.text,

@@ -30,8 +30,8 @@ class Candidate:
     rank: int
     score: float
     place: int
-    header: tuple[str, ...] = ()
-    opens: int = 0
+    header: tuple[str, ...]
+    opens: int
 
 
 def candidates(hits: Iterable[Hit]) -> list[Candidate]:

@@ -33,11 +33,11 @@ def _heading(match: re.Match[str]) -> str:
 def capitals(text: str) -> str:
     """Lines in capitals that open a block as headings: the first line of the text as '#', the others as '##'.
 
-    Plain text has no other way to show a heading. A text that shouts (a third of its lines) has none.
+    Plain text has no other way to show a heading. A text that shouts (more than half of its lines) has none.
     """
     lines = text.split("\n")
     loud = [i for i, line in enumerate(lines) if _loud(line)]
-    if 3 * len(loud) > sum(1 for line in lines if line.strip()):
+    if 2 * len(loud) > sum(1 for line in lines if line.strip()):
         return text
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     # A heading opens a block and has something below it.

@@ -40,8 +40,8 @@ class Unit:
     text: str
     lead: str
     place: int
-    header: tuple[str, ...] = ()
-    opens: int = 0
+    header: tuple[str, ...]
+    opens: int
 
     @property
     def span(self) -> Span:
