@@ -119,6 +119,7 @@ def medquad(path: Path, rng: random.Random, limit: int) -> tuple[list[Document],
 #: Features whose weight may only be positive, or only negative; the others are free.
 SIGNS = {
     **dict.fromkeys(("sentence", "lead", "passage", "soft_sentence", "soft_lead", "soft_passage", "pairs", "type"), 1),
+    **dict.fromkeys(("kin_sentence", "kin_lead", "kin_passage"), 1),
     **dict.fromkeys(("search", "rank", "ranker", "margin", "search_score"), 1),
     **dict.fromkeys(("missing", "unknown", "short"), -1),
 }

@@ -25,6 +25,8 @@ from mirim.documents.words import detect
 
 #: Passages searched, and sentences that the model is asked about.
 PASSAGES, JUDGED = 10, 6
+#: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
+FOREIGN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ class Assistant:
         rows = []
         for candidate in candidates(hits):
             values = self._featurizer.features(asked, candidate, best)
-            rows.append(Ranked(candidate, tuple(values), ranker(values)))
+            foreign = candidate.passage.language not in ("", language)
+            rows.append(Ranked(candidate, tuple(values), ranker(values) - FOREIGN * foreign))
         return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:

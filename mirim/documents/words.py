@@ -12,6 +12,7 @@ import math
 import re
 import unicodedata
 from functools import cache
+from os.path import commonprefix
 from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
@@ -180,6 +181,18 @@ def _stem(word: str, language: str) -> str:
         for pattern, ending in _RESTORE:
             folded = pattern.sub(ending, folded)
     return fold(stemmer.stemWord(folded)) or fold(word)
+
+
+def kindred(one: str, other: str) -> bool:
+    """Whether two stems look like forms of one word that stemming keeps apart: 'gestant' and 'gestac'.
+
+    They share their first five letters and most of the longer one, or four letters when both are short.
+    """
+    if one[:4] != other[:4]:
+        return False
+    shared = len(commonprefix((one, other)))
+    longer = max(len(one), len(other))
+    return shared >= 0.6 * longer if shared >= 5 else shared == 4 and longer <= 6
 
 
 _SCRIPTS = (

@@ -15,8 +15,6 @@ WORDS = 150
 STRETCH = 1 / 3
 #: Stretches at most.
 MOST = 5
-#: A further stretch is quoted when its best sentence's log-odds are within this of the best one's.
-MARGIN = 3.0
 #: A question is about a whole section when the section's heading holds this share of the question.
 SECTION = 0.75
 
@@ -52,8 +50,7 @@ def choose(ranked: Sequence[Ranked], words: int = WORDS) -> list[Ranked]:
     for row in ranked:
         if id(row) in chosen:
             continue
-        near = row.score >= ranked[0].score - MARGIN
-        if chosen and (stretches == MOST or not near or _size(row) > left):
+        if chosen and (stretches == MOST or _size(row) > left):
             break
         stretch = _grow(row, homes[_home(row)], chosen, min(left, int(words * STRETCH)))
         chosen.update((id(r), r) for r in stretch)
@@ -63,11 +60,13 @@ def choose(ranked: Sequence[Ranked], words: int = WORDS) -> list[Ranked]:
 
 
 def _grow(row: Ranked, home: Sequence[Ranked], taken: Container[int], room: int) -> Sequence[Ranked]:
-    """The stretch of `home` around a sentence that fits into `room` words."""
+    """The stretch of `home` around a sentence that fits into `room` words; a table row stands for itself."""
     low = high = next(i for i, r in enumerate(home) if r is row)
+    if row.candidate.header:
+        return [row]
     room -= _size(row)
     while True:
-        beside = [i for i in (low - 1, high + 1) if 0 <= i < len(home)]
+        beside = [i for i in (low - 1, high + 1) if 0 <= i < len(home) and not home[i].candidate.header]
         beside = [i for i in beside if id(home[i]) not in taken and _size(home[i]) <= room]
         if not beside:
             return home[low : high + 1]
