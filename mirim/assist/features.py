@@ -17,7 +17,7 @@ from mirim.documents.words import STOPWORDS, fold, kindred, rarity, stem, tokens
 from mirim.examples.kinds import asked, holds
 
 NAMES = (
-    "sentence",  # share of the question's weight that stands in the sentence
+    "sentence",  # share of the question's weight (of its ABOUT heaviest words) that stands in the sentence
     "lead",  # … in the sentence or its heading and lead
     "passage",  # … in the whole passage and its heading
     "soft_sentence",  # the same three, near meanings counting in part
@@ -43,6 +43,8 @@ NAMES = (
 ALTERNATIVE = 0.85
 #: What remains of the weight of the commonest word of everyday language.
 COMMON = 0.1
+#: Words that a question is about at most: people tell a story before they ask, and no passage repeats it.
+ABOUT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class Featurizer:
         language = candidate.passage.language or question.language
         texts = (candidate.text, _above(candidate), candidate.passage.text)
         bags = [self.bag(text, language) for text in texts]
-        total = sum(question.weights) or 1.0
+        total = sum(sorted(question.weights)[-ABOUT:]) or 1.0
 
         hard = [0.0, 0.0, 0.0]
         soft = [0.0, 0.0, 0.0]
@@ -158,15 +160,7 @@ class Featurizer:
         folded, folded_passage = fold(candidate.text), fold(candidate.passage.text)
         content = len(question.stems)
         return [
-            hard[0] / total,
-            hard[1] / total,
-            hard[2] / total,
-            soft[0] / total,
-            soft[1] / total,
-            soft[2] / total,
-            kin[0] / total,
-            kin[1] / total,
-            kin[2] / total,
+            *(min(1.0, share / total) for share in (*hard, *soft, *kin)),
             missing / (max(question.weights) if question.weights else 1.0),
             question.unknown,
             self._pairs(question, near),

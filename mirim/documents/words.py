@@ -12,7 +12,6 @@ import math
 import re
 import unicodedata
 from functools import cache
-from os.path import commonprefix
 from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
@@ -190,8 +189,8 @@ def kindred(one: str, other: str) -> bool:
     """
     if one[:4] != other[:4]:
         return False
-    shared = len(commonprefix((one, other)))
-    longer = max(len(one), len(other))
+    shorter, longer = sorted((len(one), len(other)))
+    shared = next((i for i in range(4, shorter) if one[i] != other[i]), shorter)
     return shared >= 0.6 * longer if shared >= 5 else shared == 4 and longer <= 6
 
 
