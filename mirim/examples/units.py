@@ -96,6 +96,8 @@ def readable(passage: Passage, start: int, end: int) -> str:
             continue
         row, item = raw.lstrip().startswith("|"), bool(_ITEM.match(raw))
         line = _row(cells(raw), header) if row else plain(raw)
+        if not line:
+            continue
         line = line if line.endswith((".", "!", "?", ":", ";", ",")) else line + "."
         own = row or item or leads(raw)
         apart = "\n" if own or text.endswith("\0") else " "

@@ -43,6 +43,11 @@ def test_rows_are_read_with_their_header_and_lists_line_by_line() -> None:
     assert readable(whole, 100 + part[0], 100 + part[1]) == "- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed."
 
 
+def test_marks_that_hold_no_words_are_not_read() -> None:
+    code = passage("Type:\n\n```\nmirim build\n```\n\nThen wait.")
+    assert readable(code, code.start, code.end) == "Type:\nmirim build. Then wait."
+
+
 def test_quoted_mail_reads_without_its_marks() -> None:
     text = "> The fee is 45\n> reais. It rose.\n>\n> Regards"
     assert [u.text for u in units(passage(text))] == ["The fee is 45 reais.", "It rose.", "Regards"]
