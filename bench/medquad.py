@@ -23,8 +23,6 @@ from typing import Any
 
 from mirim.assist import calibrate
 from mirim.assist.answer import Assistant
-from mirim.assist.candidates import plain
-from mirim.assist.policies.quote import SENTENCES
 from mirim.core.files import write_json
 from mirim.core.project import Project
 from mirim.core.types import Answer, Passage
@@ -36,8 +34,11 @@ from mirim.evals.interval import bootstrap, paired, wilson
 from mirim.evals.metrics import percentile, rouge_l
 from mirim.examples.held import HeldOut, read
 from mirim.examples.synth import synth
+from mirim.examples.units import plain
 
 TOP = 5
+#: Sentences that the baseline gets where we refuse.
+SENTENCES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def ask(project: Project, assistant: Assistant, questions: Sequence[HeldOut]) ->
             answer = assistant.answer(asked.question)
             hits = index.search(asked.question, limit=40)
             found = list(dict.fromkeys(h.passage.document for h in hits))[:TOP]
-            count, words = length(answer, assistant.sentences or SENTENCES)
+            count, words = length(answer, SENTENCES)
             top = hits[0].passage if hits else None
             by_sentences = first_sentences(top, count) if top else ""
             by_words = first_words(top, words or len(by_sentences.split())) if top else ""
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("--outside", type=int, default=300)
     parser.add_argument("--build", action="store_true", help="make the model before it is asked")
     parser.add_argument("--model", default="", help="what to ask: a model, or none for search alone")
-    parser.add_argument("--sentences", type=int, default=0, help="sentences an answer quotes at most")
+    parser.add_argument("--words", type=int, default=0, help="words an answer quotes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
@@ -167,7 +168,7 @@ def main() -> None:
         synth(project)
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
     model = options.model or ("" if (project.model / "bundle.json").is_file() else "none")
-    with Assistant.open(project, model=model, sentences=options.sentences) as assistant:
+    with Assistant.open(project, model=model, words=options.words) as assistant:
         if model == "none":
             # As `build` does it: on questions about the training part's pages, never on development ones.
             assistant.calibration, _ = calibrate.fit(

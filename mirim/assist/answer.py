@@ -25,6 +25,8 @@ from mirim.documents.words import detect
 
 #: Passages searched, and sentences that the model is asked about.
 PASSAGES, JUDGED = 10, 6
+#: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
+FOREIGN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Assistant:
     calibration: Calibration = field(default_factory=Calibration)
     language: str = "en"
     contact: str = ""
-    sentences: int = 0
+    words: int = 0
     _featurizer: Featurizer | None = None
 
     @classmethod
@@ -67,7 +69,7 @@ class Assistant:
         *,
         model: str = "",
         policy: Policy | str = "",
-        sentences: int = 0,
+        words: int = 0,
         engine: str | Engine = "",
     ) -> Assistant:
         """From a project (its index and its model) or a finished bundle (knowledge.db inside).
@@ -111,7 +113,7 @@ class Assistant:
             calibration=Calibration.of(record.get("none", {}) if model == "none" else record),
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
-            sentences=sentences or int(asked.get("sentences", 0) or record.get("sentences", 0)),
+            words=words or int(asked.get("words", 0) or record.get("words", 0)),
         )
 
     def __enter__(self) -> Assistant:
@@ -138,7 +140,7 @@ class Assistant:
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)
-            draft = module.write(Task(whole, language, ranked, history, self.engine, self.sentences))
+            draft = module.write(Task(whole, language, ranked, history, self.engine, self.words))
         abstained = not draft.text or not draft.citations
         return Answer(
             answer=unknown(language, self.contact) if abstained else draft.text,
@@ -178,7 +180,8 @@ class Assistant:
         rows = []
         for candidate in candidates(hits):
             values = self._featurizer.features(asked, candidate, best)
-            rows.append(Ranked(candidate, tuple(values), ranker(values)))
+            foreign = candidate.passage.language not in ("", language)
+            rows.append(Ranked(candidate, tuple(values), ranker(values) - FOREIGN * foreign))
         return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:

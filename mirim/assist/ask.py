@@ -46,7 +46,7 @@ def ask(
     file: Path | None = None,
     model: str = "",
     policy: Literal["", "quote", "grounded", "free"] = "",
-    sentences: int = 0,
+    words: int = 0,
     refuse: Literal["unsupported", "outside"] = "unsupported",
     engine: str = "",
 ) -> Answer | Answers:
@@ -57,7 +57,7 @@ def ask(
         file: JSON lines {"id", "question"}; one answer a line comes out.
         model: Model to use instead of the project's own; "none" answers by search alone.
         policy: quote (default), grounded or free.
-        sentences: How many sentences an answer may quote at most; 0 takes the policy's default.
+        words: How many words an answer may quote, more only where one sentence is longer; 0 takes the policy's default.
         refuse: What the threshold that build fits must refuse: questions whose passage is missing, or, where many
             pages say the same, only those outside the documents' subject. Read from mirim.toml when building.
         engine: Engine to run the model with; chosen by the model's format when empty.
@@ -67,10 +67,10 @@ def ask(
     if bool(question.strip()) == (file is not None):
         raise UsageError("ask one question or give --file questions.jsonl, not both and not neither")
     if file is None:
-        with Assistant.open(project, model=model, policy=policy, sentences=sentences, engine=engine) as assistant:
+        with Assistant.open(project, model=model, policy=policy, words=words, engine=engine) as assistant:
             return assistant.answer(question)
     rows = list(_questions(file))
-    assistant = Assistant.open(project, model=model, policy=policy, sentences=sentences, engine=engine)
+    assistant = Assistant.open(project, model=model, policy=policy, words=words, engine=engine)
     return Answers(_answer_all(assistant, rows))
 
 

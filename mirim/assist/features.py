@@ -13,16 +13,19 @@ from dataclasses import dataclass
 
 from mirim.assist.candidates import Candidate
 from mirim.documents.synonyms import Stems, alternatives
-from mirim.documents.words import STOPWORDS, fold, rarity, stem, tokens
+from mirim.documents.words import STOPWORDS, fold, kindred, rarity, stem, tokens
 from mirim.examples.kinds import asked, holds
 
 NAMES = (
-    "sentence",  # share of the question's weight that stands in the sentence
+    "sentence",  # share of the question's weight (of its ABOUT heaviest words) that stands in the sentence
     "lead",  # … in the sentence or its heading and lead
     "passage",  # … in the whole passage and its heading
     "soft_sentence",  # the same three, near meanings counting in part
     "soft_lead",
     "soft_passage",
+    "kin_sentence",  # share in words that only a kindred form of stands there
+    "kin_lead",
+    "kin_passage",
     "missing",  # weight of the heaviest question word that the passage lacks, near meanings counted
     "unknown",  # share of the question's weight in words that the corpus does not have at all
     "pairs",  # neighbouring question words that are neighbours in the sentence or its lead
@@ -40,6 +43,8 @@ NAMES = (
 ALTERNATIVE = 0.85
 #: What remains of the weight of the commonest word of everyday language.
 COMMON = 0.1
+#: Words that a question is about at most: people tell a story before they ask, and no passage repeats it.
+ABOUT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Question:
     kinds: frozenset[str]
 
 
+def _above(candidate: Candidate) -> str:
+    """What stands over a sentence and gives it meaning: headings, a question, the header of a table."""
+    return " ".join((candidate.lead, *candidate.header))
+
+
 class Featurizer:
     """Holds what must not be computed twice: stems of sentences and passages, frequencies.
 
@@ -64,6 +74,7 @@ class Featurizer:
         self.frequency, self.count = frequency, max(count, 1)
         self._weights: dict[str, float] = {}
         self._bags: dict[tuple[str, str], dict[str, str]] = {}
+        self._kin: dict[tuple[str, str, str], bool] = {}
 
     def weight(self, stem_: str) -> float:
         if stem_ not in self._weights:
@@ -106,19 +117,30 @@ class Featurizer:
             self._bags[key] = {stem(w, language): w for w in tokens(text) if w not in stop}
         return self._bags[key]
 
+    def _related(self, stem_: str, text: str, language: str) -> bool:
+        """Whether a text has a kindred form of a stem."""
+        key = (stem_, text, language)
+        if key not in self._kin:
+            if len(self._kin) > 100_000:
+                self._kin.clear()
+            self._kin[key] = any(kindred(stem_, other) for other in self.bag(text, language))
+        return self._kin[key]
+
     def features(self, question: Question, candidate: Candidate, best_score: float) -> list[float]:
         """One number for each of NAMES."""
         language = candidate.passage.language or question.language
-        bags = [self.bag(text, language) for text in (candidate.text, candidate.lead, candidate.passage.text)]
-        total = sum(question.weights) or 1.0
+        texts = (candidate.text, _above(candidate), candidate.passage.text)
+        bags = [self.bag(text, language) for text in texts]
+        total = sum(sorted(question.weights)[-ABOUT:]) or 1.0
 
         hard = [0.0, 0.0, 0.0]
         soft = [0.0, 0.0, 0.0]
+        kin = [0.0, 0.0, 0.0]
         missing = 0.0
         for one, others, weight in zip(question.stems, question.others, question.weights, strict=True):
             # In the sentence; then also in its lead; then also anywhere in the passage.
             reach: dict[str, str] = {}
-            nearest = 0.0
+            nearest, related = 0.0, False
             for i, bag in enumerate(bags):
                 reach |= bag
                 if nearest < 1.0:
@@ -128,6 +150,8 @@ class Featurizer:
                         nearest = ALTERNATIVE
                 hard[i] += weight * (nearest == 1.0)
                 soft[i] += weight * nearest
+                related = related or (not nearest and self._related(one, texts[i], language))
+                kin[i] += weight * (related and not nearest)
             missing = max(missing, weight * (1 - nearest))
         sentence, near = bags[0], bags[1] | bags[0]
         own = sum(self.weight(s) for s in sentence) or 1.0
@@ -136,12 +160,7 @@ class Featurizer:
         folded, folded_passage = fold(candidate.text), fold(candidate.passage.text)
         content = len(question.stems)
         return [
-            hard[0] / total,
-            hard[1] / total,
-            hard[2] / total,
-            soft[0] / total,
-            soft[1] / total,
-            soft[2] / total,
+            *(min(1.0, share / total) for share in (*hard, *soft, *kin)),
             missing / (max(question.weights) if question.weights else 1.0),
             question.unknown,
             self._pairs(question, near),

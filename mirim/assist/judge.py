@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mirim.assist.candidates import Candidate, plain
+from mirim.assist.candidates import Candidate
 from mirim.core.types import Engine
 from mirim.examples.tasks import judge as task
+from mirim.examples.units import plain
 
 #: Beyond this a log-odds says no more than "sure"; it keeps one overconfident token from deciding alone.
 LIMIT = 6.0

@@ -52,7 +52,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A cut of a document: `text == document.text[start:end]`. `heading` is the path 'Title > Section'."""
+    """A cut of a document: `text == document.text[start:end]`. `heading` is the path 'Title > Section'.
+
+    header   cells of the header row, ' | ' between, when the passage goes on with a table that began before it
+    """
 
     document: str
     source: str
@@ -62,6 +65,7 @@ class Passage:
     text: str
     page: int | None = None
     language: str = ""
+    header: str = ""
 
     @property
     def id(self) -> str:

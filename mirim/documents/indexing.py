@@ -16,12 +16,12 @@ from typing import Any
 
 from mirim.core.errors import MirimError
 from mirim.core.files import explain
-from mirim.core.types import Document
-from mirim.documents.passages import Piece, pieces
+from mirim.core.types import Document, Passage
+from mirim.documents.passages import cut
 from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
-VERSION = "1"
+VERSION = "2"
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -29,34 +29,33 @@ CREATE TABLE documents (
     id TEXT PRIMARY KEY, digest TEXT, source TEXT, title TEXT, language TEXT, passages INTEGER) WITHOUT ROWID;
 CREATE TABLE passages (
     number INTEGER PRIMARY KEY, document TEXT, start INTEGER, stop INTEGER, page INTEGER,
-    heading TEXT, context TEXT, text TEXT);
+    heading TEXT, header TEXT, text TEXT);
 CREATE INDEX passages_of ON passages (document, start);
 CREATE VIRTUAL TABLE words USING fts5 (title, heading, body, content='', tokenize='unicode61 remove_diacritics 0');
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 """
 
-#: number, start, stop, page, heading, context, text, then the stems of title, heading and body.
+#: number, start, stop, page, heading, header, text, then the stems of title, heading and body.
 Row = tuple[int, int, int, int | None, str, str, str, str, str, str]
 
 
 def rows(document: Document, most: int) -> list[Row]:
     """What the index holds of a document, ready to insert."""
-    return [_row(document.id, document.title, piece, document.language) for piece in pieces(document, most)]
+    return [_row(document.title, passage) for passage in cut(document, most)]
 
 
-def _row(id: str, title: str, piece: Piece, language: str) -> Row:
-    p = piece.passage
-    where = hashlib.blake2b(f"{id}\n{p.start}".encode(), digest_size=8).digest()
+def _row(title: str, p: Passage) -> Row:
+    where = hashlib.blake2b(f"{p.document}\n{p.start}".encode(), digest_size=8).digest()
     number = int.from_bytes(where, "big") >> 1
-    words = _stems(title, p.heading, piece.context, p.text, language)
-    return (number, p.start, p.end, p.page, p.heading, piece.context, p.text, *words)
+    words = _stems(title, p.heading, p.header, p.text, p.language)
+    return (number, p.start, p.end, p.page, p.heading, p.header, p.text, *words)
 
 
-def _stems(title: str, heading: str, context: str, text: str, language: str) -> tuple[str, str, str]:
+def _stems(title: str, heading: str, header: str, text: str, language: str) -> tuple[str, str, str]:
     below = heading.removeprefix(title)
     return (
         " ".join(stems(title, language)),
-        " ".join(stems(f"{below} {context}", language)),
+        " ".join(stems(f"{below} {header}", language)),
         " ".join(stems(text, language, content=True)),
     )
 
@@ -155,11 +154,11 @@ class Writer:
                 return
             title, language = row
             held = self.db.execute(
-                "SELECT number, heading, context, text FROM passages WHERE document = ? ORDER BY number", (id,)
+                "SELECT number, heading, header, text FROM passages WHERE document = ? ORDER BY number", (id,)
             ).fetchall()
             self.db.executemany(
                 "INSERT INTO words (words, rowid, title, heading, body) VALUES ('delete', ?, ?, ?, ?)",
-                [(n, *_stems(title, heading, context, text, language)) for n, heading, context, text in held],
+                [(n, *_stems(title, heading, header, text, language)) for n, heading, header, text in held],
             )
             self.db.execute("DELETE FROM passages WHERE document = ?", (id,))
             self.db.execute("DELETE FROM documents WHERE id = ?", (id,))

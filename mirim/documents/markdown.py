@@ -1,4 +1,4 @@
-"""Pieces of Markdown that several readers write: tables, underlined headings."""
+"""Pieces of Markdown that several readers write: tables, headings that plain text only hints at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ _UNDERLINED = re.compile(
     r"(?:^|(?<=\n))(?P<over>[=~*#^\"-]{3,}\n)?(?P<title>[ ]{0,3}[^\s|>#*+`=~-][^\n|]{0,118})\n"
     r"(?P<line>=+|-{2,})[ \t]*(?=\n|\Z)"
 )
+
+#: Characters of a heading at most.
+_HEADING = 80
 
 
 def underlined(text: str) -> str:
@@ -25,6 +28,36 @@ def _heading(match: re.Match[str]) -> str:
         # '---' right under a paragraph of several lines is a rule to most writers.
         return match.group()
     return ("# " if match.group("line")[0] == "=" else "## ") + match.group("title").strip()
+
+
+def capitals(text: str) -> str:
+    """Lines in capitals that open a block as headings: the first line of the text as '#', the others as '##'.
+
+    Plain text has no other way to show a heading. A text that shouts (more than half of its lines) has none.
+    """
+    lines = text.split("\n")
+    loud = [i for i, line in enumerate(lines) if _loud(line)]
+    if 2 * len(loud) > sum(1 for line in lines if line.strip()):
+        return text
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    # A heading opens a block and has something below it.
+    for i in loud:
+        if (i == 0 or not lines[i - 1].strip()) and any(line.strip() for line in lines[i + 1 : i + 3]):
+            lines[i] = ("# " if i == first else "## ") + lines[i].strip()
+    return "\n".join(lines)
+
+
+def _loud(line: str) -> bool:
+    words = line.strip()
+    letters = [c for c in words if c.isalpha()]
+    return (
+        len(letters) > 3
+        and 2 * len(letters) > len(words)
+        and len(words) <= _HEADING
+        and all(c.isupper() for c in letters)
+        and words[0].isalnum()
+        and words[-1] not in ".,;!"
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mirim.core.types import Document, Passage
 from mirim.documents.sentences import sentences
 from mirim.documents.store import headings
 
-__all__ = ["LEAST", "MOST", "Piece", "cut", "pieces", "sentences"]
+__all__ = ["LEAST", "MOST", "cut", "sentences"]
 
 #: Words of a passage: a shorter one takes in the next block of its section, a longer one is cut.
 LEAST, MOST = 60, 180
@@ -24,49 +23,35 @@ LEAST, MOST = 60, 180
 _LONG_WORD = 12
 
 _BLANK = re.compile(r"\n[ \t]*\n")
+_BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A passage and what search should know beside its text: the header row of the table it was cut from."""
-
-    passage: Passage
-    context: str = ""
 
 
 def cut(document: Document, most: int = MOST) -> list[Passage]:
     """The passages of a document in order, each of about LEAST to `most` words where the structure allows."""
-    return [piece.passage for piece in pieces(document, most)]
-
-
-def pieces(document: Document, most: int = MOST) -> list[Piece]:
-    """Passages with their search context."""
     text = document.text
-    found: list[Piece] = []
+    found: list[Passage] = []
     for start, end, heading, level in _sections(document):
         spans = list(_pack(text, start, end, most, document.language))
         if not spans and level:
             continue
-        found += [_piece(document, a, b, heading, context) for a, b, context in spans]
+        found += [_passage(document, a, b, heading, header) for a, b, header in spans]
     # A heading over nothing, and under it no deeper heading that carries its words, is content itself.
-    found += [_piece(document, a, b, path, "") for a, b, path in _lonely(document)]
-    return sorted(found, key=lambda p: p.passage.start)
+    found += [_passage(document, a, b, path) for a, b, path in _lonely(document)]
+    return sorted(found, key=lambda p: p.start)
 
 
-def _piece(document: Document, start: int, end: int, heading: str, context: str) -> Piece:
-    return Piece(
-        Passage(
-            document=document.id,
-            source=document.source,
-            start=start,
-            end=end,
-            heading=heading,
-            text=document.text[start:end],
-            page=document.page_at(start),
-            language=document.language,
-        ),
-        context,
+def _passage(document: Document, start: int, end: int, heading: str, header: str = "") -> Passage:
+    return Passage(
+        document=document.id,
+        source=document.source,
+        start=start,
+        end=end,
+        heading=heading,
+        text=document.text[start:end],
+        page=document.page_at(start),
+        language=document.language,
+        header=header,
     )
 
 
@@ -108,9 +93,9 @@ def _size(text: str) -> int:
 
 
 def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator[tuple[int, int, str]]:
-    """Blocks of a section put together up to `most` words; (start, end, context)."""
+    """Blocks of a section put together up to `most` words; (start, end, header of a table that goes on)."""
     least = min(LEAST, most)
-    held: tuple[int, int, int, str] | None = None  # start, end, words, context
+    held: tuple[int, int, int, str] | None = None  # start, end, words, header
     for begin, stop in _blocks(text, start, end):
         size = _size(text[begin:stop])
         if held and held[2] + size <= most:
@@ -122,13 +107,13 @@ def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator
             held = (begin, stop, size, "")
             continue
         # Too long for one passage, or the held one is too short to stand alone: go on unit by unit.
-        context = _header(text[begin:stop])
+        header = _header(text[begin:stop])
         for a, b in _units(text, begin, stop, most, language):
             size = _size(text[a:b])
             if held and held[2] + size > most:
                 yield held[0], held[1], held[3]
                 held = None
-            held = (held[0], b, held[2] + size, held[3]) if held else (a, b, size, context if a > begin else "")
+            held = (held[0], b, held[2] + size, held[3]) if held else (a, b, size, header if a > begin else "")
     if held:
         yield held[0], held[1], held[3]
 
@@ -179,11 +164,16 @@ def _force(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, in
 
 
 def _header(block: str) -> str:
-    """The header row's words when a block is a table."""
+    """The header row's cells when a block is a table."""
     first, _, rest = block.partition("\n")
     if not first.lstrip().startswith("|") or not _RULE.match(rest.partition("\n")[0]):
         return ""
-    return " ".join(first.replace("|", " ").split())
+    return " | ".join(cells(first))
+
+
+def cells(row: str) -> list[str]:
+    """What stands in the cells of a table row, empty cells too."""
+    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(row.strip().strip("|"))]
 
 
 def at(passages: list[Passage], offset: int) -> Passage | None:

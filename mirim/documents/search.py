@@ -28,7 +28,7 @@ _MANY = 2000
 #: k1 + 1 of SQLite's bm25: what a word's weight tends to as it repeats.
 _CEILING = 2.2
 
-_COLUMNS = "p.document, d.source, p.start, p.stop, p.heading, p.text, p.page, d.language"
+_COLUMNS = "p.document, d.source, p.start, p.stop, p.heading, p.text, p.page, d.language, p.header"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +177,4 @@ class Index:
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:
-    document, source, start, end, heading, text, page, language = row
-    return Passage(document, source, start, end, heading, text, page, language)
+    return Passage(*row)

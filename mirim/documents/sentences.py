@@ -10,13 +10,14 @@ import re
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 #: How a line opens: fence, heading, rule, table row, list item, or nothing special.
 _OPENS = re.compile(
-    r"(?P<fence>[ \t]*(?:```|~~~))|(?P<heading>[ ]{0,3}\#{1,6}[ \t])|(?P<rule>[ ]{0,3}(?:[-*_][ \t]*){3,}$)"
-    r"|(?P<row>[ \t]*\|)|(?P<item>[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+)|(?P<quote>[ \t]*>)"
+    r"(?P<fence>[ \t]*(?:```|~~~))|(?P<heading>[ ]{0,3}\#{1,6}[ \t])|(?P<rule>[ ]{0,3}(?:[-*_][ \t]*){3,}$"
+    r"|[ \t]*(?:>[ \t]*)+$)|(?P<row>[ \t]*\|)"
+    r"|(?P<item>[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[a-z])[.)])[ \t]+)|(?P<quote>[ \t]*>)"
 )
 
 #: A mark that ends a sentence, closing quotes and emphasis, then white space and something that can open one.
 _END = re.compile(
-    r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s+[\"'“‘«(\[*_¿¡–—]*[^\W_a-zß-öø-ÿ]|\s+[\"“«][^\W\d_])|[。！？]+[」』”]?(?=\S)"
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s[\s>]*[\"'“‘«(\[*_¿¡–—]*[^\W_a-zß-öø-ÿ]|\s+[\"“«][^\W\d_])|[。！？]+[」』”]?(?=\S)"
 )
 
 #: Abbreviations that end no sentence, by language; '' holds those of both.

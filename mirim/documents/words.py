@@ -182,6 +182,18 @@ def _stem(word: str, language: str) -> str:
     return fold(stemmer.stemWord(folded)) or fold(word)
 
 
+def kindred(one: str, other: str) -> bool:
+    """Whether two stems look like forms of one word that stemming keeps apart: 'gestant' and 'gestac'.
+
+    They share their first five letters and most of the longer one, or four letters when both are short.
+    """
+    if one[:4] != other[:4]:
+        return False
+    shorter, longer = sorted((len(one), len(other)))
+    shared = next((i for i in range(4, shorter) if one[i] != other[i]), shorter)
+    return shared >= 0.6 * longer if shared >= 5 else shared == 4 and longer <= 6
+
+
 _SCRIPTS = (
     ("ja", re.compile(r"[぀-ヿ]")),
     ("ko", re.compile(r"[가-힣]")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mirim.documents import passages
 from mirim.documents.words import fold
 from mirim.examples.facts import facts
 
@@ -93,9 +94,8 @@ def of_line(text: str, language: str) -> Iterator[tuple[str, str]]:
 
 
 def cells(row: str) -> list[str]:
-    """Cells of a Markdown table row, trimmed, escaped bars put back."""
-    line = row.strip().strip("|")
-    return [re.sub(r"\*{1,2}|`|__", "", c.replace("\\|", "|")).strip() for c in re.split(r"(?<!\\)\|", line)]
+    """Cells of a Markdown table row without marks of emphasis."""
+    return [re.sub(r"\*{1,2}|`|__", "", cell).strip() for cell in passages.cells(row)]
 
 
 def _header(text: str, start: int) -> list[str]:

@@ -7,14 +7,19 @@ what the text and the lead of a sentence are.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mirim.core.types import Passage, Span
+from mirim.documents.passages import cells
 from mirim.documents.sentences import sentences
 
 _MARKS = re.compile(r"^\s{0,3}(?:#{1,6}\s+|>\s?|[-*+]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)+|\*\*|__|`|\\(?=[\W_])")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)")
-_RULE = re.compile(r"^[\s|:\-=_*+]*$")
+_RULE = re.compile(r"^[\s|:\-=_*+>]*$")
+_ITEM = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,3}[.)])[ \t]")
+#: What opens the later lines of a quoted paragraph.
+_QUOTED = re.compile(r"\n[ \t]*(?:>[ \t]?)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,8 @@ class Unit:
     start, end  offsets in the document; `raw` is the text there, `text` the same without Markdown marks
     lead        the heading path and the question or label right above it, which it may be answering
     place       0-based place below its heading or question
+    header      cells of the header of the table that it is a row of
+    opens       where its question or label starts when it is the first below one, else `start`
     """
 
     passage: Passage
@@ -33,6 +40,8 @@ class Unit:
     text: str
     lead: str
     place: int
+    header: tuple[str, ...]
+    opens: int
 
     @property
     def span(self) -> Span:
@@ -40,24 +49,70 @@ class Unit:
 
 
 def units(passage: Passage) -> list[Unit]:
-    """The units of a passage in order. Headings, questions and labels are not units: they lead the next ones."""
+    """The units of a passage in order. Headings, questions, labels and table headers lead the next ones."""
     found: list[Unit] = []
-    lead, place = "", 0
-    for start, end in sentences(passage.text, passage.language):
-        raw = passage.text[start:end]
-        if _RULE.match(raw):
-            continue
+    lead, place, opens = "", 0, -1
+    for start, end, raw, header in _parts(passage):
         text = plain(raw)
         if leads(raw):
             # A heading, a question of an FAQ or a label such as "Fasting:" speaks for what follows.
             lead = text
             if not raw.rstrip().endswith(("?", ":")) or place == 0:
                 place = 0
+            opens = start
             continue
         context = f"{passage.heading} {lead}" if lead and lead not in passage.heading else passage.heading
-        found.append(Unit(passage, passage.start + start, passage.start + end, raw, text, context, place))
-        place += 1
+        low = passage.start + start
+        first = passage.start + opens if opens >= 0 else low
+        found.append(Unit(passage, low, passage.start + end, raw, text, context, place, header, first))
+        place, opens = place + 1, -1
     return found
+
+
+def _parts(passage: Passage) -> Iterator[tuple[int, int, str, tuple[str, ...]]]:
+    """Sentences, items and rows in order; table headers and rules apart, each row with its header's cells."""
+    spans = sentences(passage.text, passage.language)
+    raws = [passage.text[a:b] for a, b in spans]
+    header: tuple[str, ...] = tuple(cells(passage.header)) if passage.header else ()
+    for i, ((start, end), raw) in enumerate(zip(spans, raws, strict=True)):
+        if _RULE.match(raw):
+            continue
+        if not raw.lstrip().startswith("|"):
+            header = ()
+        elif i + 1 < len(raws) and "|" in raws[i + 1] and _RULE.match(raws[i + 1]):
+            header = tuple(cells(raw))
+            continue
+        yield start, end, raw, header
+
+
+def readable(passage: Passage, start: int, end: int) -> str:
+    """What a person reads of a passage between two offsets of the document: every word, no Markdown.
+
+    Sentences make paragraphs; list items and table rows get lines of their own, a row's cells with the header's.
+    """
+    text = ""
+    for a, b, raw, header in _parts(passage):
+        if passage.start + a < start or passage.start + b > end:
+            continue
+        row, item = raw.lstrip().startswith("|"), bool(_ITEM.match(raw))
+        line = _row(cells(raw), header) if row else plain(raw)
+        if not line:
+            continue
+        line = line if line.endswith((".", "!", "?", ":", ";", ",")) else line + "."
+        own = row or item or leads(raw)
+        apart = "\n" if own or text.endswith("\0") else " "
+        text = text.rstrip("\0") + (apart if text else "") + ("- " if row or item else "") + line
+        text += "\0" if own else ""
+    return text.rstrip("\0")
+
+
+def _row(values: list[str], header: tuple[str, ...]) -> str:
+    """A table row in words: 'Lagoa: Saturday 8:00 to 13:00; Sunday closed'."""
+    values = [plain(value) for value in values]
+    if len(values) != len(header):
+        return " | ".join(value for value in values if value)
+    named = [f"{name}: {value}" if name else value for name, value in zip(header, values, strict=True) if value]
+    return "; ".join([values[0], *named[1:]] if values[0] else named)
 
 
 def leads(raw: str) -> bool:
@@ -71,8 +126,7 @@ def leads(raw: str) -> bool:
 
 def plain(raw: str) -> str:
     """A sentence without its Markdown marks: what a person reads. Table cells are joined by ' | '."""
-    line = _LINK.sub(r"\1", " ".join(raw.split()))
+    line = _LINK.sub(r"\1", " ".join(_QUOTED.sub(" ", raw).split()))
     if line.startswith("|"):
-        cells = [c.strip() for c in line.strip("|").split("|")]
-        line = " | ".join(c for c in cells if c)
+        line = " | ".join(cell for cell in cells(line) if cell)
     return _MARKS.sub("", line).strip()

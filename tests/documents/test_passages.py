@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirim.core.types import Document
-from mirim.documents.passages import MOST, cut, pieces, sentences
+from mirim.documents.passages import MOST, cut, sentences
 from mirim.documents.store import sections
 
 MARKDOWN = st.lists(
@@ -106,10 +106,10 @@ def test_a_heading_over_nothing_is_content() -> None:
 
 def test_long_tables_are_cut_by_rows_and_remember_their_header() -> None:
     rows = "\n".join(f"| Exam number {i} | {i} reais and {i} cents each | morning |" for i in range(100))
-    found = pieces(document(f"| Exam | Price | When |\n| --- | --- | --- |\n{rows}\n"))
+    found = cut(document(f"| Exam | Price | When |\n| --- | --- | --- |\n{rows}\n"))
     assert len(found) > 3
-    assert all(p.passage.text.startswith("|") and p.passage.text.endswith("|") for p in found)
-    assert [p.context for p in found[1:]] == ["Exam Price When"] * (len(found) - 1)
+    assert all(p.text.startswith("|") and p.text.endswith("|") for p in found)
+    assert [p.header for p in found[1:]] == ["Exam | Price | When"] * (len(found) - 1)
 
 
 def test_pages_come_from_offsets() -> None:

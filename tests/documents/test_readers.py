@@ -12,6 +12,7 @@ import pytest
 from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
+from mirim.documents.markdown import capitals
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 
@@ -83,6 +84,13 @@ def test_html(markup: str, expected: str) -> None:
 def test_spanning_bombs_are_bounded() -> None:
     text = page("<table><tr><td colspan=100000000 rowspan=100000000>a<td>b<tr><td>c</table>")[0]
     assert len(text) < 100_000
+
+
+def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
+    text = "ULTRASOUND: HOW TO PREPARE\nLeaflet of May.\n\nPELVIS\nDrink five glasses.\n\nKeep this.\nTHE END\n"
+    assert capitals(text) == text.replace("ULTRA", "# ULTRA").replace("PELVIS", "## PELVIS")
+    shouted = "CLOSED TODAY\nCOME BACK SOON\n\nCALL US\nThank you.\n"
+    assert capitals(shouted) == shouted
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirim.documents.words import STOPWORDS, detect, fold, stem, stems, tokens
+from mirim.documents.words import STOPWORDS, detect, fold, kindred, stem, stems, tokens
 
 
 def test_tokens_are_folded_words() -> None:
@@ -75,3 +75,19 @@ def test_detect_does_not_take_names_for_a_language() -> None:
 def test_any_text_has_tokens_and_a_language(text: str) -> None:
     assert all(tokens(text))
     assert isinstance(detect(text), str)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("gestant", "gestac", True),
+        ("record", "recording", True),
+        ("pagament", "pag", False),
+        ("visit", "visa", False),
+        ("abcd", "abcd", True),
+        ("abc", "abc", False),
+        ("intern", "international", False),
+    ],
+)
+def test_kindred_stems_share_their_beginning(one: str, other: str, same: bool) -> None:
+    assert kindred(one, other) is kindred(other, one) is same

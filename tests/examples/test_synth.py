@@ -313,7 +313,7 @@ def test_units_are_what_answering_shows(make: Make) -> None:
 
     for document in store.iterate(make().documents):
         for passage in cut(document):
-            shown = [(c.start, c.end, assist.plain(c.text), c.lead) for c in assist.candidates([Hit(passage, 1.0)])]
+            shown = [(c.start, c.end, plain(c.text), c.lead) for c in assist.candidates([Hit(passage, 1.0)])]
             assert shown == [(u.start, u.end, u.text, u.lead) for u in units(passage)]
 
 

@@ -18,7 +18,7 @@ class Task:
     ranked: Sequence[Ranked]
     history: Sequence[Message]
     engine: Engine | None
-    sentences: int
+    words: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class Draft:
 
 
 def cite(ranked: Sequence[Ranked], limit: int = 5) -> tuple[Citation, ...]:
-    """Citations of the ranked sentences, best first; neighbours in one document become one span."""
+    """Citations of the ranked sentences, best first, each with the question or label above it; neighbours make one."""
     spans: list[Citation] = []
     for row in ranked:
         c = row.candidate
         for i, span in enumerate(spans):
-            if span.document == c.passage.document and _touch(span, c.start, c.end, c.passage.start, c.passage.end):
-                start, end = min(span.start, c.start), max(span.end, c.end)
+            if span.document == c.passage.document and _touch(span, c.opens, c.end, c.passage.start, c.passage.end):
+                start, end = min(span.start, c.opens), max(span.end, c.end)
                 spans[i] = _citation(row, start, end)
                 break
         else:
             if len(spans) < limit:
-                spans.append(_citation(row, c.start, c.end))
+                spans.append(_citation(row, c.opens, c.end))
     return tuple(spans)
 
 

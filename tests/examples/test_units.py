@@ -1,0 +1,53 @@
+"""What stands as an answer, what stands above it, and how a person reads it."""
+
+from __future__ import annotations
+
+from mirim.core.types import Passage
+from mirim.examples.units import readable, units
+
+TABLE = """| Unit | Weekdays | Sunday |
+| --- | --- | --- |
+| Lagoa | 7:00 to 20:00 | closed |
+| **Centro** |  | 9:00 |"""
+
+
+def passage(text: str, header: str = "") -> Passage:
+    return Passage("d", "d.md", 100, 100 + len(text), "Guide", text, None, "en", header)
+
+
+def test_a_row_knows_the_header_of_its_table_and_the_header_is_no_answer() -> None:
+    found = units(passage(f"Open all year.\n\n{TABLE}\n\nCall us."))
+    assert [u.text for u in found] == ["Open all year.", "Lagoa | 7:00 to 20:00 | closed", "Centro | 9:00", "Call us."]
+    assert [u.header for u in found] == [(), ("Unit", "Weekdays", "Sunday"), ("Unit", "Weekdays", "Sunday"), ()]
+
+
+def test_rows_of_a_table_that_began_before_the_passage_know_its_header_too() -> None:
+    found = units(passage("| Lagoa | 7:00 |", header="Unit | Opens"))
+    assert [u.header for u in found] == [("Unit", "Opens")]
+
+
+def test_the_first_sentence_below_a_question_opens_with_it() -> None:
+    text = "Fast first.\n\n**Can I drink water?**\n\nYes. As much as you like."
+    first, yes, more = units(passage(text))
+    assert (first.opens, more.opens) == (first.start, more.start)
+    assert text[yes.opens - 100 : yes.end - 100] == "**Can I drink water?**\n\nYes."
+
+
+def test_rows_are_read_with_their_header_and_lists_line_by_line() -> None:
+    whole = passage(f"Where we are.\n\n{TABLE}\n\n- Bring **water**.\n- Come early\n\nThat is all. Goodbye.")
+    assert readable(whole, whole.start, whole.end) == (
+        "Where we are.\n- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed.\n- Centro; Sunday: 9:00.\n"
+        "- Bring water.\n- Come early.\nThat is all. Goodbye."
+    )
+    part = whole.text.index("| Lagoa"), whole.text.index("| **Centro")
+    assert readable(whole, 100 + part[0], 100 + part[1]) == "- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed."
+
+
+def test_marks_that_hold_no_words_are_not_read() -> None:
+    code = passage("Type:\n\n```\nmirim build\n```\n\nThen wait.")
+    assert readable(code, code.start, code.end) == "Type:\nmirim build. Then wait."
+
+
+def test_quoted_mail_reads_without_its_marks() -> None:
+    text = "> The fee is 45\n> reais. It rose.\n>\n> Regards"
+    assert [u.text for u in units(passage(text))] == ["The fee is 45 reais.", "It rose.", "Regards"]
