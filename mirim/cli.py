@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,47 +15,27 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
-from mirim import __version__
+from mirim import VERBS, __version__
 from mirim.core import progress
 from mirim.core.errors import DONE, FAILED, INTERRUPTED, USAGE, MirimError, UsageError, suggest
 from mirim.core.files import explain
 
-#: name on the command line, where the function lives, group of the help page, one line of help
-VERBS = (
-    ("new", "mirim.new:new", "Project", "Make a project folder: mirim.toml and sources/."),
-    (
-        "ingest",
-        "mirim.documents.ingest:ingest",
-        "Project",
-        "Turn files of any format into documents and a search index.",
-    ),
-    ("audit", "mirim.audit.audit:audit", "Project", "Check whether the documents are fit to train on."),
-    (
-        "synth",
-        "mirim.examples.synth:synth",
-        "Project",
-        "Make training examples and held-out questions from the documents.",
-    ),
-    ("train", "mirim.training.train:train", "Project", "Train a model, from scratch or from a base."),
-    ("evaluate", "mirim.evals.evaluate:evaluate", "Project", "Measure whether it helped, with confidence intervals."),
-    (
-        "export",
-        "mirim.models.export:export",
-        "Project",
-        "Quantise to GGUF, with the proof that it still answers the same.",
-    ),
-    (
-        "build",
-        "mirim.build:build",
-        "Project",
-        "All of the above; skips what is up to date, resumes what was interrupted.",
-    ),
-    ("ask", "mirim.assist.ask:ask", "Use", "Ask one question and get an answer with its sources."),
-    ("chat", "mirim.assist.chat:chat", "Use", "Talk with the assistant of a project."),
-    ("generate", "mirim.models.generate:generate", "Use", "Continue a text with any model."),
-    ("serve", "mirim.server.serve:serve", "Use", "OpenAI-compatible server with a web page."),
-    ("bench", "mirim.plan.bench:bench", "Machine", "How fast a model runs here, beside what the machine could do."),
-    ("doctor", "mirim.plan.doctor:doctor", "Machine", "What can this machine do, and what is missing."),
+#: verb, group of the help page, one line of help
+PAGES = (
+    ("new", "Project", "Make a project folder: mirim.toml and sources/."),
+    ("ingest", "Project", "Turn files of any format into documents and a search index."),
+    ("audit", "Project", "Check whether the documents are fit to train on."),
+    ("synth", "Project", "Make training examples and held-out questions from the documents."),
+    ("train", "Project", "Train a model, from scratch or from a base."),
+    ("evaluate", "Project", "Measure whether it helped, with confidence intervals."),
+    ("export", "Project", "Quantise to GGUF, with the proof that it still answers the same."),
+    ("build", "Project", "All of the above; skips what is up to date, resumes what was interrupted."),
+    ("ask", "Use", "Ask one question and get an answer with its sources."),
+    ("chat", "Use", "Talk with the assistant of a project."),
+    ("generate", "Use", "Continue a text with any model."),
+    ("serve", "Use", "OpenAI-compatible server with a web page."),
+    ("bench", "Machine", "How fast a model runs here, beside what the machine could do."),
+    ("doctor", "Machine", "What can this machine do, and what is missing."),
 )
 
 
@@ -74,8 +53,8 @@ def build_app() -> App:
         print_error=False,
         result_action="return_value",
     )
-    for name, path, group, text in VERBS:
-        app.command(path, name=name, group=group, help=text)
+    for name, group, text in PAGES:
+        app.command(f"{VERBS[name]}:{name}", name=name, group=group, help=text)
     with contextlib.suppress(ImportError):
         import importlib.util
 
@@ -134,7 +113,7 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except UnknownCommandError as error:
         word = (error.unused_tokens or argv or [""])[0]
-        _say(f'mirim: no command "{word}"{suggest(word, [name for name, *_ in VERBS])} (mirim --help lists them)')
+        _say(f'mirim: no command "{word}"{suggest(word, (*VERBS, "keys"))} (mirim --help lists them)')
         return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
@@ -201,11 +180,3 @@ class _Notes:
 
     def note(self, text: str) -> None:
         _say(text)
-
-
-def _terminate(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-if hasattr(signal, "SIGTERM") and __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminate)

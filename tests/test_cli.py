@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirim.cli import VERBS
+from mirim.cli import PAGES
 
 
 def mirim(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -36,11 +36,11 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for name, *_ in VERBS:
+    for name, *_ in PAGES:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in VERBS])
+@pytest.mark.parametrize("name", [name for name, *_ in PAGES])
 def test_every_verb_explains_itself_without_torch(name: str) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
