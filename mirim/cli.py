@@ -67,6 +67,7 @@ def build_app() -> App:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the `mirim` script."""
+    _keep_stdout()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
@@ -75,6 +76,16 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.flush()
     # Engines keep native threads; leaving through exit handlers could wait for them.
     sys.exit(code)
+
+
+def _keep_stdout() -> None:
+    """Keep stdout for results: what a library in C or Rust prints there by itself goes to stderr."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stdout.fileno() == 1:
+            sys.stdout.flush()
+            result = os.fdopen(os.dup(1), "w")
+            os.dup2(2, 1)
+            sys.stdout = result
 
 
 def run(argv: list[str]) -> int:

@@ -92,6 +92,20 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, mirim.models.engines.echo as e\n"
+        "opened = e.open\n"
+        "def open(*a, **k):\n"
+        "    os.write(1, b'Ignored unknown option\\n')\n"
+        "    return opened(*a, **k)\n"
+        "e.open = open\n"
+    )
+    done = mirim("generate", "--model", "echo:hi", "--prompt", "x", "--raw", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "hi"), done
+    assert "Ignored unknown option" in done.stderr
+
+
 def test_doctor_measures_this_machine() -> None:
     done = mirim("doctor", "--json")
     assert done.returncode == 0, done.stderr
