@@ -20,6 +20,8 @@ from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
+from mirim.examples import quiz
+from mirim.examples.drills import ABSENT
 from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
 
 #: Characters of a passage at most: a tiny model reads a few hundred tokens well.
@@ -52,6 +54,16 @@ def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
         before = row
+
+
+def quizzes(path: Path, seed: int = 0) -> Iterator[Example]:
+    """The questions that short passages of a file answer in their own words, those of a passage in one conversation."""
+    found = []
+    for _, row in lines(path):
+        context, said = _flat(row.get("context", "")), str(row.get("output", "")).strip()
+        if row.get("task") == "read" and len(context) <= ROOM and 0 < len(said) < 200 and said in context:
+            found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
+    yield from quiz.grouped(found, random.Random(f"{seed} {path.name} quizzes"))
 
 
 def lines(path: Path) -> Iterator[tuple[int, Row]]:
@@ -107,13 +119,13 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
         wrong = context[slice(*spans[rng.choice(others)])]
         yield _made("judge", judge.messages(wrong, title, row["input"]), "no", language)
     refusal = rng.random()
-    if refusal < 0.15:
+    if refusal < ABSENT / 2:
         gone = context[: spans[home][0]] + context[spans[home][1] :]
         if target not in gone and len(gone) > 100:
             rest = sentences(gone, language)
             near = _window(gone, rest, min(home, len(rest) - 1))
             yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
-    elif refusal < 0.3 and before and before.get("context") and target not in before["context"]:
+    elif refusal < ABSENT and before and before.get("context") and target not in before["context"]:
         other = _flat(before["context"])
         near = _window(other, sentences(other, language), 0)
         yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)

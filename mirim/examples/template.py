@@ -59,6 +59,23 @@ def render_chat(
     return str(text)
 
 
+@lru_cache(maxsize=32)
+def lead(template: str, bos_token: str, eos_token: str) -> str:
+    """The blanks that the template writes before an assistant's words, after the header that asks for them.
+
+    A model that learned with them begins its answers so; they belong to the template and not to the answer.
+    """
+    marks: dict[str, Any] = {"bos_token": bos_token, "eos_token": eos_token}
+    asked, said = Message("user", "?"), Message("assistant", "answer")
+    try:
+        before = render_chat(template, [asked], add_generation_prompt=True, **marks)
+        after = render_chat(template, [asked, said], add_generation_prompt=False, **marks)
+    except UsageError:
+        return ""
+    between = after[len(before) :].partition(said.content)[0] if after.startswith(before) else ""
+    return "" if between.strip() else between
+
+
 def _row(message: dict[str, Any]) -> dict[str, Any]:
     """Templates write tool arguments with `tojson`: hand them the object, not OpenAI's JSON string."""
     calls = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mirim.core.types import Delta, Sampling, TokenLogprob
@@ -46,6 +48,20 @@ def stream(
             reason = "stop"
             break
     yield text.end(reason, prompt_tokens=len(ids))
+
+
+def without(deltas: Iterator[Delta], lead: str) -> Iterator[Delta]:
+    """The stream without the blanks that a chat template puts before an answer, where the answer begins with them."""
+    with contextlib.closing(deltas):  # type: ignore[type-var]
+        left = lead
+        for delta in deltas:
+            text = delta.text
+            while left and text:
+                if text[0] != left[0]:
+                    left = ""
+                    break
+                left, text = left[1:], text[1:]
+            yield delta if text == delta.text else replace(delta, text=text)
 
 
 class Text:

@@ -88,7 +88,9 @@ def generate(
         question = prompt if raw else (Message("user", prompt),)
         if hasattr(running, "complete"):
             done = running.complete(question, sampling)
-            return Continuation(done.text, done.token_ids, done.prompt_tokens, done.finish_reason)
+            # Blanks that the template writes before an answer are no part of it.
+            text = done.text if raw else done.text.removeprefix(getattr(running, "lead", ""))
+            return Continuation(text, done.token_ids, done.prompt_tokens, done.finish_reason)
         deltas = list(running.generate(question, sampling))
         ids = tuple(t for d in deltas for t in d.token_ids)
         return Continuation("".join(d.text for d in deltas), ids, deltas[-1].prompt_tokens, deltas[-1].finish_reason)

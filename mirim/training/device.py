@@ -38,7 +38,7 @@ class Device:
 
 
 def detect(threads: int = 0) -> Device:
-    """CUDA, then Apple's MPS, then the CPU; bfloat16 only where the hardware multiplies it natively."""
+    """CUDA, then Apple's MPS, then the CPU; bfloat16 only where the hardware multiplies it faster than float32."""
     if threads:
         torch.set_num_threads(threads)
     if torch.cuda.is_available():
@@ -49,24 +49,30 @@ def detect(threads: int = 0) -> Device:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    """Without AVX512-BF16 or AMX (or Arm's bf16) bfloat16 is emulated and slower than float32."""
+    """Whether bfloat16 is worth it: a processor may have the instructions and still be half as fast with them."""
     try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace").replace("\n", " ")
     except OSError:
         return False
-    return any(f" {word} " in flags.replace("\n", " ") for word in ("avx512_bf16", "amx_bf16", "bf16"))
+    if not any(f" {word} " in flags for word in ("avx512_bf16", "amx_bf16", "bf16")):
+        return False
+    # Measured ratios are near one half or near two, so that noise does not decide.
+    return _peak("cpu", torch.bfloat16, 512) > 1.2 * _peak("cpu", torch.float32, 512)
 
 
 def matmul_peak(device: Device, size: int = 1024) -> float:
     """Measured floating-point operations per second of a square matrix product, best of several."""
     kind = torch.bfloat16 if device.bf16 else torch.float32
-    size = size * 8 if device.kind == "cuda" else size
-    a = torch.randn(size, size, device=device.torch, dtype=kind)
+    return _peak(device.kind, kind, size * 8 if device.kind == "cuda" else size)
+
+
+def _peak(where: str, kind: torch.dtype, size: int) -> float:
+    a = torch.randn(size, size).to(where, kind)
     best = 0.0
     for _ in range(8):
         started = time.perf_counter()
         a @ a
-        if device.kind == "cuda":
+        if where == "cuda":
             torch.cuda.synchronize()
         best = max(best, 2 * size**3 / (time.perf_counter() - started))
     return best

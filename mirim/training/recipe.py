@@ -1,6 +1,9 @@
 """A recipe: a base model from public text and task sets, in stages, written down so that one command makes it again.
 
     mirim train --method pretrain --recipe recipes/mirim-base.toml --corpus DATA --out DIR
+    mirim train --method pretrain --recipe recipes/mirim-base.toml --corpus DATA --out DIR --base REF --stages mixed
+
+The second line goes on from a base, in some of the stages.
 
 Paths in a recipe are below the folder that --corpus names. Each stage mixes running text with task examples and
 exercises in its own share; the stages share one model, one vocabulary and one set of tokens on disk.
@@ -11,7 +14,7 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -19,11 +22,12 @@ import numpy as np
 
 from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note, track
-from mirim.examples import drills, sets
+from mirim.examples import drills, quiz, sets
 from mirim.examples.render import render
 from mirim.training import corpus as reading
 from mirim.training import shards
 from mirim.training import tokenizer as bpe
+from mirim.training.adapt import load_base
 from mirim.training.device import Device, wait, world
 from mirim.training.loop import Result, Settings, fit
 from mirim.training.packing import Batches, Row
@@ -93,6 +97,7 @@ class Recipe:
     learning_rate: float
     optimizer: Literal["adamw", "muon"]
     drills: int
+    quizzes: int
     text: tuple[Text, ...]
     tasks: tuple[Tasks, ...]
     stages: tuple[Stage, ...]
@@ -161,13 +166,17 @@ def learn(
         near=plan.deduplicate == "near",
     )
     if world()[0] == 0:
-        _prepare(recipe, root, work, documents, plan.seed)
+        _prepare(recipe, root, work, documents, plan)
     wait()
     tokenizer = load_tokenizer(work)
-    model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
+    if plan.base:
+        model = load_base(plan.base, None, plan.chat_template)[0]
+    else:
+        model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
     tokens = plan.tokens or recipe.tokens
-    examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in recipe.stages) else []
-    for number, stage in enumerate(recipe.stages):
+    stages = chosen(recipe, plan.stages)
+    examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in stages) else []
+    for number, stage in enumerate(stages):
         text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
         rows: Sequence[Row] = text
         weights, watched = text.weights, list(held)
@@ -204,12 +213,27 @@ def learn(
     return model, tokenizer
 
 
-def _prepare(recipe: Recipe, root: Path, work: Path, documents: reading.Corpus, seed: int) -> None:
+def chosen(recipe: Recipe, names: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of these names, all when there are none, their shares summing to 1. UsageError for another name."""
+    known = [stage.name for stage in recipe.stages]
+    for name in names:
+        if name not in known:
+            raise UsageError(f'the recipe has no stage "{name}"{suggest(name, known)}; it has {", ".join(known)}')
+    found = [stage for stage in recipe.stages if not names or stage.name in names]
+    total = sum(stage.share for stage in found)
+    return tuple(replace(stage, share=stage.share / total) for stage in found)
+
+
+def _prepare(recipe: Recipe, root: Path, work: Path, documents: reading.Corpus, plan: Plan) -> None:
     folder = work / "tokenizer"
     if not (folder / "tokenizer.json").is_file():
-        note("tokenizer: learning the vocabulary")
+        if plan.base:
+            tokenizer = load_base(plan.base, None, plan.chat_template)[1]
+        else:
+            note("tokenizer: learning the vocabulary")
+            tokenizer = bpe.train(_words(recipe, root, documents, plan.seed), recipe.vocab_size)
         working = work / ".tmp-tokenizer"
-        bpe.train(_words(recipe, root, documents, seed), recipe.vocab_size).save_pretrained(working)
+        tokenizer.save_pretrained(working)
         working.rename(folder)
     shards.write(work / "shard", documents, load_tokenizer(work), documents.documents or None)
 
@@ -230,9 +254,12 @@ def _examples(recipe: Recipe, root: Path, seed: int) -> list[tuple[Example, floa
         for source in track(recipe.tasks, "tasks")
         for example in sets.read(root / source.path, source.most, seed)
     ]
-    if recipe.drills:
+    for source in recipe.tasks:
+        found += [(example, source.weight) for example in sets.quizzes(root / source.path, seed)]
+    if recipe.drills or recipe.quizzes:
         texts = list(_texts(recipe, root, seed))
         found += [(example, 1.0) for example in drills.make(texts, recipe.drills, seed)]
+        found += [(example, 1.0) for example in quiz.make(texts, recipe.quizzes, seed)]
     return list({example.id: (example, weight) for example, weight in found}.values())
 
 
@@ -255,7 +282,7 @@ def _rendered(examples: Sequence[tuple[Example, float]], tokenizer: Any, stage: 
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     rows, long = [], 0
     for example, weight in track(examples, f"{stage.name}: tokenise"):
-        made = render(example, tokenizer, stage.context)
+        made = render(example, tokenizer, stage.context, every=example.metadata.get("kind") == quiz.KIND)
         if made is None:
             long += 1
             continue

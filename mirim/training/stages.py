@@ -67,6 +67,7 @@ class Plan:
     threads: int
     deadline: float
     recipe: Recipe | None = None
+    stages: tuple[str, ...] = ()
 
 
 def run(plan: Plan) -> Report:

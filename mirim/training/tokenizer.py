@@ -17,8 +17,11 @@ VERDICTS = tuple(
     space + form for word in ("yes", "no", "sim", "não") for form in (word, word.capitalize()) for space in ("", " ")
 )
 
+#: ChatML, with a space before the assistant's words: their first word is then the token that it is inside a text, which
+#: a small model copies far more easily.
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
+    "(' ' if message['role'] == 'assistant' else '') + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 

@@ -44,6 +44,7 @@ def train(
     optimizer: Literal["adamw", "muon"] = "adamw",
     compiled: Literal["auto", "yes", "no"] = "auto",
     recipe: Path | None = None,
+    stages: tuple[str, ...] = (),
     rank: int = 16,
     mix: tuple[str, ...] = (),
     deduplicate: Literal["exact", "near"] = "exact",
@@ -75,6 +76,7 @@ def train(
         optimizer: adamw, or muon for the matrices of a model from scratch, which learns more from the same tokens.
         compiled: Let torch.compile fuse a model from scratch, a quarter faster after a minute; auto: with a recipe.
         recipe: Stages, sources and shape of a base model in a TOML file; --corpus names the folder of its data.
+        stages: Stages of the recipe to learn, all when empty; with --base, what goes on from there.
         rank: Rank of LoRA.
         mix: Weights of parts of the corpus, such as 'novels*=0.3' for files and 'lang:pt=2' for rows.
         deduplicate: Leave out repeated documents: exact, or near for almost equal ones too.
@@ -161,6 +163,7 @@ def train(
             threads=threads,
             deadline=time.monotonic() + time_limit if time_limit else float("inf"),
             recipe=written,
+            stages=stages,
         )
     )
 

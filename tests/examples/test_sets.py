@@ -134,7 +134,7 @@ def test_a_lookup_can_be_answered_from_its_text(language: str) -> None:
         else:
             assert any(name in fact and target in fact for fact in text.split(". "))
         seen[target == answer.REFUSAL[language]] += 1
-    assert 25 < seen[True] < 80
+    assert 10 < seen[True] < 45
 
 
 def test_exercises_from_text_know_their_answers() -> None:

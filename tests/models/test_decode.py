@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirim.core.types import Sampling
+from mirim.core.types import Delta, Sampling
 from mirim.models import decode
 
 np = pytest.importorskip("numpy")
@@ -70,3 +70,21 @@ def test_sampling_is_seeded_and_follows_its_limits():
     assert set(draw(min_p=0.3)) == {2, 3}
     assert decode.choose(row, Sampling(repeat_penalty=9.0), (3,), None) == 2
     assert decode.choose(row, Sampling(), (), None) == 3
+
+
+@pytest.mark.parametrize(
+    ("pieces", "lead", "text"),
+    [
+        ([" Inga"], " ", "Inga"),
+        (["", " ", "Inga"], " ", "Inga"),
+        (["Inga"], " ", "Inga"),
+        (["  Inga"], " ", " Inga"),
+        ([" In", "ga "], "  ", "Inga "),
+        ([" Inga"], "", " Inga"),
+    ],
+)
+def test_blanks_of_the_template_are_taken_off_the_beginning_alone(pieces, lead, text):
+    deltas = (Delta(piece, (n,)) for n, piece in enumerate(pieces))
+    out = list(decode.without(deltas, lead))
+    assert "".join(d.text for d in out) == text
+    assert [d.token_ids for d in out] == [(n,) for n in range(len(pieces))]

@@ -8,7 +8,7 @@ import pytest
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Message
-from mirim.examples.template import render_chat
+from mirim.examples.template import lead, render_chat
 
 REAL = sorted((Path(__file__).resolve().parents[3] / "shared/data/gguf_vocab/templates").glob("*.jinja"))
 MESSAGES = (Message("user", "Olá <b>"), Message("assistant", "Oi"), Message("user", "again"))
@@ -83,3 +83,16 @@ def test_published_templates_equal_transformers(path):
                     _render(template, tools=tools, prompt=prompt)
                 continue
             assert _render(template, tools=tools, prompt=prompt) == expected
+
+
+def test_blanks_before_an_answer_belong_to_the_template():
+    chatml = (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ SPACE + m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    spaced = chatml.replace("SPACE", "(' ' if m.role == 'assistant' else '')")
+    assert lead(spaced, "", "") == " "
+    assert lead(chatml.replace("SPACE", "''"), "", "") == ""
+    # What is written there and is no blank is left to the model.
+    assert lead(spaced.replace("' '", "'<think></think>'"), "", "") == ""
+    assert lead("{{ raise_exception('no') }}", "", "") == ""

@@ -21,6 +21,7 @@ context = 128
 learning_rate = 4e-3
 optimizer = "muon"
 drills = 20
+quizzes = 10
 
 [[stages]]
 name = "text"
@@ -143,3 +144,18 @@ def test_a_mixture_holds_the_share_that_was_asked_for() -> None:
         assert len(mixed) == 100 + len(mixed.examples) == 500 - len(mixed.held)
         assert list(mixed[100].ids) == list(range(10))
         assert len(mixed[99].ids) == 50
+
+
+@pytest.mark.slow
+def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    _train(data, first)
+    report = _train(data, tmp_path / "second", base=str(first), stages=("tasks",), tokens=1500)
+    assert list(report.data["stages"]) == ["tasks"]
+    # All of the run's tokens, not the stage's share of them.
+    assert report.data["stages"]["tasks"]["tokens"] >= 1500
+    names = ("tokenizer.json", "config.json")
+    for name in names:
+        assert (tmp_path / "second" / name).read_bytes() == (first / name).read_bytes()
+    with pytest.raises(UsageError, match='no stage "task"; did you mean "tasks"'):
+        _train(data, tmp_path / "third", base=str(first), stages=("task",))

@@ -71,6 +71,28 @@ def test_only_the_last_answer_and_its_end_are_learned(name: str, tokenizer: Any)
     assert made.mask == [False] * len(asked) + [True] * (len(made.ids) - len(asked))
 
 
+@pytest.mark.parametrize("name", list(TEMPLATES))
+def test_every_answer_of_a_quiz_is_learned_as_it_will_be_asked(name: str, tokenizer: Any) -> None:
+    tokenizer.chat_template = TEMPLATES[name][0]
+    turns = (*TURNS, ("user", "And then?"), ("assistant", "Then it was late."))
+    if name == "empty thought":
+        with pytest.raises(UsageError, match="writes the prompt differently"):
+            render(_example(*turns), tokenizer, 500, every=True)
+        return
+    made, last = render(_example(*turns), tokenizer, 500, every=True), render(_example(*turns), tokenizer, 500)
+    assert made is not None
+    assert last is not None
+    learned = tokenizer.decode([i for i, m in zip(made.ids, made.mask, strict=True) if m])
+    answers = [text for role, text in turns if role == "assistant"]
+    assert len(answers) > 1
+    assert [a for a in answers if a in learned] == answers
+    assert not any(text in learned for role, text in turns if role == "user")
+    if name != "no end":
+        # The same tokens as where the last answer alone is learned. Without a mark, a turn's end may be cut otherwise.
+        assert made.ids == last.ids
+        assert made.mask[last.mask.index(True) :] == last.mask[last.mask.index(True) :]
+
+
 def test_the_limit_is_exact_and_an_answer_is_never_cut(tokenizer: Any) -> None:
     whole = render(_example(*TURNS), tokenizer, 500)
     assert whole is not None

@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
-from mirim.examples.template import render_chat
+from mirim.examples.template import lead, render_chat
 from mirim.models import gguf_check
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.tokenizer import ENDS
@@ -77,7 +78,8 @@ class Local:
         if isinstance(prompt, str) and not prompt:
             return [self.score_tokens(self.encode(c)) for c in candidates]
         head = self._encode(prompt)
-        tails = [self._tail(c) for c in candidates]
+        before = "" if isinstance(prompt, str) else self.lead
+        tails = [self._tail(before + c) for c in candidates]
         longest = len(head) + max((len(t) for t in tails), default=0)
         if longest > self.context:
             raise UsageError(
@@ -110,6 +112,11 @@ class Local:
         return render_chat(
             self.template, messages, add_generation_prompt=True, bos_token=self.bos, eos_token=self.eos, tools=tools
         )
+
+    @cached_property
+    def lead(self) -> str:
+        """Blanks that the template writes before an assistant's words."""
+        return lead(self.template, self.bos, self.eos) if self.template else ""
 
     def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if isinstance(prompt, str):

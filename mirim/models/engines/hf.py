@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling
-from mirim.examples.template import render_chat
+from mirim.examples.template import lead, render_chat
 from mirim.models import decode
 
 _CONTEXT = 4096
@@ -87,17 +88,18 @@ class HuggingFace:
                 state["cache"], state["done"] = out.past_key_values, len(seen)
                 return out.logits[0, -1].float().numpy()
 
-        return decode.stream(
+        stream = decode.stream(
             ids, sampling, context=self.context, logits=logits, piece=self._piece, ends=self._ends.__contains__
         )
+        return stream if isinstance(prompt, str) else decode.without(stream, self._lead)
 
     def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
         if isinstance(prompt, str) and not prompt:
             return [self.score_tokens(self.encode(c)) for c in candidates]
-        head = self._encode(prompt)
+        head, before = self._encode(prompt), "" if isinstance(prompt, str) else self._lead
         out = []
         for candidate in candidates:
-            tail = self.tokenizer(candidate, add_special_tokens=False)["input_ids"]
+            tail = self.tokenizer(before + candidate, add_special_tokens=False)["input_ids"]
             out.append(self.score_tokens([*head, *tail])[len(head) - 1 :])
         return out
 
@@ -139,9 +141,7 @@ class HuggingFace:
     def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if isinstance(prompt, str):
             return self.encode(prompt)
-        template = self.tokenizer.chat_template
-        if isinstance(template, dict):
-            template = template.get("default") or next(iter(template.values()), None)
+        template = self._template
         if not template:
             raise UsageError(
                 f"{self.name} has no chat template, so it cannot read a conversation; use raw text "
@@ -156,6 +156,19 @@ class HuggingFace:
             tools=tools,
         )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @property
+    def _template(self) -> str:
+        template = self.tokenizer.chat_template
+        if isinstance(template, dict):
+            # Some models bring several: for tools, for retrieval.
+            template = template.get("default") or next(iter(template.values()), None)
+        return str(template or "")
+
+    @cached_property
+    def _lead(self) -> str:
+        bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
+        return lead(self._template, bos, eos) if self._template else ""
 
     def _piece(self, token: int) -> bytes:
         """The bytes of a token; nothing for a special one, as when transformers skips special tokens."""

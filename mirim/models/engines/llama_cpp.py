@@ -87,7 +87,8 @@ class LlamaCpp(Local):
         ids = self._prompt(prompt, tools, sampling)
         request = self._request(ids, sampling, schema, adapter)
         request |= {"stream": True, "stream_options": {"include_usage": True}}
-        return self._stream(request, len(ids), bool(tools), schema is not None)
+        stream = self._stream(request, len(ids), bool(tools), schema is not None)
+        return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
         """The whole continuation at once, with the id of every token."""

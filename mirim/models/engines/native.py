@@ -199,7 +199,8 @@ class Native(Prefixes):
             raise UsageError(f"there is no adapter {adapter}; none are loaded")
         ids = self._prompt(prompt, tools, sampling)
         matcher = self._matcher(schema) if schema is not None else None
-        return self._stream(ids, sampling, bool(tools), matcher)
+        stream = self._stream(ids, sampling, bool(tools), matcher)
+        return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Any:
         """The whole continuation at once, with the id of every token."""

@@ -1,0 +1,79 @@
+"""Quizzes hold their answers word for word in the passage, or ask for what it does not say."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from mirim.core.types import Example
+from mirim.examples import quiz, sets
+from mirim.examples.tasks import answer
+
+ENGLISH = (
+    "In 1871 the town of Belmor built a school beside the old bridge. Its first teacher, Clara Venning, had come from "
+    "the coast with forty books. The pupils walked 7 kilometres every morning. A storm carried the bridge away in "
+    "1890. For 3 years a ferry brought the children across. The new bridge was opened by Tomas Reyle, a former pupil. "
+    "He gave the school a bell that was cast in Verona. Nobody knows why the bell rings a little flat."
+)
+PORTUGUESE = (
+    "Em 1902 a vila de Serrinha abriu uma biblioteca ao lado da estação. O primeiro bibliotecário, Joaquim Prado, "
+    "trouxe 300 livros da capital. As crianças chegavam de trem às quintas-feiras. Em 1915 a enchente levou o telhado. "
+    "Durante 2 anos os livros ficaram na igreja de Santa Rita. A nova sala foi paga por Helena Couto, antiga aluna. "
+    "Ela deu à biblioteca um relógio feito em Lisboa. Ninguém sabe por que o relógio atrasa."
+)
+
+
+def _turns(example: Example) -> list[tuple[str, str]]:
+    said = [m.content for m in example.messages]
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+def _made(count: int = 120) -> list[Example]:
+    return list(quiz.make([(ENGLISH, "en"), (PORTUGUESE, "pt")], count, 3))
+
+
+def test_answers_stand_in_the_passage_or_are_refusals() -> None:
+    refused = 0
+    for example in _made():
+        passage = example.messages[0].content.rpartition("\n\n? ")[0]
+        for _, said in _turns(example):
+            assert said in passage or said == answer.REFUSAL[example.metadata["language"]]
+            refused += said not in passage
+    assert refused > 5
+
+
+def test_a_passage_has_several_questions_each_with_an_answer_of_its_own() -> None:
+    made = _made()
+    assert len(made) > 60
+    for example in made:
+        turns = _turns(example)
+        assert 2 <= len(turns) <= quiz.MOST
+        assert len({said for _, said in turns}) == len(turns)
+        assert all(question.startswith("? ") for question, _ in turns[1:])
+    assert sum(len(_turns(e)) for e in made) / len(made) > 3
+
+
+def test_equal_seeds_make_equal_quizzes() -> None:
+    assert [e.id for e in _made(20)] == [e.id for e in _made(20)]
+
+
+def test_a_text_of_few_sentences_gives_none() -> None:
+    assert quiz.quiz("One sentence that is long enough to count here.", "en", random.Random(1)) is None
+
+
+def test_questions_of_people_about_one_passage_come_together(tmp_path: Path) -> None:
+    rows = [
+        {"task": "read", "lang": "en", "context": ENGLISH, "input": question, "output": said}
+        for question, said in (
+            ("Who was the first teacher?", "Clara Venning"),
+            ("When did the storm come?", "1890"),
+            ("Why does the bell ring flat?", "It was cast badly"),
+            ("Where was the bell cast?", "Verona"),
+        )
+    ] + [{"task": "translate", "lang": "en-pt", "input": "door", "output": "porta"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (made,) = sets.quizzes(path)
+    # The answer that the passage does not hold in these words is left out.
+    assert {said for _, said in _turns(made)} == {"Clara Venning", "1890", "Verona"}
