@@ -45,7 +45,8 @@ def build_app() -> App:
         name="mirim",
         help="Small language models from your own documents: audited, proven, quantised, yours.",
         version=__version__,
-        default_parameter=Parameter(parse="^(?!project$)"),
+        # A flag of several values takes all that follow it: --corpus a.txt b.jsonl folder.
+        default_parameter=Parameter(parse="^(?!project$)", consume_multiple=True),
         # Help is plain text: a Markdown renderer would double the time to show it.
         help_format="plaintext",
         # Our own exit codes and messages: nothing inside the library may end the process.

@@ -130,3 +130,11 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+def test_a_flag_of_several_values_takes_all_that_follow_it() -> None:
+    from mirim.cli import build_app
+
+    words = ["train", "--method", "pretrain", "--corpus", "a.txt", "b.jsonl", "folder", "--out", "o"]
+    _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
+    assert bound.arguments["corpus"] == (Path("a.txt"), Path("b.jsonl"), Path("folder"))
