@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,8 +74,12 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     code = run(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
+    if code == INTERRUPTED:
+        # Python would end itself with the signal where Ctrl-C came inside a library's own code, and scripts see -2.
+        os._exit(code)
     # Engines keep native threads; leaving through exit handlers could wait for them.
     sys.exit(code)
 
@@ -92,6 +97,8 @@ def _keep_stdout() -> None:
 def run(argv: list[str]) -> int:
     """Run one command line; return its exit code."""
     app = build_app()
+    # Ctrl-C is ours to answer.
+    app.meta.suppress_keyboard_interrupt = False
     code = DONE
 
     @app.meta.default
@@ -109,6 +116,8 @@ def run(argv: list[str]) -> int:
     quiet = "--json" in argv
     restore = _install_progress(quiet)
     try:
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app.meta(argv, exit_on_error=False, print_error=False)
         return code
     except KeyboardInterrupt:
