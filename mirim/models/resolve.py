@@ -71,7 +71,9 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
     if _HUB_ID.fullmatch(text) and not text.endswith((".gguf", ".safetensors")):
         return Model(text, "hub", name=text.rpartition("/")[2])
     known = (
-        [p.name for p in sorted(project.models.glob("*")) if p.is_dir()] if project and project.models.is_dir() else []
+        [p.name for p in sorted(project.models.glob("[!.]*")) if p.is_dir()]
+        if project and project.models.is_dir()
+        else []
     )
     raise UsageError(
         f'no model "{text}": there is no such file or folder{suggest(text, known) if known else ""}. '
