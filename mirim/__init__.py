@@ -15,7 +15,24 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
+#: verb → module that holds the function of that name
+VERBS = {
+    "ask": "mirim.assist.ask",
+    "audit": "mirim.audit.audit",
+    "bench": "mirim.plan.bench",
+    "build": "mirim.build",
+    "chat": "mirim.assist.chat",
+    "doctor": "mirim.plan.doctor",
+    "evaluate": "mirim.evals.evaluate",
+    "export": "mirim.models.export",
+    "generate": "mirim.models.generate",
+    "ingest": "mirim.documents.ingest",
+    "new": "mirim.new",
+    "serve": "mirim.server.serve",
+    "synth": "mirim.examples.synth",
+    "train": "mirim.training.train",
+}
+_HOMES = VERBS | {
     "Project": "mirim.core.project",
     "Document": "mirim.core.types",
     "Passage": "mirim.core.types",
@@ -28,19 +45,6 @@ _HOMES = {
     "MirimError": "mirim.core.errors",
     "Assistant": "mirim.assist.answer",
     "open_engine": "mirim.models.engine",
-    "ask": "mirim.assist.ask",
-    "audit": "mirim.audit.audit",
-    "build": "mirim.build",
-    "chat": "mirim.assist.chat",
-    "doctor": "mirim.plan.doctor",
-    "evaluate": "mirim.evals.evaluate",
-    "export": "mirim.models.export",
-    "generate": "mirim.models.generate",
-    "ingest": "mirim.documents.ingest",
-    "new": "mirim.new",
-    "serve": "mirim.server.serve",
-    "synth": "mirim.examples.synth",
-    "train": "mirim.training.train",
 }
 
 __all__ = sorted(_HOMES)

@@ -16,47 +16,27 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
-from mirim import __version__
+from mirim import VERBS, __version__
 from mirim.core import progress
 from mirim.core.errors import DONE, FAILED, INTERRUPTED, USAGE, MirimError, UsageError, suggest
 from mirim.core.files import explain
 
-#: name on the command line, where the function lives, group of the help page, one line of help
-VERBS = (
-    ("new", "mirim.new:new", "Project", "Make a project folder: mirim.toml and sources/."),
-    (
-        "ingest",
-        "mirim.documents.ingest:ingest",
-        "Project",
-        "Turn files of any format into documents and a search index.",
-    ),
-    ("audit", "mirim.audit.audit:audit", "Project", "Check whether the documents are fit to train on."),
-    (
-        "synth",
-        "mirim.examples.synth:synth",
-        "Project",
-        "Make training examples and held-out questions from the documents.",
-    ),
-    ("train", "mirim.training.train:train", "Project", "Train a model, from scratch or from a base."),
-    ("evaluate", "mirim.evals.evaluate:evaluate", "Project", "Measure whether it helped, with confidence intervals."),
-    (
-        "export",
-        "mirim.models.export:export",
-        "Project",
-        "Quantise to GGUF, with the proof that it still answers the same.",
-    ),
-    (
-        "build",
-        "mirim.build:build",
-        "Project",
-        "All of the above; skips what is up to date, resumes what was interrupted.",
-    ),
-    ("ask", "mirim.assist.ask:ask", "Use", "Ask one question and get an answer with its sources."),
-    ("chat", "mirim.assist.chat:chat", "Use", "Talk with the assistant of a project."),
-    ("generate", "mirim.models.generate:generate", "Use", "Continue a text with any model."),
-    ("serve", "mirim.server.serve:serve", "Use", "OpenAI-compatible server with a web page."),
-    ("bench", "mirim.plan.bench:bench", "Machine", "How fast a model runs here, beside what the machine could do."),
-    ("doctor", "mirim.plan.doctor:doctor", "Machine", "What can this machine do, and what is missing."),
+#: verb, group of the help page, one line of help
+PAGES = (
+    ("new", "Project", "Make a project folder: mirim.toml and sources/."),
+    ("ingest", "Project", "Turn files of any format into documents and a search index."),
+    ("audit", "Project", "Check whether the documents are fit to train on."),
+    ("synth", "Project", "Make training examples and held-out questions from the documents."),
+    ("train", "Project", "Train a model, from scratch or from a base."),
+    ("evaluate", "Project", "Measure whether it helped, with confidence intervals."),
+    ("export", "Project", "Quantise to GGUF, with the proof that it still answers the same."),
+    ("build", "Project", "All of the above; skips what is up to date, resumes what was interrupted."),
+    ("ask", "Use", "Ask one question and get an answer with its sources."),
+    ("chat", "Use", "Talk with the assistant of a project."),
+    ("generate", "Use", "Continue a text with any model."),
+    ("serve", "Use", "OpenAI-compatible server with a web page."),
+    ("bench", "Machine", "How fast a model runs here, beside what the machine could do."),
+    ("doctor", "Machine", "What can this machine do, and what is missing."),
 )
 
 
@@ -66,7 +46,8 @@ def build_app() -> App:
         name="mirim",
         help="Small language models from your own documents: audited, proven, quantised, yours.",
         version=__version__,
-        default_parameter=Parameter(parse="^(?!project$)"),
+        # A flag of several values takes all that follow it: --corpus a.txt b.jsonl folder.
+        default_parameter=Parameter(parse="^(?!project$)", consume_multiple=True),
         # Help is plain text: a Markdown renderer would double the time to show it.
         help_format="plaintext",
         # Our own exit codes and messages: nothing inside the library may end the process.
@@ -74,8 +55,8 @@ def build_app() -> App:
         print_error=False,
         result_action="return_value",
     )
-    for name, path, group, text in VERBS:
-        app.command(path, name=name, group=group, help=text)
+    for name, group, text in PAGES:
+        app.command(f"{VERBS[name]}:{name}", name=name, group=group, help=text)
     with contextlib.suppress(ImportError):
         import importlib.util
 
@@ -88,19 +69,36 @@ def build_app() -> App:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the `mirim` script."""
+    _keep_stdout()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     code = run(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
+    if code == INTERRUPTED:
+        # Python would end itself with the signal where Ctrl-C came inside a library's own code, and scripts see -2.
+        os._exit(code)
     # Engines keep native threads; leaving through exit handlers could wait for them.
     sys.exit(code)
+
+
+def _keep_stdout() -> None:
+    """Keep stdout for results: what a library in C or Rust prints there by itself goes to stderr."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stdout.fileno() == 1:
+            sys.stdout.flush()
+            result = os.fdopen(os.dup(1), "w")
+            os.dup2(2, 1)
+            sys.stdout = result
 
 
 def run(argv: list[str]) -> int:
     """Run one command line; return its exit code."""
     app = build_app()
+    # Ctrl-C is ours to answer.
+    app.meta.suppress_keyboard_interrupt = False
     code = DONE
 
     @app.meta.default
@@ -118,6 +116,8 @@ def run(argv: list[str]) -> int:
     quiet = "--json" in argv
     restore = _install_progress(quiet)
     try:
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app.meta(argv, exit_on_error=False, print_error=False)
         return code
     except KeyboardInterrupt:
@@ -134,7 +134,7 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except UnknownCommandError as error:
         word = (error.unused_tokens or argv or [""])[0]
-        _say(f'mirim: no command "{word}"{suggest(word, [name for name, *_ in VERBS])} (mirim --help lists them)')
+        _say(f'mirim: no command "{word}"{suggest(word, (*VERBS, "keys"))} (mirim --help lists them)')
         return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
@@ -201,11 +201,3 @@ class _Notes:
 
     def note(self, text: str) -> None:
         _say(text)
-
-
-def _terminate(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-if hasattr(signal, "SIGTERM") and __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminate)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirim.cli import VERBS
+from mirim.cli import PAGES
 
 
 def mirim(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -36,11 +36,11 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for name, *_ in VERBS:
+    for name, *_ in PAGES:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in VERBS])
+@pytest.mark.parametrize("name", [name for name, *_ in PAGES])
 def test_every_verb_explains_itself_without_torch(name: str) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
@@ -92,6 +92,20 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, mirim.models.engines.echo as e\n"
+        "opened = e.open\n"
+        "def open(*a, **k):\n"
+        "    os.write(1, b'Ignored unknown option\\n')\n"
+        "    return opened(*a, **k)\n"
+        "e.open = open\n"
+    )
+    done = mirim("generate", "--model", "echo:hi", "--prompt", "x", "--raw", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "hi"), done
+    assert "Ignored unknown option" in done.stderr
+
+
 def test_doctor_measures_this_machine() -> None:
     done = mirim("doctor", "--json")
     assert done.returncode == 0, done.stderr
@@ -115,4 +129,27 @@ def test_ctrl_c_is_130(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Traceback" not in errors
+    assert errors == "interrupted; what was finished is kept, run the same line again to go on\n"
+
+
+def test_ctrl_c_while_modules_are_read_is_quiet() -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import os, sys\n"
+        # The heaviest module of the command line, and Ctrl-C in its midst.
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'cyclopts': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "import mirim.__main__\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_flag_of_several_values_takes_all_that_follow_it() -> None:
+    from mirim.cli import build_app
+
+    words = ["train", "--method", "pretrain", "--corpus", "a.txt", "b.jsonl", "folder", "--out", "o"]
+    _, bound, _ = build_app().parse_args(words, exit_on_error=False, print_error=False)
+    assert bound.arguments["corpus"] == (Path("a.txt"), Path("b.jsonl"), Path("folder"))

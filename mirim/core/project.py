@@ -48,9 +48,11 @@ class Project:
                 raise UsageError(
                     f'{path}: "{name}" stands outside any table; write it under [project] or a verb\'s table'
                 )
-        for key in tables.get("project", {}):
+        for key, value in tables.get("project", {}).items():
             if key not in PROJECT_KEYS:
                 raise UsageError(f'{path} [project]: unknown key "{key}"{suggest(key, PROJECT_KEYS)}')
+            if fault := _fault(key, value):
+                raise UsageError(f"{path} [project]: {key} = {value!r} {fault}")
         return cls(root, tables)
 
     @classmethod
@@ -115,6 +117,19 @@ class Project:
 
     def eval_files(self) -> list[Path]:
         return sorted(self.evals.glob("*.jsonl")) if self.evals.is_dir() else []
+
+
+def _fault(key: str, value: Any) -> str:
+    """What is wrong with a value of the [project] table, '' when nothing is."""
+    if key == "seed":
+        return "" if type(value) is int and value >= 0 else "is not a whole number from 0 on"
+    if not isinstance(value, str):
+        return "is not text"
+    if key == "name" and (set(value) & set("/\\") or value.startswith(".")):
+        return "is not the name of a folder in models/"
+    if key == "language" and value not in ("", "en", "pt"):
+        return "is not one of en, pt"
+    return ""
 
 
 def environment(verb: str, key: str) -> str | None:

@@ -10,6 +10,7 @@ from it, this wrapper checks and fills them: flag (or argument), environment, mi
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import types
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
+import mirim
 from mirim.core.errors import UsageError, suggest
 from mirim.core.project import FILE, Project, environment
 
@@ -47,6 +49,8 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             given["project"] = project
             # A verb that also works outside a project still reads the settings of the one it is called in.
             project = project or _around()
+        if project is not None:
+            _check(project, name)
         for key, value in _configured(name, function, project).items():
             given.setdefault(key, value)
         return _call(function, signature, given)
@@ -93,25 +97,34 @@ def options(function: Callable[..., Any]) -> dict[str, Any]:
     return {p.name: hints.get(p.name, str) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "project"}
 
 
-def _configured(name: str, function: Callable[..., Any], project: Project | None) -> dict[str, Any]:
-    known = options(function)
-    table = project.tables.get(name, {}) if project else {}
-    where = f"{project.root / FILE} [{name}]" if project else ""
+def _check(project: Project, verb_name: str) -> None:
+    """Every table of mirim.toml belongs to a verb and holds what that verb takes: a slip shows before the work."""
+    for table in project.tables:
+        if table in ("project", verb_name):
+            continue
+        if table not in mirim.VERBS:
+            known = suggest(table, ("project", *mirim.VERBS))
+            raise UsageError(f"{project.root / FILE}: unknown table [{table}]{known}")
+        _settings(table, getattr(importlib.import_module(mirim.VERBS[table]), table), project)
+
+
+def _settings(name: str, function: Callable[..., Any], project: Project) -> dict[str, Any]:
+    """What mirim.toml says of a verb's options."""
+    known, where = options(function), f"{project.root / FILE} [{name}]"
     values: dict[str, Any] = {}
-    for key, value in table.items():
+    for key, value in project.tables.get(name, {}).items():
         if key not in known:
             raise UsageError(f'{where}: unknown key "{key}"{suggest(key, known)}')
         values[key] = coerce(value, known[key], f"{where} {key}")
-    for key, kind in known.items():
+    return values
+
+
+def _configured(name: str, function: Callable[..., Any], project: Project | None) -> dict[str, Any]:
+    values = _settings(name, function, project) if project else {}
+    for key, kind in options(function).items():
         word = environment(name, key)
         if word is not None:
-            values[key] = coerce(
-                word,
-                kind,
-                f"environment variable MIRIM_{name}_{key}".upper().replace(
-                    "ENVIRONMENT VARIABLE", "environment variable"
-                ),
-            )
+            values[key] = coerce(word, kind, f"environment variable {f'MIRIM_{name}_{key}'.upper()}")
     return values
 
 

@@ -69,6 +69,8 @@ class Intake:
             self._bring(path, path.name)
 
     def _bring(self, file: Path, source: str) -> None:
+        if not self._named(source):
+            return
         target = self.project.sources / source
         row = self._db.execute("SELECT origin FROM files WHERE source = ?", (source,)).fetchone()
         held = Path(row[0]) if row else target if os.path.lexists(target) else None
@@ -88,12 +90,18 @@ class Intake:
         self.refused += 1
         self.findings.append(Finding("error", where, what, do))
 
-    def _put(self, source: str, origin: Path) -> None:
+    def _named(self, source: str) -> bool:
+        """Whether a name can be stored as text; refused where it cannot."""
         try:
-            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
+            source.encode()
         except UnicodeEncodeError:
-            name = source.encode("utf-8", "replace").decode()
-            self.refuse(name, "has a name that is not UTF-8", "rename it")
+            self.refuse(os.fsencode(source).decode("utf-8", "replace"), "has a name that is not UTF-8", "rename it")
+            return False
+        return True
+
+    def _put(self, source: str, origin: Path) -> None:
+        if self._named(source):
+            self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
 
     def _walk(self, root: Path) -> Iterator[Path]:
         """Files below a folder, links followed once; hidden and temporary ones left out."""

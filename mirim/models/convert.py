@@ -10,6 +10,7 @@ from typing import Any
 
 from mirim.core import plugins
 from mirim.core.errors import UsageError
+from mirim.core.extras import need
 from mirim.core.files import read_json, sha256_json
 from mirim.core.progress import note
 from mirim.core.stamp import fingerprint
@@ -79,6 +80,18 @@ def find_family(config: dict[str, Any], folder: Path) -> Any:
             f"known: {', '.join(plugins.names(FAMILIES))}"
         )
     return plugins.load(FAMILIES, kind)
+
+
+def check_transformers(folder: Path) -> None:
+    """UsageError when the installed transformers does not know the architecture of a folder; its own says less."""
+    transformers = need("transformers", "train")
+    config = read_config(folder)
+    if config["model_type"] not in transformers.CONFIG_MAPPING:
+        names = ", ".join(config.get("architectures") or ())
+        raise UsageError(
+            f'{folder}: unknown architecture "{config["model_type"]}"{f" ({names})" if names else ""}; neither mirim '
+            f"nor transformers {transformers.__version__} knows it; choose another base, or a newer transformers"
+        )
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:

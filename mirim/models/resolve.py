@@ -70,9 +70,8 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
         return _local((project.models / text).resolve(), text)
     if _HUB_ID.fullmatch(text) and not text.endswith((".gguf", ".safetensors")):
         return Model(text, "hub", name=text.rpartition("/")[2])
-    known = (
-        [p.name for p in sorted(project.models.glob("*")) if p.is_dir()] if project and project.models.is_dir() else []
-    )
+    homes = project.models.glob("[!.]*") if project and project.models.is_dir() else ()
+    known = [p.name for p in sorted(homes) if p.is_dir()]
     raise UsageError(
         f'no model "{text}": there is no such file or folder{suggest(text, known) if known else ""}. '
         "Name a folder in Hugging Face layout, a GGUF file, or a hub id such as org/name"

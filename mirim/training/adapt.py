@@ -12,6 +12,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.project import Project
+from mirim.models import convert
 from mirim.models.resolve import BUNDLED, resolve
 from mirim.models.unpack import unpacked
 
@@ -66,6 +67,8 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
     from mirim.training.stages import quiet
 
     found = _folder(ref, project)
+    if Path(found).is_dir():
+        convert.check_transformers(Path(found))
     hint = (
         "" if Path(found).is_dir() else "; check the name, the network and HF_TOKEN, or download it and name the folder"
     )

@@ -86,7 +86,10 @@ def train(
         threads: Processor threads; 0 takes all.
     """
     if project is None and out is None:
-        project = Project.find()
+        try:
+            project = Project.find()
+        except UsageError as error:
+            raise UsageError(f"{error}{'; outside a project --corpus needs --out DIR' if corpus else ''}") from error
     chosen = method
     if method == "auto":
         # A base of 7 million parameters is adapted whole: LoRA saves nothing there. A depth is a model from scratch's.

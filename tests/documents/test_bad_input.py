@@ -190,11 +190,14 @@ def test_links_and_special_files(project: Project) -> None:
     assert store.ids(project.documents) == ["also.md", "good.md"]
 
 
-def test_names_that_are_not_utf8(project: Project) -> None:
-    (project.sources / "good.md").write_text("Good text.\n")
-    with open(os.fsencode(project.sources) + b"/caf\xe9.md", "wb") as stream:
+@pytest.mark.parametrize("brought", [False, True])
+def test_names_that_are_not_utf8(project: Project, tmp_path: Path, brought: bool) -> None:
+    folder = tmp_path / "outside" if brought else project.sources
+    folder.mkdir(exist_ok=True)
+    (folder / "good.md").write_text("Good text.\n")
+    with open(os.fsencode(folder) + b"/caf\xe9.md", "wb") as stream:
         stream.write(b"Words.\n")
-    report = ingest(project)
+    report = ingest(project, *[folder] * brought)
     assert [r["reason"] for r in report.data["refusals"]] == ["has a name that is not UTF-8"]
     report.to_text().encode()
 

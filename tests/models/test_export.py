@@ -49,6 +49,18 @@ def copy(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_llama_tokenizer_is_compared_as_its_file_says(tmp_path):
+    """transformers 5 rebuilds LlamaTokenizer and then reads ' x' otherwise than the file; that refuses nothing."""
+    folder = tmp_path / "m"
+    size = toys.sentencepiece_like(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "LlamaTokenizer"}))
+    toys.model(folder, vocabulary=size)
+    (tmp_path / "held.txt").write_text("\n\n".join(toys.TEXT[:4]), "utf-8")
+    assert export(model=str(folder), quant=("f32",), text=tmp_path / "held.txt").data["tokens"]["differing"] == 0
+
+
+@pytest.mark.slow
 def test_a_trained_model_passes(copy, trained):
     import gguf
 

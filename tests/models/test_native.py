@@ -149,6 +149,24 @@ def test_as_near_to_the_weights_as_llama_cpp(files, kind):
             engine.close()
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_a_checkpoint_in_half_precision_answers_as_its_weights_do_in_float32(tmp_path, kind):
+    import numpy as np
+    import torch
+    import transformers
+
+    from mirim.models.engine import open_engine
+
+    folder = toys.model(tmp_path / "m", dtype=kind, **SHAPE)
+    trained = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    ours = open_engine(folder, engine="native", threads=1, exact=True)
+    ids = ours.encode(LONG)
+    with torch.no_grad():
+        theirs = trained(torch.tensor([ids])).logits[0].numpy()
+    assert np.abs(ours.logits(ids) - theirs).max() < 1e-4
+    ours.close()
+
+
 def test_types_that_are_quantised_again(files, folder, tmp_path):
     """K-quants become eight bits: what they stand for, within the rounding of eight bits."""
     import gguf

@@ -91,6 +91,16 @@ def test_unknown_architecture_without_torch(tmp_path, monkeypatch):
         open_engine(tmp_path)
 
 
+@pytest.mark.slow
+def test_unknown_architecture_with_transformers(tmp_path):
+    from mirim.training.adapt import load_base
+
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "rwkv9", "architectures": ["Rwkv9ForCausalLM"]}))
+    for load in (lambda: open_engine(tmp_path), lambda: load_base(str(tmp_path))):
+        with pytest.raises(UsageError, match=r'unknown architecture "rwkv9" \(Rwkv9ForCausalLM\); neither mirim'):
+            load()
+
+
 def test_echo():
     engine = open_engine("echo:one two three")
     deltas = list(engine.generate("x", Sampling(max_tokens=2)))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False, "gemma": False}
 #: ggml's numbers of the types that the core holds without loss: f32, f16, q4_0, q8_0, bf16.
 F32, FLOATS, HELD = 0, (0, 1, 30), (0, 1, 2, 8, 30)
+#: `general.file_type` of files that nothing was rounded away in: f32, f16, bf16.
+_UNROUNDED = (0, 1, 32)
 _LARGEST = 1_500_000_000
 _LAYER = {
     *(f"{n}.weight" for n in ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "attn_q_norm", "attn_k_norm")),
@@ -102,8 +104,9 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
         "residual_multiplier": float(key("residual_scale", 0.0)) or 1.0,
         "attention_multiplier": float(key("attention.scale", 0.0)),
         "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
-        # A model in floats is run in floats; others keep their keys and values in half of that, as llama.cpp does.
-        "half_cache": int(header.keys.get("general.file_type", 1)) != 0,
+        # A model in floats (of 32 or 16 bits) answers as transformers does in float32; others keep their keys and
+        # values in half of that, as llama.cpp does.
+        "half_cache": int(header.keys.get("general.file_type", 1)) not in _UNROUNDED,
     }
 
 

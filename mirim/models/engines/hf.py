@@ -16,7 +16,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling
 from mirim.examples.template import lead, render_chat
-from mirim.models import decode
+from mirim.models import convert, decode
 
 _CONTEXT = 4096
 
@@ -35,6 +35,7 @@ class HuggingFace:
             self._torch.set_num_threads(threads)
         home = base or str(path)
         own = (path / "tokenizer.json").is_file() or (path / "tokenizer.model").is_file()
+        convert.check_transformers(Path(home))
         # Its bars and advice are not ours to show.
         transformers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()
