@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,6 @@ from mirim.training.packing import Batches, Row, pack
 from mirim.training.shape import build, shape
 
 RATE = 1e-3
-#: Seconds and the losses of the steps.
-Run = Callable[[], tuple[float, list[float]]]
 
 
 class Marks:
@@ -142,15 +141,60 @@ def _tokenizer() -> Any:
     return bpe.train(["a b c"], 300)
 
 
-def compare(name: str, rounds: int, run: Run, other: Run, tokens: int) -> str:
+class Side:
+    """One of the two, in a process of its own: what one tells the C library or torch is not the other's."""
+
+    def __init__(self, name: str, options: list[str]) -> None:
+        line = [sys.executable, __file__, "--side", name, *options]
+        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, what: str) -> tuple[float, list[float]]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        seconds, losses = json.loads(self.process.stdout.readline())
+        return seconds, losses
+
+
+def serve(side: str, given: argparse.Namespace) -> None:
+    """Runs that standard input asks for, a line each; a line of JSON answers."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    start, rows = prepare(given)
+    for line in sys.stdin:
+        what = line.strip()
+        model = deepcopy(start[what])
+        if side == "ours":
+            micro = max(1, detect(given.threads).tokens_at_once(start["pretrain"]) // given.context)
+            made = ours(model, rows[what], given.steps, given.batch, given.context, micro)
+        else:
+            made = theirs(what, model, rows[what], given.steps, given.batch)
+        out.write(json.dumps(made) + "\n")
+
+
+def prepare(given: argparse.Namespace) -> tuple[dict[str, Any], dict[str, list[Row]]]:
+    """The same models and rows on both sides."""
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    start = build(shape(given.depth), given.vocabulary, given.context, Marks, 0)
+    count = given.steps * given.batch
+    rows = {
+        "lora": conversations(count, given.vocabulary),
+        "pretrain": windows(count, given.context, given.vocabulary),
+    }
+    return {"lora": with_lora(deepcopy(start), 16, 0), "pretrain": start}, rows
+
+
+def compare(name: str, rounds: int, what: str, sides: list[Side], tokens: int) -> str:
     """One row of the table, from runs in turns; the first of each warms up and is not counted."""
     speeds: list[tuple[float, float]] = []
     mine: list[float] = []
     yours: list[float] = []
     for turn in range(rounds + 1):
-        pair = [run, other] if turn % 2 else [other, run]
-        made = {one: one() for one in pair}
-        (seconds, mine), (slower, yours) = made[run], made[other]
+        order = sides if turn % 2 else sides[::-1]
+        made = {side: side.run(what) for side in order}
+        (seconds, mine), (slower, yours) = (made[side] for side in sides)
         print(f"{name} {turn}: {tokens / seconds:,.0f} and {tokens / slower:,.0f} tokens/s", file=sys.stderr)
         if turn:
             speeds.append((tokens / seconds, tokens / slower))
@@ -171,30 +215,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    device = detect(given.threads)
-    start = build(shape(given.depth), given.vocabulary, given.context, Marks, 0)
-    adapted = with_lora(deepcopy(start), 16, 0)
-    talk = conversations(given.steps * given.batch, given.vocabulary)
-    text = windows(given.steps * given.batch, given.context, given.vocabulary)
-    micro = max(1, device.tokens_at_once(start) // given.context)
+    if given.side:
+        serve(given.side, given)
+        return
+    sides = [Side(name, sys.argv[1:]) for name in ("ours", "theirs")]
+    start, rows = prepare(given)
     table = [
-        compare(
-            "LoRA, beside TRL SFTTrainer",
-            given.rounds,
-            lambda: ours(deepcopy(adapted), talk, given.steps, given.batch, given.context, micro),
-            lambda: theirs("lora", deepcopy(adapted), talk, given.steps, given.batch),
-            sum(len(r.ids) for r in talk),
-        ),
-        compare(
-            "pretraining, beside HF Trainer",
-            given.rounds,
-            lambda: ours(deepcopy(start), text, given.steps, given.batch, given.context, micro),
-            lambda: theirs("pretrain", deepcopy(start), text, given.steps, given.batch),
-            sum(len(r.ids) for r in text),
-        ),
+        compare(name, given.rounds, what, sides, sum(len(r.ids) for r in rows[what]))
+        for name, what in (("LoRA, beside TRL SFTTrainer", "lora"), ("pretraining, beside HF Trainer", "pretrain"))
     ]
-    size = sum(p.numel() for p in start.parameters()) / 1e6
+    for side in sides:
+        side.process.terminate()
+    device = detect(given.threads)
+    size = sum(p.numel() for p in start["pretrain"].parameters()) / 1e6
     what = f"{'bfloat16' if device.bf16 else 'float32'}, {size:.1f} M parameters, context {given.context}"
     print(f"\n{device.name}, {what}, {given.batch} rows a step, {given.steps} steps, {given.rounds} rounds in turns.\n")
     print("| | mirim tokens/s | other tokens/s | ratio (median, range) | last loss, mirim | other | largest gap |")

@@ -21,7 +21,7 @@ from mirim.core import progress
 from mirim.core.errors import MirimError
 from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
-from mirim.training.device import Device, matmul_peak, summed, world
+from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
 from mirim.training.packing import Batch, Batches
@@ -100,6 +100,8 @@ def fit(
     torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if device.kind == "cpu":
+        keep_memory()
     model.to(device.torch).train()
     rank, size = world()
     compute = Loss(model, compiled=settings.compiled)

@@ -81,12 +81,12 @@ class Loss:
         return total / max(count, 1)
 
     def _whole(self, batch: Batch) -> torch.Tensor:
-        logits = self.model(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).logits
+        logits = self.model(input_ids=batch.ids, position_ids=_positions(batch), use_cache=False).logits
         return functional.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
     def _learned(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (N, width) and targets (N,) of the learned positions."""
-        hidden = self.decoder(input_ids=batch.ids, position_ids=batch.positions, use_cache=False).last_hidden_state
+        hidden = self.decoder(input_ids=batch.ids, position_ids=_positions(batch), use_cache=False).last_hidden_state
         targets = batch.targets.flatten()
         kept = (targets != -100).nonzero().squeeze(1)
         if len(kept) == len(targets):
@@ -103,6 +103,12 @@ class Loss:
         if self.scaling != 1.0:
             logits = logits / self.scaling
         return functional.cross_entropy(logits, targets, reduction="sum")
+
+
+def _positions(batch: Batch) -> torch.Tensor | None:
+    """None where every sequence is one row: attention then needs no mask and skips what lies ahead."""
+    plain = torch.arange(batch.positions.shape[1], device=batch.positions.device)
+    return None if bool((batch.positions == plain).all()) else batch.positions
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "pool.hpp"
 
 namespace mirim {
+
+// What a file that does not fit is refused with.
+inline std::runtime_error wrong(const std::string& what) { return std::runtime_error(what); }
 
 struct Config {
     int vocab = 0, hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, inter = 0, context = 0;
