@@ -6,6 +6,8 @@
 
 namespace mirim {
 
+// Bytes of a line of a cache.
+constexpr size_t LINE = 64;
 // Rows in a block of weights, and columns in a group that shares a scale.
 constexpr int ROWS = 32, GROUP = 32;
 // Tokens whose keys and values lie together, and tokens whose attention is computed as one piece. Pieces are the

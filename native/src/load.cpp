@@ -12,8 +12,6 @@ namespace mirim {
 
 namespace {
 
-constexpr size_t LINE = 64;
-
 size_t aligned(size_t n) { return (n + LINE - 1) / LINE * LINE; }
 
 }  // namespace
