@@ -14,7 +14,7 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
     front += [f"base_model: {bundle.base}"] if bundle.base else []
     front += [f"license: {json.dumps(bundle.licence)}"] if bundle.licence else []
     made = {
-        "pretrain": f"{f'trained further from {bundle.base}' if bundle.base else 'trained from scratch'} on {_text(inputs)}",
+        "pretrain": f"trained {f'further from {bundle.base}' if bundle.base else 'from scratch'} on {_text(inputs)}",
         "full": f"fine-tuned from {bundle.base} on examples made from the project's documents",
         "lora": f"a LoRA adapter for {bundle.base}, trained on examples made from the project's documents",
     }[bundle.method]
