@@ -290,7 +290,7 @@ def test_what_cannot_be_trained_is_one_message(project: Make, base: Path, tmp_pa
     refused("is no model", method="lora", base=str(tmp_path))
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "zorble", "architectures": ["Zorble"]}')
-    refused("unknown architecture "zorble"", method="lora", base=str(tmp_path / "odd"))
+    refused('unknown architecture "zorble"', method="lora", base=str(tmp_path / "odd"))
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + b"\0" * 20)
     refused("is a GGUF file", method="full", base=str(tmp_path / "x.gguf"))
     refused("would not read --corpus", method="full", base=str(base), corpus=(text,))
