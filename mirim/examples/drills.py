@@ -27,7 +27,8 @@ BLANK = "___"
 #: Share of exercises whose answer is taken out of the passage. A model that cannot read yet refuses whenever a refusal
 #: is the likeliest of all answers: at a quarter it refused nine questions of ten.
 ABSENT = 0.12
-_RULES = {"en": english.ask, "pt": portuguese.ask}
+#: Questions that patterns find a sentence to answer, by language.
+RULES = {"en": english.ask, "pt": portuguese.ask}
 _NAMES = (
     "Ana Rui Marta Pedro Lucia Tiago Sofia Miguel Clara Hugo Alice Bruno Diana Edgar Flora Ivo Julia Karen Leo Nina "
     "Oscar Paula Rosa Simon Teresa Vera Walter Bento Celia Dario"
@@ -73,7 +74,7 @@ def question(text: str, language: str, rng: random.Random) -> Iterator[Example]:
     homes = list(range(len(chosen)))
     rng.shuffle(homes)
     for home in homes:
-        asked = [(q, kind) for q, kind in _RULES[language](chosen[home]) if kind]
+        asked = [(q, kind) for q, kind in RULES[language](chosen[home]) if kind]
         if asked:
             wanted, kind = rng.choice(asked)
             alike = [f.text for f in facts(chosen[home]) if f.kind == kind]

@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
 from mirim.documents.words import STOPWORDS
-from mirim.examples import english, portuguese
+from mirim.examples.drills import BLANK, RULES
 from mirim.examples.facts import facts
 from mirim.examples.tasks import answer, example
 
 #: Questions about one passage, characters of a passage, and the share of questions that it does not answer.
 MOST, ROOM, ABSENT = 8, 900, 0.08
-BLANK = "___"
 #: The kind of these examples: of their conversations every answer is learned.
 KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
@@ -46,7 +45,6 @@ _WHO = {
         "word": ("O que", "Como", "Qual"),
     },
 }
-_RULES = {"en": english.ask, "pt": portuguese.ask}
 _COPY = {
     "en": ('Which sentence begins with "{words}"?', 'What follows "{words}"?'),
     "pt": ('Que frase começa com "{words}"?', 'O que vem depois de "{words}"?'),
@@ -152,7 +150,7 @@ def _copy(sentence: str, passage: str, language: str, rng: random.Random) -> Ask
 
 
 def _pattern(sentence: str, language: str, rng: random.Random) -> Asked | None:
-    asked = [(q, kind) for q, kind in _RULES[language](sentence) if kind]
+    asked = [(q, kind) for q, kind in RULES[language](sentence) if kind]
     if not asked:
         return None
     question, kind = rng.choice(asked)

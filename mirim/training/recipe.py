@@ -159,7 +159,8 @@ def learn(
     plan: Plan, recipe: Recipe, device: Device, work: Path, run: str, results: dict[str, Result]
 ) -> tuple[Any, Any]:
     """(model, tokenizer) after every stage. What was prepared stays in `work`, from which a rerun goes on."""
-    root = plan.corpus[0]
+    # A wrong name shows before the text is read.
+    root, stages = plan.corpus[0], chosen(recipe, plan.stages)
     documents = reading.Corpus(
         [root / source.path for source in recipe.text],
         [f"{Path(source.path).name}={source.weight:g}" for source in recipe.text],
@@ -174,7 +175,6 @@ def learn(
     else:
         model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
     tokens = plan.tokens or recipe.tokens
-    stages = chosen(recipe, plan.stages)
     examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in stages) else []
     for number, stage in enumerate(stages):
         text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))

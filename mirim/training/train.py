@@ -107,6 +107,8 @@ def train(
         project, chosen, written = None, "pretrain", _recipe(recipe, corpus, out)
         depth = written.depth if depth is None else depth
         vocab_size, context = written.vocab_size, written.context
+    elif stages:
+        raise UsageError(f"--stages {' '.join(stages)} are a recipe's; name it: --recipe FILE")
     else:
         _check(project, chosen, base, corpus)
     depth = DEPTH if depth is None else depth

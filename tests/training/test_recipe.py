@@ -159,3 +159,8 @@ def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
         assert (tmp_path / "second" / name).read_bytes() == (first / name).read_bytes()
     with pytest.raises(UsageError, match='no stage "task"; did you mean "tasks"'):
         _train(data, tmp_path / "third", base=str(first), stages=("task",))
+
+
+def test_stages_without_a_recipe_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--stages mixed are a recipe's"):
+        train(method="pretrain", corpus=(tmp_path,), out=tmp_path / "out", stages=("mixed",))

@@ -55,7 +55,8 @@ class OpenVino(Local):
         """Stream the continuation. UsageError before any work for what this engine does not do."""
         if schema is not None or sampling.logprobs is not None:
             raise UsageError(f"OpenVINO is asked for plain text only, no schema and no log-probabilities: {_WHY}")
-        return self._stream(self._prompt(prompt, tools, sampling), sampling)
+        stream = self._stream(self._prompt(prompt, tools, sampling), sampling)
+        return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
     def _stream(self, ids: list[int], sampling: Sampling) -> Iterator[Delta]:
         import numpy as np
