@@ -21,6 +21,7 @@ from mirim.core.files import explain
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
 from mirim.examples import quiz
+from mirim.examples.calls import UNFIT
 from mirim.examples.drills import ABSENT
 from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
 
@@ -197,13 +198,13 @@ def _classified(row: Row, rng: random.Random, _: Row | None, labels: dict[str, l
         rng.shuffle(shown)
         yield _made("classify", classify.messages(row["input"], shown), target, language)
     if row.get("call") and rng.random() < 0.5:
-        yield from _call({"input": row["input"], "output": row["call"], "lang": language}, rng)
+        yield from _call({**row, "output": row["call"]}, rng, None)
 
 
-def _called(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
+def _called(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[Example]:
     """One turn of a conversation with functions: a call, or, less often, words."""
     if "messages" not in row:
-        yield from _call(row, rng)
+        yield from _call(row, rng, before)
         return
     calls = [i for i, m in enumerate(row["messages"]) if m.get("call")]
     said = [i for i, m in enumerate(row["messages"]) if m["role"] == "assistant" and m.get("content")]
@@ -226,15 +227,20 @@ def _called(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
     yield _made("tools", tools.messages(history, kept), text, _language(row))
 
 
-def _call(row: Row, rng: random.Random) -> Iterator[Example]:
-    """A request in one sentence, and a function of that name with the arguments that the call names."""
-    wanted = json.loads(row["output"])
+def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
+    """A request in one sentence, and a function of that name with the arguments that the call names; now and then the
+    function of the row before, which does something else."""
+    wanted, language = json.loads(row["output"]), _language(row)
+    other = json.loads(before["output"]) if before and "output" in before else {}
     if not wanted.get("name"):
         return
-    places = {key: {"type": _kind(value)} for key, value in wanted["arguments"].items()}
-    function = {"name": wanted["name"], "parameters": {"type": "object", "properties": places}}
+    listed, target = wanted, tools.call(wanted["name"], wanted["arguments"])
+    if other.get("name", wanted["name"]) != wanted["name"] and rng.random() < UNFIT:
+        listed, target = other, tools.NONE[language]
+    places = {key: {"type": _kind(value)} for key, value in listed["arguments"].items()}
+    function = {"name": listed["name"], "parameters": {"type": "object", "properties": places}}
     prompt = tools.messages([Message("user", row["input"])], [{"type": "function", "function": function}])
-    yield _made("tools", prompt, tools.call(wanted["name"], wanted["arguments"]), _language(row))
+    yield _made("tools", prompt, target, language)
 
 
 def _function(row: Row) -> dict[str, Any]:

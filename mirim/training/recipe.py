@@ -22,7 +22,7 @@ import numpy as np
 
 from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note, track
-from mirim.examples import drills, quiz, sets
+from mirim.examples import calls, drills, quiz, sets
 from mirim.examples.render import render
 from mirim.training import corpus as reading
 from mirim.training import shards
@@ -98,6 +98,7 @@ class Recipe:
     optimizer: Literal["adamw", "muon"]
     drills: int
     quizzes: int
+    calls: int
     text: tuple[Text, ...]
     tasks: tuple[Tasks, ...]
     stages: tuple[Stage, ...]
@@ -260,6 +261,7 @@ def _examples(recipe: Recipe, root: Path, seed: int) -> list[tuple[Example, floa
         texts = list(_texts(recipe, root, seed))
         found += [(example, 1.0) for example in drills.make(texts, recipe.drills, seed)]
         found += [(example, 1.0) for example in quiz.make(texts, recipe.quizzes, seed)]
+    found += [(example, 1.0) for example in calls.make(recipe.calls, seed)]
     return list({example.id: (example, weight) for example, weight in found}.values())
 
 

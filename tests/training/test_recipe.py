@@ -22,6 +22,7 @@ learning_rate = 4e-3
 optimizer = "muon"
 drills = 20
 quizzes = 10
+calls = 10
 
 [[stages]]
 name = "text"

@@ -11,6 +11,8 @@ from mirim.core.types import Message
 
 #: What opens and closes a call in a model's text.
 MARK, CLOSE = "<tool_call>", "</tool_call>"
+#: What a model says when no function fits.
+NONE = {"en": "None of these functions can do that.", "pt": "Nenhuma destas funções faz isso."}
 
 
 def messages(history: Sequence[Message], tools: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
