@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Question:
 def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     """{"f1", "exact_match" (0 to 100), "questions", "predictions": {id: text}}; an unanswerable one wants ''.
 
-    A context that does not fit the model's is cut to the stretch nearest the question, and the report says so.
+    A context that does not fit the model's is cut to the stretch nearest the question, and the report says so. A model
+    without a chat template is shown raw text and answers up to the end of a line.
     """
     questions = read(path)
     if limit and limit < len(questions):
@@ -51,7 +52,8 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     for q in track(questions, "reading"):
         prompt, cut = _prompt(engine, q, q.language or spoken)
         shortened += cut
-        text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=_TOKENS))).strip()
+        stop = ("\n",) if isinstance(prompt, str) else ()
+        text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=_TOKENS, stop=stop))).strip()
         predictions[q.id] = text = "" if _bare(text) in refusals else text
         wanted = q.answers or ("",)
         f1s.append(100 * token_f1(text, wanted, q.language))
@@ -71,11 +73,13 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
 
 
-def _prompt(engine: Engine, q: Question, language: str) -> tuple[tuple[Message, ...], bool]:
-    """The prompt of the `answer` task, and whether its context had to be cut to fit."""
+def _prompt(engine: Engine, q: Question, language: str) -> tuple[str | tuple[Message, ...], bool]:
+    """The prompt, and whether its context had to be cut to fit."""
     language = language if language in task.REFUSAL else "en"
     whole = Passage("", "", 0, len(q.context), q.title, q.context, None, language)
-    prompt = task.messages(q.question, [whole], language)
+    # An endpoint has a template of its own.
+    write: Callable[..., str | tuple[Message, ...]] = task.messages if getattr(engine, "template", "theirs") else _raw
+    prompt = write(q.question, [whole], language)
     # An endpoint that does not tell its context (0) decides for itself.
     if not engine.context or engine.count(prompt) + _TOKENS <= engine.context:
         return prompt, False
@@ -93,10 +97,17 @@ def _prompt(engine: Engine, q: Question, language: str) -> tuple[tuple[Message, 
             end = spans[inside[-1]][1] if inside else start + kept
             stretches.append((sum(1 / common[w] for w in held), -start, end))
         _, start, end = max(stretches)
-        prompt = task.messages(q.question, [replace(whole, text=q.context[-start:end])], language)
+        prompt = write(q.question, [replace(whole, text=q.context[-start:end])], language)
         if engine.count(prompt) + _TOKENS <= engine.context:
             return prompt, True
     raise UsageError(f"question {q.id} does not fit the model's context of {engine.context} tokens, even alone")
+
+
+def _raw(question: str, passages: Sequence[Passage], language: str) -> str:
+    """The same as text that an answer continues, as for GPT-3 (Brown et al. 2020, appendix G)."""
+    (passage,) = passages
+    asks, says = ("Pergunta", "Resposta") if language == "pt" else ("Question", "Answer")
+    return f"{passage.heading}\n{passage.text}\n\n{asks}: {question}\n\n{says}:".lstrip()
 
 
 def _bare(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from mirim.core.bundle import Bundle
@@ -11,12 +12,17 @@ from mirim.core.bundle import Bundle
 def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device: str, sources: str = "") -> str:
     """README.md with the front matter that model hubs read. `sources` is a table of what a recipe's data came from."""
     front = ["---", "library_name: transformers", "tags: [mirim]"]
-    front += [f"base_model: {bundle.base}"] if bundle.base else []
+    base = bundle.base
+    if Path(base).exists():
+        # A folder here means nothing elsewhere, and tells of the machine.
+        base = Path(base).name
+    elif base:
+        front += [f"base_model: {base}"]
     front += [f"license: {json.dumps(bundle.licence)}"] if bundle.licence else []
     made = {
-        "pretrain": f"trained {f'further from {bundle.base}' if bundle.base else 'from scratch'} on {_text(inputs)}",
-        "full": f"fine-tuned from {bundle.base} on examples made from the project's documents",
-        "lora": f"a LoRA adapter for {bundle.base}, trained on examples made from the project's documents",
+        "pretrain": f"trained {f'further from {base}' if base else 'from scratch'} on {_text(inputs)}",
+        "full": f"fine-tuned from {base} on examples made from the project's documents",
+        "lora": f"a LoRA adapter for {base}, trained on examples made from the project's documents",
     }[bundle.method]
     rows = "\n".join(
         f"| {name} | {r['steps']} | {r['tokens']:,} | {r['loss']:.3f} | {_held(r['validation'])} |"

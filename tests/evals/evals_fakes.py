@@ -13,6 +13,7 @@ class Letters:
     """After the start token or another letter, a letter seen before in the window costs 1 nat, a new one 3."""
 
     name = "letters"
+    template = "a template"
 
     def __init__(self, context: int = 64, start: bool = True, answers: dict[str, str] | None = None) -> None:
         self.context, self.start, self.answers = context, start, answers or {}

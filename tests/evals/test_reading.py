@@ -91,3 +91,13 @@ def test_a_real_file_is_read(shared: Path) -> None:
     questions = reading.read(shared / "data" / "squad_v11_pt_sample" / "sample-v1.1-pt.json")
     assert len(questions) > 50
     assert all(q.answers and q.context and q.title for q in questions)
+
+
+def test_a_model_without_a_chat_template_continues_raw_text(tmp_path: Path) -> None:
+    path = squad(tmp_path / "dev.json", [qa("a", "When was it built?", "1932")])
+    engine = Letters(context=500, answers={"built?": "1932"})
+    engine.template = ""
+    assert reading.measure(engine, path, "letters").data["exact_match"] == 100
+    (prompt,) = engine.prompts
+    assert prompt.endswith("Question: When was it built?\n\nAnswer:")
+    assert CONTEXT in prompt

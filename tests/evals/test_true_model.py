@@ -87,8 +87,6 @@ def test_long_texts_count_every_token(folder: Path, tmp_path: Path) -> None:
 
 
 def test_reading_generates(folder: Path, tmp_path: Path) -> None:
-    if not (folder / "chat_template.jinja").is_file():
-        pytest.skip("a model without a chat template cannot be asked")
     qas = [{"id": "a", "question": "Who?", "answers": [{"text": "nurse", "answer_start": 4}]}]
     path = tmp_path / "s.json"
     path.write_text(json.dumps({"data": [{"paragraphs": [{"context": LONG, "qas": qas}]}]}), "utf-8")

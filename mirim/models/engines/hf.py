@@ -142,14 +142,13 @@ class HuggingFace:
     def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if isinstance(prompt, str):
             return self.encode(prompt)
-        template = self._template
-        if not template:
+        if not self.template:
             raise UsageError(
                 f"{self.name} has no chat template, so it cannot read a conversation; use raw text "
                 "(mirim generate --raw), or put a chat_template.jinja beside its tokenizer"
             )
         text = render_chat(
-            template,
+            self.template,
             prompt,
             add_generation_prompt=True,
             bos_token=self.tokenizer.bos_token or "",
@@ -159,7 +158,8 @@ class HuggingFace:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     @property
-    def _template(self) -> str:
+    def template(self) -> str:
+        """The chat template's text, '' when there is none."""
         template = self.tokenizer.chat_template
         if isinstance(template, dict):
             # Some models bring several: for tools, for retrieval.
@@ -169,7 +169,7 @@ class HuggingFace:
     @cached_property
     def _lead(self) -> str:
         bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
-        return lead(self._template, bos, eos) if self._template else ""
+        return lead(self.template, bos, eos) if self.template else ""
 
     def _piece(self, token: int) -> bytes:
         """The bytes of a token; nothing for a special one, as when transformers skips special tokens."""
