@@ -142,36 +142,6 @@ def copy(text: str, language: str, rng: random.Random) -> Iterator[Example]:
     yield _made("answer", answer.messages(asked, [_passage(shown, language)], language), target)
 
 
-_ECHO = {
-    "en": ("Repeat the text word for word.", "Copy the text.", "Write the last sentence first, then the others."),
-    "pt": ("Repita o texto palavra por palavra.", "Copie o texto.", "Escreva primeiro a última frase, depois o resto."),
-}
-
-
-def echo(text: str, language: str, rng: random.Random) -> Iterator[Example]:
-    """A stretch of `text` said again: what follows is wherever the same words stood before, which is how attention
-    learns to copy (induction heads, Olsson et al. 2022). Half the time the stretch is of letters and digits without
-    meaning, where nothing else than looking back helps."""
-    chosen = _codes(rng) if rng.random() < 0.5 else _stretch(text, language, rng)
-    if not chosen:
-        return
-    task = rng.randrange(3)
-    said = [chosen[-1], *chosen[:-1]] if task == 2 else chosen
-    shown = _passage(" ".join(chosen), language)
-    yield _made("answer", answer.messages(_ECHO[language][task], [shown], language), " ".join(said))
-
-
-def _codes(rng: random.Random) -> list[str]:
-    """Sentences of words that nobody has seen."""
-    letters = "abcdefghijklmnopqrstuvwxyzçãé0123456789"
-
-    def word() -> str:
-        made = "".join(rng.choice(letters) for _ in range(rng.randint(1, 8)))
-        return made.capitalize() if rng.random() < 0.2 else made
-
-    return [" ".join(word() for _ in range(rng.randint(3, 14))) + "." for _ in range(rng.randint(1, 6))]
-
-
 def lookup(language: str, rng: random.Random) -> Iterator[Example]:
     """A list of facts of one kind or several, and a question for one of them, or for one that is not there."""
     names = rng.sample(_NAMES, rng.randint(3, 9))
@@ -187,7 +157,7 @@ def lookup(language: str, rng: random.Random) -> Iterator[Example]:
 
 
 def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
-    """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, echoes, lookups."""
+    """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, sentences, lookups."""
     rng = random.Random(f"{seed} drills")
     made = 0
     while made < count:
@@ -196,7 +166,7 @@ def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Ex
         if kind < 0.15:
             fresh = list(lookup(language, rng))
         else:
-            make_one = echo if kind < 0.35 else copy if kind < 0.5 else cloze if kind < 0.75 else question
+            make_one = copy if kind < 0.4 else cloze if kind < 0.7 else question
             fresh = list(make_one(text, language, rng))
         made += max(1, len(fresh))
         yield from fresh

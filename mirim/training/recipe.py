@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,9 @@ from mirim.training import shards
 from mirim.training import tokenizer as bpe
 from mirim.training.adapt import load_base
 from mirim.training.device import Device, wait, world
+from mirim.training.echoes import Echoes
 from mirim.training.loop import Result, Settings, fit
+from mirim.training.mixture import Mixture, Part
 from mirim.training.packing import Batches, Row
 from mirim.training.pretrain import load_tokenizer, singly
 from mirim.training.schedule import Schedule
@@ -71,6 +73,7 @@ class Stage:
     share           of the run's tokens
     context         tokens a sequence
     tasks           share of this stage's tokens that are task examples and exercises
+    echoes          share that says the same tokens again (mirim.training.echoes)
     whole           learn the prompts of examples too, not the answers alone
     learning_rate   times the recipe's
     """
@@ -79,6 +82,7 @@ class Stage:
     share: float
     context: int
     tasks: float = 0.0
+    echoes: float = 0.0
     whole: bool = False
     learning_rate: float = 1.0
     schedule: Schedule = "constant"
@@ -129,6 +133,12 @@ def load(path: Path) -> Recipe:
     total = sum(stage.share for stage in recipe.stages)
     if abs(total - 1) > 1e-6:
         raise UsageError(f"the shares of the stages in {path} sum to {total:g}, not to 1")
+    for stage in recipe.stages:
+        if min(stage.tasks, stage.echoes) < 0 or stage.tasks + stage.echoes > 1:
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": tasks {stage.tasks:g} and echoes {stage.echoes:g} are '
+                "shares of its tokens, together at most 1"
+            )
     return recipe
 
 
@@ -179,11 +189,19 @@ def learn(
     examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in stages) else []
     for number, stage in enumerate(stages):
         text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
-        rows: Sequence[Row] = text
-        weights, watched = text.weights, list(held)
+        echoes = Echoes(text, stage.context, plan.seed + number)
+        parts = [
+            Part(echoes, echoes.lengths, echoes.weights, stage.echoes),
+            Part(text, text.lengths, text.weights, 1 - stage.tasks - stage.echoes),
+        ]
+        watched = list(held)
         if stage.tasks:
-            mixed = Mixture(text, _rendered(examples, tokenizer, stage), stage.tasks)
-            rows, weights, watched = mixed, mixed.weights, mixed.held
+            kept, watched = held_out(_rendered(examples, tokenizer, stage))
+            lengths = np.asarray([len(row.ids) for row, _ in kept])
+            parts.append(
+                Part([row for row, _ in kept], lengths, np.asarray([weight for _, weight in kept]), stage.tasks)
+            )
+        rows = Mixture(parts)
         sequences = max(1, (plan.batch_tokens or batch_tokens(tokens)) // stage.context)
         steps = max(1, round(stage.share * tokens / (sequences * stage.context)))
         settings = Settings(
@@ -198,7 +216,7 @@ def learn(
             compiled=plan.compiled,
         )
         batches = Batches(
-            rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=weights, full=plan.compiled
+            rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
         )
         results[stage.name] = fit(
             model,
@@ -294,32 +312,8 @@ def _rendered(examples: Sequence[tuple[Example, float]], tokenizer: Any, stage: 
     return rows
 
 
-class Mixture(Sequence[Row]):
-    """Text windows and examples as one sequence of rows. A pass takes each example `weight` times and as much text
-    as makes the examples the given share of its tokens. `held` are examples kept out, to watch the loss."""
-
-    def __init__(self, text: shards.Shard, examples: Sequence[tuple[Row, float]], share: float) -> None:
-        every = max(1, len(examples) // HELD)
-        self.text = text
-        self.held = [row for i, (row, _) in enumerate(examples) if i % every == 0][:HELD]
-        kept = [pair for i, pair in enumerate(examples) if i % every or i // every >= HELD]
-        self.examples = [row for row, _ in kept]
-        lengths = np.asarray([len(row.ids) for row in self.examples])
-        weights = np.asarray([weight for _, weight in kept])
-        self.lengths = np.concatenate([text.lengths, lengths])
-        scale = float((lengths * weights).sum()) * (1 - share) / share / text.weight
-        self.weights = np.concatenate([text.weights * scale, weights])
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        return self.text[index] if index < len(self.text) else self.examples[index - len(self.text)]
+def held_out(examples: Sequence[tuple[Row, float]]) -> tuple[list[tuple[Row, float]], list[Row]]:
+    """(examples to learn with their weights, examples to watch the loss by: a tenth at most)."""
+    every = max(10, len(examples) // HELD)
+    held = [row for i, (row, _) in enumerate(examples) if i % every == 0][:HELD]
+    return [pair for i, pair in enumerate(examples) if i % every or i // every >= HELD], held

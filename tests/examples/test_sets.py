@@ -139,8 +139,8 @@ def test_a_lookup_can_be_answered_from_its_text(language: str) -> None:
 
 def test_exercises_from_text_know_their_answers() -> None:
     texts = [(STORY, "en"), ("O museu abre às nove horas e fecha às cinco da tarde. " * 2 + STORY, "pt")]
-    made = list(drills.make(texts, 800, 0))
-    assert [e.id for e in made] == [e.id for e in drills.make(texts, 800, 0)]
+    made = list(drills.make(texts, 400, 0))
+    assert [e.id for e in made] == [e.id for e in drills.make(texts, 400, 0)]
     blanks = [e for e in made if e.task == "answer" and drills.BLANK in e.messages[0].content]
     assert len(blanks) > 50
     for example in blanks:
@@ -158,9 +158,5 @@ def test_exercises_from_text_know_their_answers() -> None:
         refused = target.content in answer.REFUSAL.values()
         assert (said in text) != refused
         assert refused or (target.content in text and target.content.startswith(said))
-    echoed = [e.messages for e in made if any(e.messages[0].content.endswith(t) for t in drills._ECHO["en"])]
-    assert len(echoed) > 10
-    for prompt, target in echoed:
-        assert sorted(target.content.split()) == sorted(prompt.content.rpartition("\n\n? ")[0].split())
     kinds = Counter(e.messages[-1].content for e in made if e.task == "judge")
     assert min(kinds["yes"], kinds["no"]) > 0.3 * sum(kinds.values())
