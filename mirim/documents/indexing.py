@@ -21,7 +21,7 @@ from mirim.documents.passages import cut
 from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
-VERSION = "2"
+VERSION = "3"
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -33,6 +33,7 @@ CREATE TABLE passages (
 CREATE INDEX passages_of ON passages (document, start);
 CREATE VIRTUAL TABLE words USING fts5 (title, heading, body, content='', tokenize='unicode61 remove_diacritics 0');
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
+CREATE TABLE frequencies (term TEXT PRIMARY KEY, passages INTEGER) WITHOUT ROWID;
 """
 
 #: number, start, stop, page, heading, header, text, then the stems of title, heading and body.
@@ -130,6 +131,7 @@ class Writer:
         """Add or replace documents: {'id', 'digest', 'source', 'title', 'language'} and their rows."""
         batch = list(batch)
         with _explained(self.path):
+            self.db.execute("DELETE FROM frequencies")
             for about, _ in batch:
                 self.remove(about["id"])
             self.db.executemany(
@@ -160,6 +162,7 @@ class Writer:
                 "INSERT INTO words (words, rowid, title, heading, body) VALUES ('delete', ?, ?, ?, ?)",
                 [(n, *_stems(title, heading, header, text, language)) for n, heading, header, text in held],
             )
+            self.db.execute("DELETE FROM frequencies")
             self.db.execute("DELETE FROM passages WHERE document = ?", (id,))
             self.db.execute("DELETE FROM documents WHERE id = ?", (id,))
 
@@ -173,6 +176,9 @@ class Writer:
         with _explained(self.path):
             if tidy:
                 self.db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            if self.db.execute("SELECT count(*) FROM (SELECT 1 FROM frequencies LIMIT 1)").fetchone() == (0,):
+                # The vocabulary counts a word's passages anew each time that it is asked.
+                self.db.execute("INSERT INTO frequencies SELECT term, doc FROM vocabulary")
             self._set("complete", "1")
             self.db.commit()
 

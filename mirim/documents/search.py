@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import math
 import sqlite3
@@ -99,6 +100,14 @@ class Index:
         return int(self._rows("SELECT sum(passages) FROM documents")[0][0] or 0)
 
     @cached_property
+    def _count(self) -> str:
+        """How to ask for a word's passages; a bundle's index may be older than the table of frequencies."""
+        table = self._rows("SELECT 1 FROM sqlite_master WHERE name = 'frequencies'")
+        return (
+            "SELECT passages FROM frequencies WHERE term = ?" if table else "SELECT doc FROM vocabulary WHERE term = ?"
+        )
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages of the documents, sorted; '' stands for unknown."""
         return tuple(row[0] for row in self._rows("SELECT DISTINCT language FROM documents ORDER BY language"))
@@ -110,7 +119,7 @@ class Index:
     def frequency(self, stem: str) -> int:
         """Number of passages that hold a stem in title, headings or text (stop words are not kept in text)."""
         if stem not in self._frequencies:
-            found = self._rows("SELECT doc FROM vocabulary WHERE term = ?", (stem,))
+            found = self._rows(self._count, (stem,))
             self._frequencies[stem] = int(found[0][0]) if found else 0
         return self._frequencies[stem]
 
@@ -139,15 +148,48 @@ class Index:
             # SQLite gives words of more than half the passages no weight, but walks through all of those.
             stems = [s for s in stems if 2 * self.frequency(s) <= self.count] or stems
         most = _CEILING * sum(self._weight(max(map(self.frequency, group))) for group in groups)
-        match = " OR ".join(f'"{s}"' for s in stems)
+        best = self._best(stems, limit)
+        marks = ", ".join("?" * len(best))
         found = self._rows(
-            f"SELECT -f.score, {_COLUMNS} FROM (SELECT rowid, bm25(words, ?, ?, ?) AS score FROM words WHERE words "
-            "MATCH ? ORDER BY score, rowid LIMIT ?) f JOIN passages p ON p.number = f.rowid "
-            "JOIN documents d ON d.id = p.document",
-            (*WEIGHTS, match, limit),
+            f"SELECT p.number, {_COLUMNS} FROM passages p JOIN documents d ON d.id = p.document "
+            f"WHERE p.number IN ({marks})",
+            tuple(best),
         )
-        hits = [Hit(_passage(row[1:]), max(0.0, row[0]) / most) for row in found]
+        hits = [Hit(_passage(row[1:]), max(0.0, best[row[0]]) / most) for row in found]
         return sorted(hits, key=lambda h: (-h.score, h.passage.document, h.passage.start))
+
+    def _best(self, stems: list[str], limit: int) -> dict[int, float]:
+        """number → BM25 of the `limit` best passages.
+
+        Passages without any of the rarer words need not be looked at when what the commoner ones could give them
+        at most is no more than the last of the best has (MaxScore, Turtle and Flood 1995): "symptoms" stands in
+        half of a medical library.
+        """
+        ceilings = {s: _CEILING * self._weight(self.frequency(s)) for s in stems}
+        rare, common = sorted(stems, key=lambda s: (-ceilings[s], s)), list[str]()
+        # As few as promise enough: they must give twice what the others could.
+        while len(rare) > 1 and sum(ceilings[s] for s in [*common, rare[-1]]) < sum(ceilings[s] for s in rare[:-1]) / 2:
+            common.append(rare.pop())
+        if common and 2 * sum(map(self.frequency, rare)) < sum(map(self.frequency, stems)):
+            best = self._among(rare, common, limit)
+            if len(best) == limit and min(best.values()) >= sum(ceilings[s] for s in common):
+                return best
+        return self._scores(_any(stems), limit)
+
+    def _among(self, rare: list[str], common: list[str], limit: int) -> dict[int, float]:
+        """The best of the passages that hold one of the rare words."""
+        # FTS5 adds up every word of the expression, each time that it stands there: the rare ones count twice here.
+        twice = self._scores(f"({_any(rare)}) AND ({_any([*rare, *common])})")
+        once = self._scores(_any(rare))
+        scores = ((round(once[number] - score, 9), number) for number, score in twice.items())
+        return {number: -score for score, number in heapq.nsmallest(limit, scores)}
+
+    def _scores(self, match: str, limit: int = -1) -> dict[int, float]:
+        """number → BM25 of the best, all when the limit is -1. Equal but for rounding: the lower number first."""
+        sql = "SELECT rowid, -bm25(words, ?, ?, ?) AS score FROM words WHERE words MATCH ?"
+        if limit >= 0:
+            sql = f"SELECT rowid, round(score, 9) AS score FROM ({sql}) ORDER BY score DESC, rowid LIMIT {limit}"
+        return dict(self._rows(sql, (*WEIGHTS, match)))
 
     def _groups(self, query: str) -> list[tuple[str, ...]]:
         """For each distinct word that says something, its stems in the languages of the documents."""
@@ -174,6 +216,10 @@ class Index:
         for row in self._rows("SELECT id, digest FROM documents ORDER BY id"):
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
+
+
+def _any(stems: list[str]) -> str:
+    return " OR ".join(f'"{s}"' for s in stems)
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from mirim.core.errors import UsageError
 from mirim.core.types import Document
 from mirim.documents.indexing import Writer, rows
-from mirim.documents.search import Hit, Index
+from mirim.documents.search import Hit, Index, _any
 
 FASTING = """# Blood tests
 
@@ -155,6 +157,52 @@ def test_a_damaged_or_older_index_is_made_anew(tmp_path: Path) -> None:
     writer = Writer(path, "test")
     assert list(writer.ids()) == []
     writer.close()
+
+
+def test_looking_at_rare_words_first_finds_what_looking_at_all_finds(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    # A word's rank is how seldom it is, as in any language; some never stand beside the commonest.
+    words = [f"w{chr(97 + i // 26)}{chr(97 + i % 26)}x" for i in range(300)]
+    batch = []
+    for i in range(600):
+        text = " ".join(rng.choices(words, [1 / (1 + k) for k in range(300)], k=rng.randint(3, 60))) + ".\n"
+        document = Document(f"d{i}", f"d{i}", "text/plain", "Some title", text, language="en")
+        about = {"id": f"d{i}", "digest": "x", "source": f"d{i}", "title": "Some title", "language": "en"}
+        batch.append((about, rows(document, 180)))
+    writer = Writer(tmp_path / "index.db", "test")
+    writer.put(batch)
+    writer.finish(tidy=True)
+    writer.close()
+    asked: list[str] = []
+
+    class Watched(Index):
+        def _scores(self, match: str, limit: int = -1) -> dict[int, float]:
+            asked.append(match)
+            return super()._scores(match, limit)
+
+    skipped = 0
+    with Watched.open(tmp_path / "index.db") as index:
+        for _ in range(300):
+            stems = {rng.choice(words[:5]), *rng.sample(words, rng.randint(1, 4))}
+            stems = sorted(s for s in stems if index.frequency(s))
+            asked.clear()
+            found = index._best(stems, 10)
+            skipped += _any(stems) not in asked
+            whole = index._scores(_any(stems), 10)
+            assert list(found) == list(whole)
+            assert list(found.values()) == pytest.approx(list(whole.values()), abs=1e-8)
+    assert skipped > 50
+
+
+def test_an_older_index_without_a_table_of_frequencies_is_read(tmp_path: Path) -> None:
+    path = build(tmp_path / "index.db")
+    with Index.open(path) as index:
+        wanted = [(h.passage.document, h.score) for h in index.search("water before the test")]
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE frequencies")
+    with Index.open(path) as index:
+        assert index.frequency("fast") == 1
+        assert [(h.passage.document, h.score) for h in index.search("water before the test")] == wanted
 
 
 @pytest.mark.slow
