@@ -8,12 +8,12 @@ be covered in part by another word for the same thing (mirim.documents.synonyms)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mirim.assist.candidates import Candidate
 from mirim.documents.synonyms import Stems, alternatives
-from mirim.documents.words import STOPWORDS, fold, kindred, rarity, stem, tokens
+from mirim.documents.words import HEAD, STOPWORDS, fold, kindred, rarity, stem, tokens
 from mirim.examples.kinds import asked, holds
 
 NAMES = (
@@ -59,6 +59,25 @@ class Question:
     kinds: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text's content words: stem → folded word in order of first appearance; the stems by their first letters; and
+    what the stems weigh together."""
+
+    bag: dict[str, str]
+    heads: dict[str, list[str]]
+    weight: float
+
+    def related(self, one: str) -> bool:
+        """Whether it has a kindred form of a stem."""
+        return any(kindred(one, other) for other in self.heads.get(one[:HEAD], ()))
+
+
+def _stands(stems: Stems, texts: Sequence[_Text]) -> bool:
+    """Whether the texts hold all of the stems between them."""
+    return all(any(s in text.bag for text in texts) for s in stems)
+
+
 def _above(candidate: Candidate) -> str:
     """What stands over a sentence and gives it meaning: headings, a question, the header of a table."""
     return " ".join((candidate.lead, *candidate.header))
@@ -73,8 +92,8 @@ class Featurizer:
     def __init__(self, frequency: Callable[[str], int], count: int) -> None:
         self.frequency, self.count = frequency, max(count, 1)
         self._weights: dict[str, float] = {}
-        self._bags: dict[tuple[str, str], dict[str, str]] = {}
-        self._kin: dict[tuple[str, str, str], bool] = {}
+        self._texts: dict[tuple[str, str], _Text] = {}
+        self._shown: dict[tuple[str, frozenset[str]], float] = {}
 
     def weight(self, stem_: str) -> float:
         if stem_ not in self._weights:
@@ -107,30 +126,33 @@ class Featurizer:
     def _known(self, stem_: str, others: tuple[Stems, ...]) -> bool:
         return bool(self.frequency(stem_)) or any(all(map(self.frequency, other)) for other in others)
 
-    def bag(self, text: str, language: str) -> dict[str, str]:
-        """stem → folded word of a text's content words, in order of first appearance."""
+    def _text(self, text: str, language: str) -> _Text:
         key = (text, language)
-        if key not in self._bags:
-            if len(self._bags) > 20_000:
-                self._bags.clear()
+        found = self._texts.get(key)
+        if found is None:
+            if len(self._texts) > 20_000:
+                self._texts.clear()
             stop = STOPWORDS.get(language, frozenset())
-            self._bags[key] = {stem(w, language): w for w in tokens(text) if w not in stop}
-        return self._bags[key]
+            bag = {stem(w, language): w for w in tokens(text) if w not in stop}
+            heads: dict[str, list[str]] = {}
+            for one in bag:
+                heads.setdefault(one[:HEAD], []).append(one)
+            found = self._texts[key] = _Text(bag, heads, sum(map(self.weight, bag)))
+        return found
 
-    def _related(self, stem_: str, text: str, language: str) -> bool:
-        """Whether a text has a kindred form of a stem."""
-        key = (stem_, text, language)
-        if key not in self._kin:
-            if len(self._kin) > 100_000:
-                self._kin.clear()
-            self._kin[key] = any(kindred(stem_, other) for other in self.bag(text, language))
-        return self._kin[key]
+    def _shows(self, text: str, kinds: frozenset[str]) -> float:
+        """Whether a text shows the kind of answer that is asked for, see mirim.examples.kinds."""
+        key = (text, kinds)
+        if key not in self._shown:
+            if len(self._shown) > 20_000:
+                self._shown.clear()
+            self._shown[key] = holds(fold(text), kinds)
+        return self._shown[key]
 
     def features(self, question: Question, candidate: Candidate, best_score: float) -> list[float]:
         """One number for each of NAMES."""
         language = candidate.passage.language or question.language
-        texts = (candidate.text, _above(candidate), candidate.passage.text)
-        bags = [self.bag(text, language) for text in texts]
+        texts = [self._text(t, language) for t in (candidate.text, _above(candidate), candidate.passage.text)]
         total = sum(sorted(question.weights)[-ABOUT:]) or 1.0
 
         hard = [0.0, 0.0, 0.0]
@@ -139,33 +161,31 @@ class Featurizer:
         missing = 0.0
         for one, others, weight in zip(question.stems, question.others, question.weights, strict=True):
             # In the sentence; then also in its lead; then also anywhere in the passage.
-            reach: dict[str, str] = {}
             nearest, related = 0.0, False
-            for i, bag in enumerate(bags):
-                reach |= bag
+            for i, text in enumerate(texts):
                 if nearest < 1.0:
-                    if one in bag:
+                    if one in text.bag:
                         nearest = 1.0
-                    elif not nearest and any(all(s in reach for s in other) for other in others):
+                    elif not nearest and any(_stands(other, texts[: i + 1]) for other in others):
                         nearest = ALTERNATIVE
                 hard[i] += weight * (nearest == 1.0)
                 soft[i] += weight * nearest
-                related = related or (not nearest and self._related(one, texts[i], language))
+                related = related or (not nearest and text.related(one))
                 kin[i] += weight * (related and not nearest)
             missing = max(missing, weight * (1 - nearest))
+        bags = [text.bag for text in texts]
         sentence, near = bags[0], bags[1] | bags[0]
-        own = sum(self.weight(s) for s in sentence) or 1.0
+        own = texts[0].weight or 1.0
         shared = sum(self.weight(s) for s in sentence if s in question.stems)
         length = len(candidate.text.split())
-        folded, folded_passage = fold(candidate.text), fold(candidate.passage.text)
         content = len(question.stems)
         return [
             *(min(1.0, share / total) for share in (*hard, *soft, *kin)),
             missing / (max(question.weights) if question.weights else 1.0),
             question.unknown,
             self._pairs(question, near),
-            holds(folded, question.kinds),
-            holds(folded_passage, question.kinds),
+            self._shows(candidate.text, question.kinds),
+            self._shows(candidate.passage.text, question.kinds),
             candidate.score / best_score if best_score > 0 else 0.0,
             1 / (1 + candidate.rank),
             1.0 if candidate.place == 0 else 0.0,

@@ -24,6 +24,7 @@ def names(room: str) -> tuple[str, ...]:
     return tuple(sorted(built_in | installed))
 
 
+@cache
 def load(room: str, name: str) -> ModuleType:
     """Import one plugin; UsageError lists the known names when there is none of that name."""
     if name not in names(room):

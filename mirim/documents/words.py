@@ -182,16 +182,20 @@ def _stem(word: str, language: str) -> str:
     return fold(stemmer.stemWord(folded)) or fold(word)
 
 
+#: Letters that kindred stems begin with alike.
+HEAD = 4
+
+
 def kindred(one: str, other: str) -> bool:
     """Whether two stems look like forms of one word that stemming keeps apart: 'gestant' and 'gestac'.
 
     They share their first five letters and most of the longer one, or four letters when both are short.
     """
-    if one[:4] != other[:4]:
+    if one[:HEAD] != other[:HEAD]:
         return False
     shorter, longer = sorted((len(one), len(other)))
-    shared = next((i for i in range(4, shorter) if one[i] != other[i]), shorter)
-    return shared >= 0.6 * longer if shared >= 5 else shared == 4 and longer <= 6
+    shared = next((i for i in range(HEAD, shorter) if one[i] != other[i]), shorter)
+    return shared >= 0.6 * longer if shared > HEAD else shared == HEAD and longer <= 6
 
 
 _SCRIPTS = (
