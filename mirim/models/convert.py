@@ -14,7 +14,7 @@ from mirim.core.extras import need
 from mirim.core.files import read_json, sha256_json
 from mirim.core.progress import note
 from mirim.core.stamp import fingerprint
-from mirim.models import adapter, gguf_writer, tokenizer
+from mirim.models import adapter, gguf_writer, pooling, tokenizer
 from mirim.models.weights import Weights, open_weights
 
 FAMILIES = "models.families"
@@ -105,6 +105,8 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise UsageError(f"{checkpoint.name}: config.json holds a value of the wrong kind: {error}") from error
     rows["vocab_size"] = height
+    if (chosen := pooling.of_folder(checkpoint.tokenizer)) != "mean":
+        rows["pooling_type"] = pooling.NUMBERS[chosen]
     keys = {f"{family.ARCHITECTURE}.{k}": v for k, v in rows.items()}
     words = tokenizer.metadata(checkpoint.tokenizer, config, height)
     return {"general.name": checkpoint.name, **keys, **{k: v for k, v in words.items() if not k.startswith("_")}}
@@ -158,7 +160,7 @@ def cache() -> Path:
 
 def inputs(folder: Path) -> str:
     """A digest of all the files that a GGUF file is made of."""
-    kept = ("*.json", "*.safetensors", "*.model", "*.jinja")
+    kept = ("*.json", "1_Pooling/*.json", "*.safetensors", "*.model", "*.jinja")
     files = [p for pattern in kept for p in sorted(folder.glob(pattern)) if p.name != "bundle.json"]
     return fingerprint(*(part for p in files for part in (p.name, p)))
 

@@ -214,7 +214,7 @@ void Engine::begin(Sequence& s) {
     int wanted = int(s.tokens.size()) - 1;
     if (r.task == Task::rows) wanted = std::min(wanted, r.first);
     if (r.task == Task::scores) wanted = std::min(wanted, std::max(0, r.first - 1));
-    if (r.task == Task::mean) wanted = 0;
+    if (r.task == Task::mean) wanted = std::min(wanted, r.first);
     while ((s.computed + PAGE) <= wanted) {
         int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, s.salt());
         if (page < 0) break;
@@ -336,7 +336,7 @@ bool Engine::compute() {
             case Task::write: put(*s, s->computed, count, [&](int p) { return p == end - 1; }), logits = true; break;
             case Task::rows: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), logits = true; break;
             case Task::scores: put(*s, s->computed, count, [&](int p) { return p + 1 >= r.first; }), logits = true; break;
-            case Task::mean: put(*s, s->computed, count, [](int) { return true; }), states = true; break;
+            case Task::mean: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), states = true; break;
         }
     }
     if (tokens.empty()) return false;
@@ -425,12 +425,13 @@ void Engine::accept(Sequence& s, const float* rows) {
         case Task::mean: {
             const int hidden = model_->config().hidden;
             const float* state = states_.data() + size_t(s.row) * hidden;
-            for (int t = 0; t < s.count; ++t)
+            const int wanted = before + s.count - std::max(before, std::min(r.first, before + s.count));
+            for (int t = 0; t < wanted; ++t)
                 for (int d = 0; d < hidden; ++d) s.mean[d] += state[size_t(t) * hidden + d];
             s.computed += s.count;
             publish(s);
             if (s.computed == int(s.tokens.size())) {
-                for (double v : s.mean) r.values.push_back(float(v / s.computed));
+                for (double v : s.mean) r.values.push_back(float(v / (s.computed - r.first)));
                 end(s, "stop");
             }
             return;

@@ -35,7 +35,7 @@ struct Request {
     int logprobs = -1;
     bool masked = false;
     int draft = 0;  // tokens proposed at once, at most
-    // rows, scores: from which position on
+    // rows, scores, mean: from which position on
     int first = 0;
 
     std::mutex mutex;

@@ -207,7 +207,10 @@ struct Core {
         return ask(Task::scores, std::move(ids), std::max(first, 1), adapter)->values();
     }
 
-    std::vector<float> mean(std::vector<int> ids) { return ask(Task::mean, std::move(ids), 0, -1)->values(); }
+    std::vector<float> mean(std::vector<int> ids, int first) {
+        first = std::min(std::max(first, 0), std::max(int(ids.size()) - 1, 0));
+        return ask(Task::mean, std::move(ids), first, -1)->values();
+    }
 
     double trial(int count, int position, int threads) {
         std::shared_ptr<Engine> e = running();
@@ -315,7 +318,7 @@ NB_MODULE(_core, m) {
              "masked"_a = false, "draft"_a = 0, "adapter"_a = -1)
         .def("logits", &Core::logits, "ids"_a, "first"_a = 0, "adapter"_a = -1)
         .def("scores", &Core::scores, "ids"_a, "first"_a = 1, "adapter"_a = -1)
-        .def("mean", &Core::mean, "ids"_a)
+        .def("mean", &Core::mean, "ids"_a, "first"_a = 0)
         .def("trial", &Core::trial, "count"_a, "position"_a, "threads"_a)
         .def("set_threads", [](Core& c, int few, int many) {
             if (few < 1 || many < 1 || few > 1024 || many > 1024) throw std::invalid_argument("threads out of range");

@@ -88,8 +88,8 @@ void request(Engine& engine, Order order, Input& in) {
     r->sampling.min_p = float(in.byte()) / 200;
     r->sampling.repeat_penalty = float(in.byte()) / 64;
     r->logprobs = int8_t(in.byte());
-    // As the Python side asks: rows and scores of what there is.
-    if ((r->task == Task::rows || r->task == Task::scores) && r->first >= int(r->prompt.size())) return;
+    // As the Python side asks: of what there is.
+    if (r->task != Task::write && r->first >= int(r->prompt.size())) return;
     if (r->task == Task::scores && (r->first < 1 || r->prompt.size() < 2)) return;
     engine.submit(r);
     wait(*r);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import sys
@@ -107,6 +108,29 @@ def test_cancel_and_many_threads(engine):
         scores = list(pool.map(lambda p: engine.score(p, [" yes"])[0], prompts))
     for prompt, score in zip(prompts, scores, strict=True):
         assert score == pytest.approx(engine.score(prompt, [" yes"])[0], abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llama_cpp", "native"])
+def test_vectors_of_a_model_that_was_trained_on_its_last_token(kind, tmp_path):
+    from mirim.core import plugins
+    from mirim.models import convert
+    from mirim.models.engines import hf
+
+    folder = toys.model(tmp_path / "m")
+    mean = hf.open(str(folder)).embed(["The nurse opened the door"])[0]
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
+    texts = ["The nurse opened the door", "O paciente", "a"]
+    theirs = hf.open(str(folder)).embed(texts)
+    with contextlib.closing(plugins.load("models.engines", kind).open(str(tmp_path / "m.gguf"), threads=1)) as engine:
+        ours = engine.embed(texts)
+        # A second time the beginning is there already.
+        assert engine.embed(texts) == ours
+    for a, b in zip(ours, theirs, strict=True):
+        assert sum(x * y for x, y in zip(a, b, strict=True)) > 0.999
+    assert sum(x * y for x, y in zip(ours[0], mean, strict=True)) < 0.99
 
 
 @pytest.mark.slow

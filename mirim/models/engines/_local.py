@@ -13,7 +13,7 @@ from typing import Any
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
 from mirim.examples.template import lead, render_chat
-from mirim.models import gguf_check
+from mirim.models import gguf_check, pooling
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.tokenizer import ENDS
 
@@ -36,6 +36,7 @@ class Local:
             raise UsageError(f"{path}: a context of {context} tokens was asked for, the model was made for {trained}")
         self.context = context or min(trained, _CONTEXT)
         self.template = str(keys.get("tokenizer.chat_template", ""))
+        self.pooling = pooling.of_keys(header.architecture, keys)
 
     @property
     def bos(self) -> str:

@@ -16,7 +16,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling
 from mirim.examples.template import lead, render_chat
-from mirim.models import convert, decode
+from mirim.models import convert, decode, pooling
 
 _CONTEXT = 4096
 
@@ -51,6 +51,7 @@ class HuggingFace:
         if base:
             model = need("peft", "train").PeftModel.from_pretrained(model, str(path)).merge_and_unload()
         self.model = model.eval()
+        self.pooling = pooling.of_folder(path if own else Path(home))
         trained = int(getattr(model.config, "max_position_embeddings", 0) or _CONTEXT)
         if context > trained:
             raise UsageError(f"{path}: a context of {context} tokens was asked for, the model was made for {trained}")
@@ -127,8 +128,9 @@ class HuggingFace:
         for text in texts:
             with self._lock, self._torch.inference_mode():
                 ids = self._torch.tensor([self.encode(text)])
-                mean = self.model(ids, output_hidden_states=True).hidden_states[-1][0].mean(0)
-            rows.append([float(v) for v in mean / mean.norm().clamp_min(1e-12)])
+                states = self.model(ids, output_hidden_states=True).hidden_states[-1][0]
+            vector = states[-1] if self.pooling == "last" else states.mean(0)
+            rows.append([float(v) for v in vector / vector.norm().clamp_min(1e-12)])
         return rows
 
     def count(self, prompt: str | Sequence[Message]) -> int:

@@ -222,7 +222,7 @@ class LlamaCpp(Local):
         return [float(rows[n, token]) for n, token in enumerate(ids[first:])]
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One normalised vector a text: the mean over its tokens of the last layer's output."""
+        """One normalised vector a text: the last layer's output, the mean over its tokens or its last token's."""
         if not texts:
             return []
         for text in texts:
@@ -230,7 +230,7 @@ class LlamaCpp(Local):
         with self._lock:
             if self._embedder is None:
                 threads = (self.threads, self.threads)
-                self._embedder = _serve(self.path, self.context, threads, 1, (), self._plain, embedding=True)
+                self._embedder = _serve(self.path, self.context, threads, 1, (), self._plain, self.pooling)
         row = self._embedder.handle_embeddings({"input": list(texts)})
         _raise(row)
         return [list(map(float, r["embedding"])) for r in sorted(row["data"], key=lambda r: r["index"])]
@@ -248,7 +248,7 @@ def _serve(
     parallel: int,
     adapters: Sequence[str],
     plain: bool,
-    embedding: bool = False,
+    pooling: str = "",
 ) -> Any:
     """A server object; it listens on a loopback port, which only a key made here and kept nowhere would open."""
     x = need("xllamacpp", "serve")
@@ -275,9 +275,9 @@ def _serve(
         params.flash_attn_type = x.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     if adapters:
         params.lora_adapters = [x.CommonAdapterLoraInfo(str(a), 1.0) for a in adapters]
-    if embedding:
+    if pooling:
         params.embedding = True
-        params.pooling_type = x.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.pooling_type = getattr(x.llama_pooling_type, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
         params.embd_normalize = 2
     try:
         return x.Server(params)

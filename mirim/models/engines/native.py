@@ -331,14 +331,14 @@ class Native(Prefixes):
         return list(self._open.scores(list(ids), first))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """One normalised vector a text: the mean over its tokens of the last layer's output."""
+        """One normalised vector a text: the last layer's output, the mean over its tokens or its last token's."""
         rows = []
         for text in texts:
             ids = self.encode(text)
             self._check_length(len(ids))
             if not ids:
                 raise UsageError("a text without tokens has no vector; write something")
-            values = self._open.mean(ids)
+            values = self._open.mean(ids, first=len(ids) - 1 if self.pooling == "last" else 0)
             length = math.sqrt(sum(v * v for v in values)) or 1.0
             rows.append([v / length for v in values])
         return rows
