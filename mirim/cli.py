@@ -10,11 +10,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError
 
 from mirim import VERBS, __version__
 from mirim.core import progress
@@ -38,6 +38,9 @@ PAGES = (
     ("bench", "Machine", "How fast a model runs here, beside what the machine could do."),
     ("doctor", "Machine", "What can this machine do, and what is missing."),
 )
+
+#: Options of every command line, whatever its verb.
+_EVERYWHERE = ("--project", "--json", "--help", "--version")
 
 
 def build_app() -> App:
@@ -134,7 +137,16 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except UnknownCommandError as error:
         word = (error.unused_tokens or argv or [""])[0]
-        _say(f'mirim: no command "{word}"{suggest(word, (*VERBS, "keys"))} (mirim --help lists them)')
+        if word.startswith("-"):
+            _say(_unknown_option(word, ()))
+            return USAGE
+        line = " ".join(("mirim", *(error.command_chain or ())))
+        names = [name for name in error.app or app if not name.startswith("-")]
+        _say(f'mirim: no command "{word}"{suggest(word, names)} ({line} --help lists them)')
+        return USAGE
+    except UnknownOptionError as error:
+        names = [name for argument in error.argument_collection for name in argument.names]
+        _say(_unknown_option(error.token.keyword or error.token.value, names))
         return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
@@ -179,6 +191,10 @@ def _show(result: Any, as_json: bool) -> None:
     else:
         text = result.to_text()
         print(text, end="" if text.endswith("\n") or getattr(result, "verbatim", False) else "\n", flush=True)
+
+
+def _unknown_option(word: str, known: Iterable[str]) -> str:
+    return f'mirim: unknown option "{word}"{suggest(word, {*known, *_EVERYWHERE})}'
 
 
 def _say(text: str) -> None:

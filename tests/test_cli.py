@@ -55,7 +55,11 @@ def test_every_verb_explains_itself_without_torch(name: str) -> None:
     ("words", "says"),
     [
         (["buidl"], 'did you mean "build"'),
+        (["keys", "lst"], 'did you mean "list"? (mirim keys --help'),
         (["doctor", "--nope"], "--nope"),
+        (["ask", "x", "--projct", "."], 'did you mean "--project"'),
+        (["--projct", ".", "ask", "x"], 'did you mean "--project"'),
+        (["ask", "x", "--polcy", "quote"], 'did you mean "--policy"'),
         (["ask", "x"], "mirim new"),
         (["new"], "DIRECTORY"),
         (["ask", "--project", "/no/such/folder", "x"], "not a mirim project"),
