@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from mirim.core.files import write_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Delta, Message, Sampling
 from mirim.documents import store
+from mirim.documents.ingest import ingest
 
 
 class Scripted:
@@ -151,6 +153,15 @@ def test_no_model_yet_says_what_to_type(shop: Project) -> None:
         Assistant.open(shop)
     with pytest.raises(UsageError, match="is not one of"):
         Assistant.open(shop, model="none", policy="qoute")
+
+
+def test_an_index_without_documents_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_text("")
+    project = Project.open(tmp_path)
+    with pytest.raises(UsageError, match="holds no files yet"):
+        ingest(project)
+    with pytest.raises(UsageError, match="holds no documents; put files into sources/"):
+        Assistant.open(project, model="none")
 
 
 def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any) -> None:
