@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core import errors
+from mirim.core.database import explained
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain
 from mirim.core.progress import bar
@@ -77,7 +78,10 @@ def ingest(
         intake.scan()
         for path in paths:
             intake.bring(Path(path))
-        with contextlib.closing(Writer(project.index, f"passages {passage_words}")) as writer:
+        with (
+            explained(project.index, "delete it and type: mirim ingest"),
+            contextlib.closing(Writer(project.index, f"passages {passage_words}")) as writer,
+        ):
             tally = _Tally(findings=intake.findings)
             tally.refused += [{"source": f.where, "reason": f.what} for f in intake.findings]
             tally.states["refused"] += intake.refused

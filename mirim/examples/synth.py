@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirim.core import stamp
+from mirim.core.database import explained
 from mirim.core.errors import UsageError
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
@@ -74,6 +75,7 @@ def synth(
     share = max(1, min(per_document, limit // len(chosen)))
     left_out: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(explained(project.root / "data", "run again"))
         spool = stack.enter_context(Spool(project.root / "data"))
         maker = stack.enter_context(Maker(project, sides, guard, seed, outside_share, valid_share, left_out))
 

@@ -232,6 +232,17 @@ def test_a_damaged_index_is_made_anew(project: Project) -> None:
     assert state(project) == before
 
 
+def test_an_index_damaged_inside_says_what_to_do(project: Project) -> None:
+    write(project, "a.md", "Alpha words.\n")
+    ingest(project)
+    head, size = project.index.read_bytes()[:8192], project.index.stat().st_size
+    project.index.write_bytes(head + b"\xa5" * (size - len(head)))
+    with pytest.raises(MirimError, match=r"is damaged .* delete it and type: mirim ingest"):
+        ingest(project)
+    project.index.unlink()
+    assert counts(ingest(project)) == {"unchanged": 1}
+
+
 def test_a_deleted_document_comes_back(project: Project) -> None:
     write(project, "a.md", "Alpha words.\n")
     ingest(project)
