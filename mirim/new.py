@@ -58,7 +58,7 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
         else:
             for folder in ("sources", "evals"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-            name = root.name
+            name = _printable(root.name)
             write_text(
                 root / FILE, _TOML.format(name=name, quoted=json.dumps(name, ensure_ascii=False), language=language)
             )
@@ -69,6 +69,11 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
     if from_:
         steps = f"Type: mirim build --project {directory}"
     return Report("New project", f"{root} is ready. {steps}", data={"project": str(root), "files": files})
+
+
+def _printable(name: str) -> str:
+    """A folder's name as a project's: it stands in mirim.toml and names the model's folder."""
+    return " ".join("".join(c if c.isprintable() and c != "\\" else " " for c in name).split()).lstrip(".") or "project"
 
 
 def samples() -> dict[str, Path]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from mirim.cli import PAGES
+from mirim.core.project import Project
+from mirim.new import new
 
 
 def mirim(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -82,6 +84,14 @@ def test_new_makes_a_project_once(tmp_path: Path) -> None:
     again = mirim("new", "shop", cwd=tmp_path)
     assert again.returncode == 2
     assert "already a mirim project" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["two\nlines", ".dot", 'a "quoted" \\ name', "del\x7fete", "bee \N{HONEYBEE}", "\t"])
+def test_new_takes_any_folder_name(tmp_path: Path, name: str) -> None:
+    new(tmp_path / name)
+    project = Project.open(tmp_path / name)
+    assert project.model.parent == project.models
+    assert project.name.isprintable()
 
 
 def test_a_folder_without_write_permission(tmp_path: Path) -> None:
