@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,22 @@ def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
 )  # fmt: skip
 def test_quoted_replies(body: str, fresh: str, quoted: str) -> None:
     assert separate(body) == (fresh, quoted)
+
+
+def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
+    inner = EmailMessage()
+    inner["From"], inner["Subject"] = "Ana <ana@clinic.example>", "Holiday hours"
+    inner.set_content("The clinic stays closed on 24 December.")
+    outer = EmailMessage()
+    outer["From"], outer["Subject"] = "Rui <rui@clinic.example>", "Please file this"
+    outer.set_content("The notice is attached to this message.")
+    outer.add_attachment(inner)
+    outer.add_attachment(b"...", maintype="image", subtype="png", filename="seal.png")
+    (tmp_path / "m.eml").write_bytes(outer.as_bytes())
+    document = read(tmp_path / "m.eml")
+    assert [(s.heading, s.level) for s in document.sections] == [("Please file this", 1), ("Holiday hours", 2)]
+    assert "closed on 24 December" in document.text
+    assert "Attachments: seal.png\n" in document.text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes."""
+"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes.
+
+Messages attached to a message follow it, under headings one level down.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 1
+VERSION = 2
 ISOLATE = True
 TEXTUAL = True
 
@@ -44,8 +47,15 @@ def read(path: Path) -> Draft:
     message = email.message_from_bytes(data, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     notes: list[str] = []
+    text = _rendered(message, 1, notes)
+    metadata = {"author": _field(message, "from"), "created": _date(message)}
+    return Draft(text, _field(message, "subject"), metadata=metadata, notes=tuple(dict.fromkeys(notes)))
+
+
+def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
+    """A message as Markdown, with those attached to it."""
     subject = _field(message, "subject")
-    blocks = [f"# {subject}"] if subject else []
+    blocks = [f"{'#' * min(level, 6)} {subject}"] if subject else []
     facts = [
         f"- **{name}:** {value}" for name in ("From", "To", "Cc", "Date") if (value := _field(message, name.lower()))
     ]
@@ -56,12 +66,20 @@ def read(path: Path) -> Draft:
     blocks.append(written)
     if quoted:
         blocks.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
-    attached = [name for part in message.iter_attachments() if (name := part.get_filename())]
+    parts = list(message.iter_attachments())
+    messages = [inner for part in parts if (inner := _attached(part))]
+    attached = [name for part in parts if not _attached(part) and (name := part.get_filename())]
     if attached:
         blocks.append("Attachments: " + ", ".join(attached))
         notes.append(f"attachments were not read: {', '.join(attached)}; put them into sources/ themselves")
-    metadata = {"author": _field(message, "from"), "created": _date(message)}
-    return Draft("\n\n".join(b for b in blocks if b.strip()), subject, metadata=metadata, notes=tuple(notes))
+    blocks += (_rendered(inner, level + 1, notes) for inner in messages)
+    return "\n\n".join(b for b in blocks if b.strip())
+
+
+def _attached(part: MIMEPart) -> EmailMessage | None:
+    """The message that a part consists of, None when it is anything else."""
+    inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+    return inner if isinstance(inner, EmailMessage) else None
 
 
 def separate(body: str) -> tuple[str, str]:
