@@ -152,6 +152,12 @@ def test_pdf_pages_headers_hyphens(make_pdf: Callable[..., bytes]) -> None:
     assert [s.heading for s in document.sections] == ["Preparing for a scan", "How long it takes"]
 
 
+def test_pdf_whose_pages_differ_in_their_numbers_only(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
+    pages = [[(60, 780, 11, f"Certificate {i} holds for patient {70 + i}.")] for i in range(5)]
+    (tmp_path / "forms.pdf").write_bytes(make_pdf(pages))
+    assert "Certificate 3 holds for patient 73." in read(tmp_path / "forms.pdf").text
+
+
 def test_pdf_sentence_over_two_pages(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
     first = [(60, 700 - 14 * i, 11, f"Line {i} of the first page goes on and on") for i in range(3)]
     second = [(60, 700, 11, "and ends on the second page. Then more.")]
