@@ -104,8 +104,15 @@ class Intake:
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
 
     def _walk(self, root: Path) -> Iterator[Path]:
-        """Files below a folder, links followed once; hidden and temporary ones left out."""
+        """Files below a folder, links followed once; hidden and temporary ones left out.
+
+        A link that leads back to the project must not bring in what was made of it.
+        """
         waiting, seen = [str(root)], set()
+        for own in (self.project.root, self.project.root / "data"):
+            with suppress(OSError):
+                facts = os.stat(own)
+                seen.add((facts.st_dev, facts.st_ino))
         while waiting:
             folder = waiting.pop()
             try:

@@ -191,6 +191,21 @@ def test_links_and_special_files(project: Project) -> None:
 
 
 @pytest.mark.parametrize("brought", [False, True])
+def test_a_link_back_to_the_project_brings_in_nothing_that_was_made(
+    project: Project, tmp_path: Path, brought: bool
+) -> None:
+    (project.sources / "good.md").write_text("Good text.\n")
+    folder = tmp_path / "outside" if brought else project.sources
+    folder.mkdir(exist_ok=True)
+    (folder / "more.md").write_text("More text.\n")
+    (folder / "up").symlink_to(project.root)
+    (folder / "made").symlink_to(project.root / "data")
+    for _ in range(3):
+        ingest(project, *[folder] * brought)
+    assert store.ids(project.documents) == ["good.md", "outside--more.md" if brought else "more.md"]
+
+
+@pytest.mark.parametrize("brought", [False, True])
 def test_names_that_are_not_utf8(project: Project, tmp_path: Path, brought: bool) -> None:
     folder = tmp_path / "outside" if brought else project.sources
     folder.mkdir(exist_ok=True)
