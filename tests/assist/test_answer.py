@@ -175,6 +175,9 @@ def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any
     write_jsonl(path, [{"id": "a"}])
     with pytest.raises(UsageError, match='line 1: "question" is missing'):
         ask(shop, file=path, model="none")
+    write_jsonl(path, [{"id": "a", "question": "Where?"}, {"id": "b", "question": " "}])
+    with pytest.raises(UsageError, match="line 2: the question is empty"):
+        ask(shop, file=path, model="none")
     with pytest.raises(UsageError, match="not both and not neither"):
         ask(shop)
 
