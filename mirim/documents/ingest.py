@@ -32,6 +32,8 @@ _BATCH, _CHARACTERS = 400, 4_000_000
 #: Up to this many bytes of plain formats are read in this process: starting others would take longer.
 _SMALL = 2_000_000
 
+_MOST_WORKERS = 256
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -72,6 +74,8 @@ def ingest(
     ):
         if value < least:
             raise UsageError(f"{name} = {value} is too small; it is at least {least}")
+    if workers > _MOST_WORKERS:
+        raise UsageError(f"workers = {workers} is too many; at most {_MOST_WORKERS}, and 0 chooses by the machine")
     started = time.monotonic()
     with _alone(project), contextlib.closing(Intake(project, replace)) as intake:
         _sweep(project)

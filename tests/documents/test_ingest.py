@@ -213,6 +213,13 @@ def test_the_last_source_going_removes_its_document(project: Project) -> None:
     assert store.ids(project.documents) == []
 
 
+@pytest.mark.parametrize("settings", [{"workers": 100_000}, {"workers": -1}, {"max_seconds": 0}])
+def test_settings_out_of_bounds(project: Project, settings: dict[str, int]) -> None:
+    write(project, "a.md", "Alpha.\n")
+    with pytest.raises(UsageError, match=f"{next(iter(settings))} = .* at (?:least|most)"):
+        ingest(project, **settings)
+
+
 def test_one_at_a_time(project: Project) -> None:
     fcntl = pytest.importorskip("fcntl")
     write(project, "a.md", "Alpha.\n")
