@@ -36,7 +36,7 @@ class Project:
         root = Path(folder).expanduser().resolve()
         path = root / FILE
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(path.read_text("utf-8-sig"))
         except FileNotFoundError as error:
             raise UsageError(f"{root} is not a mirim project (no {FILE}); type: mirim new {folder}") from error
         except OSError as error:

@@ -98,6 +98,15 @@ def test_bad_settings_say_what_was_expected(tmp_path: Path, toml: str, says: str
         cook(folder(tmp_path, toml))
 
 
+def test_choices_that_may_be_empty_are_listed_without_the_empty_one() -> None:
+    with pytest.raises(UsageError, match=r'"qoute" is not one of quote, free$'):
+        coerce("qoute", Literal["", "quote", "free"], "policy")
+
+
+def test_settings_saved_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    assert Project.open(folder(tmp_path, '\ufeff[project]\nname = "a"\n')).name == "a"
+
+
 def test_words_from_the_environment_become_values() -> None:
     assert coerce("1e-3", float | None, "x") == 0.001
     assert coerce("a,b", tuple[str, ...], "x") == ("a", "b")
