@@ -207,6 +207,12 @@ def _note(tally: _Tally, done: Done) -> None:
 
 def _forget(project: Project, writer: Writer, done: Done, tally: _Tally) -> None:
     """A source that can no longer be read has no document, unless a person's edit stands in it."""
+    try:
+        store.read(project.documents, done.id)
+    except MirimError:
+        # The document is at fault, not its source: it stays where the person will save it again.
+        writer.remove(done.id)
+        return
     _remove(project, writer, done.id, tally, "its source can no longer be read")
 
 

@@ -125,6 +125,22 @@ def test_an_edited_document_whose_source_is_gone_is_set_aside(project: Project) 
     assert store.ids(project.documents) == ["b.md"]
 
 
+def test_an_edit_saved_in_another_encoding_stays_where_it_is(project: Project) -> None:
+    write(project, "a.md", "Alpha.\n")
+    write(project, "b.md", "Beta.\n")
+    ingest(project)
+    file = store.path_of(project.documents, "a.md")
+    words = file.read_text("utf-8") + "Café.\n"
+    file.write_bytes(words.encode("latin-1"))
+    report = ingest(project)
+    assert counts(report) == {"unchanged": 1, "refused": 1}
+    assert "is not UTF-8" in report.findings[0].what
+    with Index.open(project.index) as index:
+        assert index.search("alpha") == []
+    file.write_text(words, "utf-8")
+    assert counts(ingest(project)) == {"unchanged": 1, "edited": 1}
+
+
 def test_order_of_arrival_does_not_matter(project: Project, tmp_path: Path) -> None:
     texts = {f"{i % 3}/file{i}.md": f"# Title {i}\n\nText number {i} of many.\n" for i in range(12)}
     for name in sorted(texts):
