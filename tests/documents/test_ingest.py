@@ -124,6 +124,15 @@ def test_an_edited_document_whose_source_is_gone_is_set_aside(project: Project) 
     assert str(aside) in report.findings[0].what
     assert store.ids(project.documents) == ["b.md"]
 
+    # When the source comes back, so may the edit.
+    write(project, "a.md", "Alpha.\n")
+    report = ingest(project)
+    assert counts(report) == {"new": 1, "unchanged": 1}
+    assert str(aside) in report.findings[0].what
+    aside.replace(file)
+    assert counts(ingest(project)) == {"edited": 1, "unchanged": 1}
+    assert "My own words." in store.load(project.documents, "a.md").text
+
 
 def test_an_edit_saved_in_another_encoding_stays_where_it_is(project: Project) -> None:
     write(project, "a.md", "Alpha.\n")
