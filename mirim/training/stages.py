@@ -83,20 +83,19 @@ def run(plan: Plan) -> Report:
     torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
     examples = _examples(plan)
     # What cannot be trained on is refused before an interrupted run of other settings is thrown away.
-    adapted = load_base(plan.base, plan.project, plan.chat_template) if plan.method != "pretrain" else None
+    if plan.method != "pretrain":
+        model, tokenizer = load_base(plan.base, plan.project, plan.chat_template)
+        if plan.method == "lora":
+            model = with_lora(model, plan.rank, plan.seed)
     work = plan.out.parent / f".train-{plan.out.name}"
     if world()[0] == 0:
         _work(work, fingerprint)
     wait()
     results: dict[str, Result] = {}
     text = None
-    if adapted is not None:
-        model, tokenizer = adapted
-        if plan.method == "lora":
-            model = with_lora(model, plan.rank, plan.seed)
-    elif plan.recipe is not None:
+    if plan.recipe is not None:
         model, tokenizer = learn(plan, plan.recipe, device, work, fingerprint, results)
-    else:
+    elif plan.method == "pretrain":
         words = [m.content for e in examples for m in e.messages]
         model, tokenizer, text = pretrain(plan, device, work, fingerprint, words, results)
     if examples:
