@@ -116,7 +116,8 @@ class Project:
         return self.models / self.name
 
     def eval_files(self) -> list[Path]:
-        return sorted(self.evals.glob("*.jsonl")) if self.evals.is_dir() else []
+        """Files of held-out questions; one that is empty yet asks nothing."""
+        return sorted(p for p in self.evals.glob("*.jsonl") if p.stat().st_size) if self.evals.is_dir() else []
 
 
 def _fault(key: str, value: Any) -> str:

@@ -107,6 +107,15 @@ def test_settings_saved_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     assert Project.open(folder(tmp_path, '\ufeff[project]\nname = "a"\n')).name == "a"
 
 
+def test_a_file_of_questions_that_is_empty_yet_is_none(tmp_path: Path) -> None:
+    project = Project.open(folder(tmp_path, ""))
+    project.evals.mkdir()
+    (project.evals / "later.jsonl").touch()
+    assert project.eval_files() == []
+    (project.evals / "now.jsonl").write_text("{}\n")
+    assert project.eval_files() == [project.evals / "now.jsonl"]
+
+
 def test_words_from_the_environment_become_values() -> None:
     assert coerce("1e-3", float | None, "x") == 0.001
     assert coerce("a,b", tuple[str, ...], "x") == ("a", "b")
