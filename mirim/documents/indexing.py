@@ -19,7 +19,7 @@ from mirim.documents.passages import cut
 from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
-VERSION = "2"
+VERSION = "3"
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
