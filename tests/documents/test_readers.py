@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 import zipfile
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -14,6 +16,7 @@ from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
 from mirim.documents.markdown import capitals
+from mirim.documents.passages import cut
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 
@@ -122,6 +125,31 @@ def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
     assert [(s.heading, s.level) for s in document.sections] == [("Please file this", 1), ("Holiday hours", 2)]
     assert "closed on 24 December" in document.text
     assert "Attachments: seal.png\n" in document.text
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        # A picture between two paragraphs, the way some programs send it.
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nFirst lines.\n--b\nContent-Type: image/png\n\n...\n"
+        b"--b\n\nSecond lines.\n--b--\n",
+        b"Content-Type: multipart/mixed\n\nFirst lines.\n\nSecond lines.\n",
+        b"Content-Type: multipart/alternative; boundary=b\n\nFirst lines.\nSecond lines.\n",
+    ],
+)
+def test_no_text_of_a_message_is_lost(tmp_path: Path, rest: bytes) -> None:
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: Parts\n" + rest)
+    assert re.search(r"First lines\.\s+Second lines\.", read(tmp_path / "m.eml").text)
+
+
+def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: " + b"long " * 200_000 + b"\n\nThe body.\n")
+    started = time.monotonic()
+    document = read(tmp_path / "m.eml")
+    assert "The body." in document.text
+    assert len(document.title) <= 200
+    assert max(len(p.heading) for p in cut(document)) < 1000
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
