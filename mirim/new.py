@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,11 +44,9 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
         from_: Start from a sample organisation, such as clinic.
         language: Main language of the documents, en or pt.
     """
-    root = directory.expanduser().resolve()
+    root, flag = directory.expanduser().resolve(), f"--project {shlex.quote(str(directory))}"
     if (root / FILE).exists():
-        raise UsageError(
-            f"{root} is already a mirim project; choose another folder or type: mirim build --project {directory}"
-        )
+        raise UsageError(f"{root} is already a mirim project; choose another folder or type: mirim build {flag}")
     if root.is_file():
         raise UsageError(f"{root} is a file; a project is a folder: choose another name")
     if language not in ("en", "pt"):
@@ -65,9 +64,9 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
     except OSError as error:
         raise explain(error, root) from error
     files = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-    steps = f"Put documents into {root / 'sources'}, then type: mirim build --project {directory}"
+    steps = f"Put documents into {root / 'sources'}, then type: mirim build {flag}"
     if from_:
-        steps = f"Type: mirim build --project {directory}"
+        steps = f"Type: mirim build {flag}"
     return Report("New project", f"{root} is ready. {steps}", data={"project": str(root), "files": files})
 
 

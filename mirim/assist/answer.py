@@ -93,7 +93,7 @@ class Assistant:
         ):
             bundle = Bundle.open(project.model)
         if project is not None and not project.index.is_file():
-            raise UsageError(f"{project.root} has no index yet; type: mirim ingest --project {project.root}")
+            raise UsageError(f"{project.root} has no index yet; type: mirim ingest {project.flag}")
         if model == "" and bundle is None:
             raise UsageError(
                 f"{project.root if project else source} has no model yet; type: mirim build, "

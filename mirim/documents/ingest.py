@@ -261,7 +261,7 @@ def _report(project: Project, tally: _Tally, counts: tuple[int, int], seconds: f
     tally.refused.sort(key=lambda r: (r["source"], r["reason"]))
     summary = (
         f"{documents} documents in {passages} passages, {tally.bytes / 1e6:.1f} MB read in {seconds:.1f} s. "
-        f"Next, type: mirim audit --project {project.root}   or: mirim build --project {project.root}"
+        f"Next, type: mirim audit {project.flag}   or: mirim build {project.flag}"
     )
     return Report(
         f"Ingested {project.name}",

@@ -59,7 +59,7 @@ def synth(
     seed = seed or project.seed
     ids = store.ids(project.documents) if project.documents.is_dir() else []
     if not ids:
-        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... --project {project.root}")
+        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... {project.flag}")
     settings: dict[str, Any] = {
         "version": VERSION, "teacher": [teacher_url, teacher_model], "per_document": per_document, "limit": limit,
         "valid_share": valid_share, "outside_share": outside_share, "seed": seed,

@@ -171,9 +171,7 @@ def _examples(plan: Plan) -> list[Example]:
             raise UsageError(f'no example is of task "{task}"{suggest(task, known)}')
     chosen = [e for e in found if not plan.tasks or e.task in plan.tasks]
     if not any(e.split != "valid" for e in chosen) and plan.method != "pretrain":
-        raise UsageError(
-            f"{plan.project.examples} holds no training examples; type: mirim synth --project {plan.project.root}"
-        )
+        raise UsageError(f"{plan.project.examples} holds no training examples; type: mirim synth {plan.project.flag}")
     return chosen
 
 

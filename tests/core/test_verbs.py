@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -105,6 +106,13 @@ def test_choices_that_may_be_empty_are_listed_without_the_empty_one() -> None:
 
 def test_settings_saved_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     assert Project.open(folder(tmp_path, '\ufeff[project]\nname = "a"\n')).name == "a"
+
+
+def test_what_to_type_next_can_be_pasted(tmp_path: Path) -> None:
+    root = tmp_path / "our clinic's $papers"
+    root.mkdir()
+    project = Project.open(folder(root, ""))
+    assert shlex.split(project.flag) == ["--project", str(root)]
 
 
 def test_a_file_of_questions_that_is_empty_yet_is_none(tmp_path: Path) -> None:
