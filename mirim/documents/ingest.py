@@ -22,7 +22,7 @@ from mirim.core.verbs import verb
 from mirim.documents import kinds, store
 from mirim.documents import workers as crew
 from mirim.documents.indexing import Writer
-from mirim.documents.intake import Intake
+from mirim.documents.intake import Intake, below
 from mirim.documents.job import Done, Job
 from mirim.documents.passages import LEAST, MOST
 
@@ -284,8 +284,7 @@ def _conclude(project: Project, paths: list[Path], report: Report, tally: _Tally
         raise UsageError(f"{project.sources} holds no files yet; put documents there, or type: mirim ingest PATH")
     if len(paths) == 1 and not paths[0].expanduser().is_dir():
         path = Path(os.path.abspath(paths[0].expanduser()))
-        inside = path.is_relative_to(project.sources)
-        source = path.relative_to(project.sources).as_posix() if inside else path.name
+        source = below(path, project.sources) or path.name
         for row in tally.refused:
             if row["source"] == source:
                 raise MirimError(f"{paths[0]}: {row['reason']}", report=report)

@@ -57,7 +57,7 @@ class Intake:
                 os.listdir(path)
         except OSError as error:
             raise explain(error, path) from error
-        if path.is_relative_to(sources):
+        if below(path, sources):
             return
         if path.is_dir() and sources.is_relative_to(path):
             raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
@@ -166,6 +166,14 @@ class Intake:
             if total > most:
                 break
         return total
+
+
+def below(path: Path, sources: Path) -> str:
+    """Where a path lies in sources/, links followed; '' when it lies elsewhere, '.' when it is the folder itself."""
+    for one, folder in ((path, sources), (Path(os.path.realpath(path)), Path(os.path.realpath(sources)))):
+        if one.is_relative_to(folder):
+            return one.relative_to(folder).as_posix()
+    return ""
 
 
 def _same(a: Path, b: Path) -> bool:

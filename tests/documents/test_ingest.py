@@ -195,6 +195,17 @@ def test_copies_a_folder_with_its_layout(project: Project, tmp_path: Path) -> No
     assert counts(ingest(project, folder)) == {"unchanged": 2}
 
 
+def test_sources_may_be_a_link_to_a_folder_elsewhere(project: Project, tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    (papers / "sub").mkdir(parents=True)
+    (papers / "sub" / "a.md").write_text("Alpha.\n")
+    project.sources.rmdir()
+    project.sources.symlink_to(papers)
+    assert counts(ingest(project, papers)) == {"new": 1}
+    assert ingest(project, papers / "sub" / "a.md").data["id"] == "sub--a.md"
+    assert sorted(p.name for p in papers.rglob("*")) == ["a.md", "sub"]
+
+
 def test_never_overwrites_silently(project: Project, tmp_path: Path) -> None:
     write(project, "a.md", "The old one.\n")
     write(project, "b.md", "Another.\n")
