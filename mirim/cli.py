@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,7 +114,7 @@ def run(argv: list[str]) -> int:
         json: Annotated[bool, Parameter(negative="", help="Print JSON on stdout, and nothing else there.")] = False,
     ) -> None:
         nonlocal code
-        code = _dispatch(app, list(tokens), project, json)
+        code = _dispatch(app, _with_texts(tokens), project, json)
 
     quiet = "--json" in argv
     restore = _install_progress(quiet)
@@ -166,6 +166,22 @@ def run(argv: list[str]) -> int:
         restore()
 
 
+def _with_texts(tokens: Sequence[str]) -> list[str]:
+    """The words of a command line, where what begins with "-" and holds a space is text, such as "- an item"."""
+    words: list[str] = []
+    texts: list[str] = []
+    for number, token in enumerate(tokens):
+        if token == "--":
+            return [*words, *tokens[number:], *texts]
+        if not (token.startswith("-") and any(c.isspace() for c in token.partition("=")[0])):
+            words.append(token)
+        elif words and words[-1].startswith("--") and "=" not in words[-1]:
+            words[-1] += f"={token}"
+        else:
+            texts.append(token)
+    return [*words, "--", *texts] if texts else words
+
+
 def _dispatch(app: App, tokens: list[str], folder: Path | None, as_json: bool) -> int:
     command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
     if "project" in ignored:
@@ -194,6 +210,8 @@ def _show(result: Any, as_json: bool) -> None:
 
 
 def _unknown_option(word: str, known: Iterable[str]) -> str:
+    if word in known:
+        return f'mirim: {word} stands after "--", where all is text; write it before'
     return f'mirim: unknown option "{word}"{suggest(word, {*known, *_EVERYWHERE})}'
 
 

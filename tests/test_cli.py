@@ -120,6 +120,16 @@ def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path
     assert "Ignored unknown option" in done.stderr
 
 
+@pytest.mark.parametrize("text", ["- an item", "--- a rule", "-5 degrees = cold", "--x = y\n- z"])
+def test_text_may_begin_with_a_hyphen(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mirim.toml").touch()
+    done = mirim("generate", "--model", "echo", "--prompt", text, "--raw", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == text.split("\n")[-1]
+    asked = mirim("ask", text, "--model", "none", cwd=tmp_path)
+    assert "has no index yet" in asked.stderr
+
+
 def test_doctor_measures_this_machine() -> None:
     done = mirim("doctor", "--json")
     assert done.returncode == 0, done.stderr
