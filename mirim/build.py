@@ -93,7 +93,7 @@ def build(project: Project, *, base: str = "") -> Report:
             rows.append({"stage": stage.name, "state": "refused in part", "seconds": 0.0})
             note(str(error))
     table = Table("Stages", ("stage", "state", "seconds"), tuple((r["stage"], r["state"], r["seconds"]) for r in rows))
-    summary = f"{model} is ready. Type: mirim chat --project {project.root}   or: mirim serve --project {project.root}"
+    summary = f"{model} is ready. Type: mirim chat {project.flag}   or: mirim serve {project.flag}"
     scores = _scores(model)
     tables = (table, Table("Held-out questions", ("figure", "value"), tuple(scores.items()))) if scores else (table,)
     data = {"model": str(model), "stages": rows, "scores": scores}

@@ -10,11 +10,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError
 
 from mirim import VERBS, __version__
 from mirim.core import progress
@@ -38,6 +38,9 @@ PAGES = (
     ("bench", "Machine", "How fast a model runs here, beside what the machine could do."),
     ("doctor", "Machine", "What can this machine do, and what is missing."),
 )
+
+#: Options of every command line, whatever its verb.
+_EVERYWHERE = ("--project", "--json", "--help", "--version")
 
 
 def build_app() -> App:
@@ -111,7 +114,7 @@ def run(argv: list[str]) -> int:
         json: Annotated[bool, Parameter(negative="", help="Print JSON on stdout, and nothing else there.")] = False,
     ) -> None:
         nonlocal code
-        code = _dispatch(app, list(tokens), project, json)
+        code = _dispatch(app, _with_texts(tokens), project, json)
 
     quiet = "--json" in argv
     restore = _install_progress(quiet)
@@ -134,7 +137,16 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except UnknownCommandError as error:
         word = (error.unused_tokens or argv or [""])[0]
-        _say(f'mirim: no command "{word}"{suggest(word, (*VERBS, "keys"))} (mirim --help lists them)')
+        if word.startswith("-"):
+            _say(_unknown_option(word, ()))
+            return USAGE
+        line = " ".join(("mirim", *(error.command_chain or ())))
+        names = [name for name in error.app or app if not name.startswith("-")]
+        _say(f'mirim: no command "{word}"{suggest(word, names)} ({line} --help lists them)')
+        return USAGE
+    except UnknownOptionError as error:
+        names = [name for argument in error.argument_collection for name in argument.names]
+        _say(_unknown_option(error.token.keyword or error.token.value, names))
         return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
@@ -152,6 +164,22 @@ def run(argv: list[str]) -> int:
         return FAILED
     finally:
         restore()
+
+
+def _with_texts(tokens: Sequence[str]) -> list[str]:
+    """The words of a command line, where what begins with "-" and holds a space is text, such as "- an item"."""
+    words: list[str] = []
+    texts: list[str] = []
+    for number, token in enumerate(tokens):
+        if token == "--":
+            return [*words, *tokens[number:], *texts]
+        if not (token.startswith("-") and any(c.isspace() for c in token.partition("=")[0])):
+            words.append(token)
+        elif words and words[-1].startswith("--") and "=" not in words[-1]:
+            words[-1] += f"={token}"
+        else:
+            texts.append(token)
+    return [*words, "--", *texts] if texts else words
 
 
 def _dispatch(app: App, tokens: list[str], folder: Path | None, as_json: bool) -> int:
@@ -179,6 +207,12 @@ def _show(result: Any, as_json: bool) -> None:
     else:
         text = result.to_text()
         print(text, end="" if text.endswith("\n") or getattr(result, "verbatim", False) else "\n", flush=True)
+
+
+def _unknown_option(word: str, known: Iterable[str]) -> str:
+    if word in known:
+        return f'mirim: {word} stands after "--", where all is text; write it before'
+    return f'mirim: unknown option "{word}"{suggest(word, {*known, *_EVERYWHERE})}'
 
 
 def _say(text: str) -> None:

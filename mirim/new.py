@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -43,11 +44,9 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
         from_: Start from a sample organisation, such as clinic.
         language: Main language of the documents, en or pt.
     """
-    root = directory.expanduser().resolve()
+    root, flag = directory.expanduser().resolve(), f"--project {shlex.quote(str(directory))}"
     if (root / FILE).exists():
-        raise UsageError(
-            f"{root} is already a mirim project; choose another folder or type: mirim build --project {directory}"
-        )
+        raise UsageError(f"{root} is already a mirim project; choose another folder or type: mirim build {flag}")
     if root.is_file():
         raise UsageError(f"{root} is a file; a project is a folder: choose another name")
     if language not in ("en", "pt"):
@@ -58,17 +57,22 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
         else:
             for folder in ("sources", "evals"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-            name = root.name
+            name = _printable(root.name)
             write_text(
                 root / FILE, _TOML.format(name=name, quoted=json.dumps(name, ensure_ascii=False), language=language)
             )
     except OSError as error:
         raise explain(error, root) from error
     files = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
-    steps = f"Put documents into {root / 'sources'}, then type: mirim build --project {directory}"
+    steps = f"Put documents into {root / 'sources'}, then type: mirim build {flag}"
     if from_:
-        steps = f"Type: mirim build --project {directory}"
+        steps = f"Type: mirim build {flag}"
     return Report("New project", f"{root} is ready. {steps}", data={"project": str(root), "files": files})
+
+
+def _printable(name: str) -> str:
+    """A folder's name as a project's: it stands in mirim.toml and names the model's folder."""
+    return " ".join("".join(c if c.isprintable() and c != "\\" else " " for c in name).split()).lstrip(".") or "project"
 
 
 def samples() -> dict[str, Path]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from mirim.cli import PAGES
+from mirim.core.project import Project
+from mirim.new import new
 
 
 def mirim(*words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +57,11 @@ def test_every_verb_explains_itself_without_torch(name: str) -> None:
     ("words", "says"),
     [
         (["buidl"], 'did you mean "build"'),
+        (["keys", "lst"], 'did you mean "list"? (mirim keys --help'),
         (["doctor", "--nope"], "--nope"),
+        (["ask", "x", "--projct", "."], 'did you mean "--project"'),
+        (["--projct", ".", "ask", "x"], 'did you mean "--project"'),
+        (["ask", "x", "--polcy", "quote"], 'did you mean "--policy"'),
         (["ask", "x"], "mirim new"),
         (["new"], "DIRECTORY"),
         (["ask", "--project", "/no/such/folder", "x"], "not a mirim project"),
@@ -78,6 +84,14 @@ def test_new_makes_a_project_once(tmp_path: Path) -> None:
     again = mirim("new", "shop", cwd=tmp_path)
     assert again.returncode == 2
     assert "already a mirim project" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["two\nlines", ".dot", 'a "quoted" \\ name', "del\x7fete", "bee \N{HONEYBEE}", "\t"])
+def test_new_takes_any_folder_name(tmp_path: Path, name: str) -> None:
+    new(tmp_path / name)
+    project = Project.open(tmp_path / name)
+    assert project.model.parent == project.models
+    assert project.name.isprintable()
 
 
 def test_a_folder_without_write_permission(tmp_path: Path) -> None:
@@ -104,6 +118,16 @@ def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path
     done = mirim("generate", "--model", "echo:hi", "--prompt", "x", "--raw", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "hi"), done
     assert "Ignored unknown option" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["- an item", "--- a rule", "-5 degrees = cold", "--x = y\n- z"])
+def test_text_may_begin_with_a_hyphen(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mirim.toml").touch()
+    done = mirim("generate", "--model", "echo", "--prompt", text, "--raw", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == text.split("\n")[-1]
+    asked = mirim("ask", text, "--model", "none", cwd=tmp_path)
+    assert "has no index yet" in asked.stderr
 
 
 def test_doctor_measures_this_machine() -> None:

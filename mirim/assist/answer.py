@@ -93,7 +93,7 @@ class Assistant:
         ):
             bundle = Bundle.open(project.model)
         if project is not None and not project.index.is_file():
-            raise UsageError(f"{project.root} has no index yet; type: mirim ingest --project {project.root}")
+            raise UsageError(f"{project.root} has no index yet; type: mirim ingest {project.flag}")
         if model == "" and bundle is None:
             raise UsageError(
                 f"{project.root if project else source} has no model yet; type: mirim build, "
@@ -104,9 +104,12 @@ class Assistant:
         chosen = policy or asked.get("policy") or record.get("policy") or "quote"
         if chosen not in plugins.names("assist.policies"):
             raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
-        index_path = project.index if project else bundle.path / "knowledge.db" if bundle else Path()
+        index = Index.open(project.index if project else bundle.path / "knowledge.db" if bundle else Path())
+        if not index.count:
+            index.close()
+            raise UsageError(f"{index.path} holds no documents; put files into sources/ and type: mirim ingest")
         return cls(
-            index=Index.open(index_path),
+            index=index,
             engine=_engine(model, bundle, engine, project),
             model=model or (bundle.name if bundle else "none"),
             policy=cast(Policy, chosen),

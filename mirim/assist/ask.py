@@ -79,6 +79,8 @@ def _questions(path: Path) -> Iterator[tuple[str, str]]:
         missing = [key for key in ("id", "question") if not isinstance(row.get(key), str | int)]
         if missing:
             raise UsageError(f'{path} line {number}: "{missing[0]}" is missing; a line is {{"id", "question"}}')
+        if not str(row["question"]).strip():
+            raise UsageError(f"{path} line {number}: the question is empty")
         yield row["id"], str(row["question"])
 
 

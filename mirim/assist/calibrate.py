@@ -24,6 +24,7 @@ from mirim.assist.judge import judge
 from mirim.assist.policies.quote import WORDS, choose
 from mirim.assist.rank import Ranked, probability, reach, trust
 from mirim.core.bundle import Bundle
+from mirim.core.database import explained
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
 from mirim.core.project import Project
@@ -232,6 +233,7 @@ def _knowledge(project: Project, bundle: Bundle) -> None:
     target = bundle.path / "knowledge.db"
     working = target.with_name(".tmp-knowledge.db")
     working.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(project.index)) as source:
+    damaged = "delete it and type: mirim ingest"
+    with explained(project.index, damaged), contextlib.closing(sqlite3.connect(project.index)) as source:
         source.execute("VACUUM INTO ?", (str(working),))
     os.replace(working, target)

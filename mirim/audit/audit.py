@@ -28,7 +28,7 @@ def audit(project: Project, *, fail_on: Literal["never", "error", "warning"] = "
     """
     ids = store.ids(project.documents)
     if not ids:
-        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... --project {project.root}")
+        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... {project.flag}")
     findings: list[Finding] = []
     rows: list[tuple[Any, ...]] = []
     total: Counter[str] = Counter()

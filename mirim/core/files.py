@@ -111,7 +111,8 @@ def sha256_json(value: object) -> str:
 
 def explain(error: OSError, path: Path) -> MirimError:
     """Turn an operating system error about `path` into one that says what to do."""
-    if error.errno == errno.ENOSPC:
+    # numpy counts what did not fit and gives no number of the error.
+    if error.errno == errno.ENOSPC or (error.errno is None and "requested and" in str(error)):
         return MirimError(
             f"no space left on the disk that holds {path}; nothing was half-written: free some and run again"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,9 +37,11 @@ class Project:
         root = Path(folder).expanduser().resolve()
         path = root / FILE
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(path.read_text("utf-8-sig"))
         except FileNotFoundError as error:
-            raise UsageError(f"{root} is not a mirim project (no {FILE}); type: mirim new {folder}") from error
+            raise UsageError(
+                f"{root} is not a mirim project (no {FILE}); type: mirim new {shlex.quote(str(folder))}"
+            ) from error
         except OSError as error:
             raise explain(error, path) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -73,6 +76,11 @@ class Project:
     @property
     def name(self) -> str:
         return str(self.get("name") or self.root.name)
+
+    @property
+    def flag(self) -> str:
+        """How to name this project on the next command line, whatever its folder is called."""
+        return f"--project {shlex.quote(str(self.root))}"
 
     @property
     def seed(self) -> int:
@@ -116,7 +124,8 @@ class Project:
         return self.models / self.name
 
     def eval_files(self) -> list[Path]:
-        return sorted(self.evals.glob("*.jsonl")) if self.evals.is_dir() else []
+        """Files of held-out questions; one that is empty yet asks nothing."""
+        return sorted(p for p in self.evals.glob("*.jsonl") if p.stat().st_size) if self.evals.is_dir() else []
 
 
 def _fault(key: str, value: Any) -> str:

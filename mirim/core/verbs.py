@@ -145,7 +145,7 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     if origin is Literal:
         if value in inner:
             return value
-        raise UsageError(f'{where}: "{value}" is not one of {", ".join(map(str, inner))}')
+        raise UsageError(f'{where}: "{value}" is not one of {", ".join(str(one) for one in inner if one)}')
     if origin in (list, tuple):
         items = value.split(os.pathsep if inner and inner[0] is Path else ",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):

@@ -62,6 +62,9 @@ class Archive:
             resolve_entities=False, no_network=True, load_dtd=False, recover=True, remove_comments=True, huge_tree=True
         )
         try:
-            return etree.fromstring(data, parser)
+            root = etree.fromstring(data, parser)
+            # An entity left unresolved would hide the text behind it.
+            etree.strip_elements(root, etree.Entity, with_tail=False)
+            return root
         except etree.XMLSyntaxError as error:
             raise Refused(f"is damaged ({name}: {error})") from error

@@ -7,14 +7,12 @@ it keeps no copy of them (a contentless table), and a passage leaves by handing 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mirim.core.errors import MirimError
 from mirim.core.files import explain
 from mirim.core.types import Document, Passage
 from mirim.documents.passages import cut
@@ -74,8 +72,7 @@ class Writer:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain(error, path) from error
-        with _explained(path):
-            self._open()
+        self._open()
 
     def _open(self) -> None:
         self.db = sqlite3.connect(self.path, timeout=30)
@@ -124,63 +121,58 @@ class Writer:
 
     def begin(self) -> None:
         """Say that the index is being changed."""
-        with _explained(self.path):
-            self._set("complete", "0")
+        self._set("complete", "0")
 
     def put(self, batch: Iterable[tuple[dict[str, Any], list[Row]]]) -> None:
         """Add or replace documents: {'id', 'digest', 'source', 'title', 'language'} and their rows."""
         batch = list(batch)
-        with _explained(self.path):
-            self.db.execute("DELETE FROM frequencies")
-            for about, _ in batch:
-                self.remove(about["id"])
-            self.db.executemany(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
-                [(a["id"], a["digest"], a["source"], a["title"], a["language"], len(rows)) for a, rows in batch],
-            )
-            # FTS5 writes fastest when numbers grow, and must flush whenever one does not.
-            flat = sorted((row[0], about["id"], row) for about, rows in batch for row in rows)
-            self.db.executemany(
-                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, id, *row[1:7]) for n, id, row in flat]
-            )
-            self.db.executemany(
-                "INSERT INTO words (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
-                [(n, *row[7:]) for n, _, row in flat],
-            )
+        self.db.execute("DELETE FROM frequencies")
+        for about, _ in batch:
+            self.remove(about["id"])
+        self.db.executemany(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+            [(a["id"], a["digest"], a["source"], a["title"], a["language"], len(rows)) for a, rows in batch],
+        )
+        # FTS5 writes fastest when numbers grow, and must flush whenever one does not.
+        flat = sorted((row[0], about["id"], row) for about, rows in batch for row in rows)
+        self.db.executemany(
+            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, id, *row[1:7]) for n, id, row in flat]
+        )
+        self.db.executemany(
+            "INSERT INTO words (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
+            [(n, *row[7:]) for n, _, row in flat],
+        )
 
     def remove(self, id: str) -> None:
         """Take a document out; nothing happens when it is not there."""
-        with _explained(self.path):
-            row = self.db.execute("SELECT title, language FROM documents WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                return
-            title, language = row
-            held = self.db.execute(
-                "SELECT number, heading, header, text FROM passages WHERE document = ? ORDER BY number", (id,)
-            ).fetchall()
-            self.db.executemany(
-                "INSERT INTO words (words, rowid, title, heading, body) VALUES ('delete', ?, ?, ?, ?)",
-                [(n, *_stems(title, heading, header, text, language)) for n, heading, header, text in held],
-            )
-            self.db.execute("DELETE FROM frequencies")
-            self.db.execute("DELETE FROM passages WHERE document = ?", (id,))
-            self.db.execute("DELETE FROM documents WHERE id = ?", (id,))
+        row = self.db.execute("SELECT title, language FROM documents WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            return
+        title, language = row
+        held = self.db.execute(
+            "SELECT number, heading, header, text FROM passages WHERE document = ? ORDER BY number", (id,)
+        ).fetchall()
+        self.db.executemany(
+            "INSERT INTO words (words, rowid, title, heading, body) VALUES ('delete', ?, ?, ?, ?)",
+            [(n, *_stems(title, heading, header, text, language)) for n, heading, header, text in held],
+        )
+        self.db.execute("DELETE FROM frequencies")
+        self.db.execute("DELETE FROM passages WHERE document = ?", (id,))
+        self.db.execute("DELETE FROM documents WHERE id = ?", (id,))
 
     def commit(self) -> None:
         """Make everything so far durable."""
-        with _explained(self.path):
-            self.db.commit()
+        self.db.commit()
 
     def finish(self, tidy: bool) -> None:
         """Commit and declare the index complete; `tidy` merges its word lists, which searches are faster on."""
-        with _explained(self.path):
-            if tidy:
-                self.db.execute("INSERT INTO words (words) VALUES ('optimize')")
-            if self.db.execute("SELECT count(*) FROM (SELECT 1 FROM frequencies LIMIT 1)").fetchone() == (0,):
-                # The vocabulary counts a word's passages anew each time that it is asked.
-                self.db.execute("INSERT INTO frequencies SELECT term, doc FROM vocabulary")
-            self._set("complete", "1")
-            self.db.commit()
+        if tidy:
+            self.db.execute("INSERT INTO words (words) VALUES ('optimize')")
+        if self.db.execute("SELECT count(*) FROM (SELECT 1 FROM frequencies LIMIT 1)").fetchone() == (0,):
+            # The vocabulary counts a word's passages anew each time that it is asked.
+            self.db.execute("INSERT INTO frequencies SELECT term, doc FROM vocabulary")
+        self._set("complete", "1")
+        self.db.commit()
 
     def close(self) -> None:
         self.db.close()
@@ -189,20 +181,3 @@ class Writer:
 def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA cache_size = -16000")
     db.execute("PRAGMA synchronous = NORMAL")
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as ones that say what to do."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise MirimError(f"no space left on the disk that holds {path}: free some and run again") from error
-        if "readonly" in str(error) or "unable to open" in str(error):
-            raise MirimError(f"no permission to write {path} ({error}); change its owner or its mode") from error
-        if "locked" in str(error):
-            raise MirimError(f"{path} is in use by another process; wait for it and run again") from error
-        raise MirimError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise MirimError(f"{path} is damaged ({error}); delete it and type: mirim ingest") from error

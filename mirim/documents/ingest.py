@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core import errors
+from mirim.core.database import explained
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain
 from mirim.core.progress import bar
@@ -21,7 +22,7 @@ from mirim.core.verbs import verb
 from mirim.documents import kinds, store
 from mirim.documents import workers as crew
 from mirim.documents.indexing import Writer
-from mirim.documents.intake import Intake
+from mirim.documents.intake import Intake, below
 from mirim.documents.job import Done, Job
 from mirim.documents.passages import LEAST, MOST
 
@@ -30,6 +31,8 @@ _BATCH, _CHARACTERS = 400, 4_000_000
 
 #: Up to this many bytes of plain formats are read in this process: starting others would take longer.
 _SMALL = 2_000_000
+
+_MOST_WORKERS = 256
 
 
 @dataclass(slots=True)
@@ -71,13 +74,18 @@ def ingest(
     ):
         if value < least:
             raise UsageError(f"{name} = {value} is too small; it is at least {least}")
+    if workers > _MOST_WORKERS:
+        raise UsageError(f"workers = {workers} is too many; at most {_MOST_WORKERS}, and 0 chooses by the machine")
     started = time.monotonic()
     with _alone(project), contextlib.closing(Intake(project, replace)) as intake:
         _sweep(project)
         intake.scan()
         for path in paths:
             intake.bring(Path(path))
-        with contextlib.closing(Writer(project.index, f"passages {passage_words}")) as writer:
+        with (
+            explained(project.index, "delete it and type: mirim ingest"),
+            contextlib.closing(Writer(project.index, f"passages {passage_words}")) as writer,
+        ):
             tally = _Tally(findings=intake.findings)
             tally.refused += [{"source": f.where, "reason": f.what} for f in intake.findings]
             tally.states["refused"] += intake.refused
@@ -199,6 +207,12 @@ def _note(tally: _Tally, done: Done) -> None:
 
 def _forget(project: Project, writer: Writer, done: Done, tally: _Tally) -> None:
     """A source that can no longer be read has no document, unless a person's edit stands in it."""
+    try:
+        store.read(project.documents, done.id)
+    except MirimError:
+        # The document is at fault, not its source: it stays where the person will save it again.
+        writer.remove(done.id)
+        return
     _remove(project, writer, done.id, tally, "its source can no longer be read")
 
 
@@ -247,7 +261,7 @@ def _report(project: Project, tally: _Tally, counts: tuple[int, int], seconds: f
     tally.refused.sort(key=lambda r: (r["source"], r["reason"]))
     summary = (
         f"{documents} documents in {passages} passages, {tally.bytes / 1e6:.1f} MB read in {seconds:.1f} s. "
-        f"Next, type: mirim audit --project {project.root}   or: mirim build --project {project.root}"
+        f"Next, type: mirim audit {project.flag}   or: mirim build {project.flag}"
     )
     return Report(
         f"Ingested {project.name}",
@@ -270,8 +284,7 @@ def _conclude(project: Project, paths: list[Path], report: Report, tally: _Tally
         raise UsageError(f"{project.sources} holds no files yet; put documents there, or type: mirim ingest PATH")
     if len(paths) == 1 and not paths[0].expanduser().is_dir():
         path = Path(os.path.abspath(paths[0].expanduser()))
-        inside = path.is_relative_to(project.sources)
-        source = path.relative_to(project.sources).as_posix() if inside else path.name
+        source = below(path, project.sources) or path.name
         for row in tally.refused:
             if row["source"] == source:
                 raise MirimError(f"{paths[0]}: {row['reason']}", report=report)

@@ -57,7 +57,7 @@ class Intake:
                 os.listdir(path)
         except OSError as error:
             raise explain(error, path) from error
-        if path.is_relative_to(sources):
+        if below(path, sources):
             return
         if path.is_dir() and sources.is_relative_to(path):
             raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
@@ -104,8 +104,15 @@ class Intake:
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
 
     def _walk(self, root: Path) -> Iterator[Path]:
-        """Files below a folder, links followed once; hidden and temporary ones left out."""
+        """Files below a folder, links followed once; hidden and temporary ones left out.
+
+        A link that leads back to the project must not bring in what was made of it.
+        """
         waiting, seen = [str(root)], set()
+        for own in (self.project.root, self.project.root / "data"):
+            with suppress(OSError):
+                facts = os.stat(own)
+                seen.add((facts.st_dev, facts.st_ino))
         while waiting:
             folder = waiting.pop()
             try:
@@ -159,6 +166,14 @@ class Intake:
             if total > most:
                 break
         return total
+
+
+def below(path: Path, sources: Path) -> str:
+    """Where a path lies in sources/, links followed; '' when it lies elsewhere, '.' when it is the folder itself."""
+    for one, folder in ((path, sources), (Path(os.path.realpath(path)), Path(os.path.realpath(sources)))):
+        if one.is_relative_to(folder):
+            return one.relative_to(folder).as_posix()
+    return ""
 
 
 def _same(a: Path, b: Path) -> bool:

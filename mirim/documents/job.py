@@ -98,6 +98,15 @@ def _work(job: Job, id: str) -> Done:
         held = kept.document
         document = replace(document, title=held.title, language=held.language, licence=held.licence)
         findings.append(("info", "title, language or licence were set by hand in its document and are kept", ""))
+    aside = documents.parent / "removed" / path.name
+    if kept is None and aside.is_file():
+        findings.append(
+            (
+                "warning",
+                f"was removed once with a person's edit in it, which lies in {aside}",
+                f"to take the edit again, move it to {path}",
+            )
+        )
     findings += [("info" if "named" in note else "warning", note, "") for note in notes + more]
     _copy(job, digest)
     store.save(documents, document, made_by)

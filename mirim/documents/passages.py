@@ -22,6 +22,9 @@ LEAST, MOST = 60, 180
 #: Characters that one word may count for: texts without spaces are cut too.
 _LONG_WORD = 12
 
+#: Longest header row, in characters, that passages further down in a table carry.
+_LONGEST_HEADER = 1000
+
 _BLANK = re.compile(r"\n[ \t]*\n")
 _BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*$")
@@ -164,11 +167,12 @@ def _force(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, in
 
 
 def _header(block: str) -> str:
-    """The header row's cells when a block is a table."""
+    """The header row's cells when a block is a table, unless they are too many to tell anything."""
     first, _, rest = block.partition("\n")
     if not first.lstrip().startswith("|") or not _RULE.match(rest.partition("\n")[0]):
         return ""
-    return " | ".join(cells(first))
+    header = " | ".join(cells(first))
+    return header if len(header) <= _LONGEST_HEADER else ""
 
 
 def cells(row: str) -> list[str]:

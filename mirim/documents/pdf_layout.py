@@ -87,7 +87,8 @@ def _without_running(pages: list[Page]) -> list[Page]:
             if _NUMBER.match(line.text) and len(line.text) < 20 and not 0.17 * height < line.y < 0.88 * height:
                 drop.add(id(line))
         kept.append(([line for line in lines if id(line) not in drop], tables, height))
-    return kept
+    # Forms filled in from one template differ in their numbers only: what says all there is, is no header.
+    return kept if any(lines or tables for lines, tables, _ in kept) else pages
 
 
 def _page(page: Page, look: _Look) -> str:

@@ -32,6 +32,8 @@ _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MUL
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$|^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\\(?=[^\w\s])")
 _NAME_BYTES = 180
+#: Longest heading in characters. Every passage below carries it, so that a longer line is taken for text.
+_LONGEST_HEADING = 500
 
 
 def identify(source: str) -> str:
@@ -160,7 +162,7 @@ def headings(text: str) -> Iterator[tuple[int, int, int, str]]:
                 fence = mark
             elif mark[0] == fence[0] and len(mark) >= len(fence):
                 fence = ""
-        elif not fence:
+        elif not fence and match.end() - match.start() <= _LONGEST_HEADING:
             yield match.start(), match.end(), len(match.group(1)), plain(match.group(2))
 
 

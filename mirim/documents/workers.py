@@ -24,6 +24,8 @@ from mirim.documents.store import identify
 
 #: Address space of a worker, in bytes: far above any honest file, below what would hurt the machine.
 MEMORY = 6 << 30
+with suppress(AttributeError, ValueError, OSError):
+    MEMORY = max(2 << 30, min(MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2))
 
 
 def run(jobs: Iterable[Job], workers: int, seconds: float) -> Iterator[Done]:
@@ -105,7 +107,9 @@ class _Worker:
             return Done(**json.loads(line))
         code = self.close()
         reason = (
-            f"took longer than {self.seconds:.0f} s to read" if self.late else f"crashed its reader ({_name(code)})"
+            f"took longer than {self.seconds:.0f} s to read"
+            if self.late
+            else f"crashed its reader ({_name(code)}): it is damaged or needs more than {MEMORY >> 30} GB of memory"
         )
         return Done(job.source, identify(job.source), "refused", [("error", reason, "")], {})
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mirim.core.errors import MirimError
 from mirim.core.files import write_jsonl
 from mirim.core.types import Example
 
@@ -38,12 +37,9 @@ class Spool:
             self.path.unlink(missing_ok=True)
 
     def add(self, example: Example) -> None:
-        """Keep an example unless its equal is there already. MirimError when the disk is full."""
+        """Keep an example unless its equal is there already."""
         row = json.dumps(example.to_json(), ensure_ascii=False, sort_keys=True)
-        try:
-            added = self._db.execute("INSERT OR IGNORE INTO e VALUES (?, ?, ?)", (example.task, example.id, row))
-        except sqlite3.Error as error:
-            raise MirimError(f"{self.path.parent}: examples cannot be written ({error}); free some space") from error
+        added = self._db.execute("INSERT OR IGNORE INTO e VALUES (?, ?, ?)", (example.task, example.id, row))
         if added.rowcount:
             made = example.metadata
             self.counts[example.task, str(made.get("kind", "")), str(made.get("language", "")), example.split] += 1

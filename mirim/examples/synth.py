@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mirim.core import stamp
+from mirim.core.database import explained
 from mirim.core.errors import UsageError
 from mirim.core.files import read_jsonl
 from mirim.core.progress import note, track
@@ -58,7 +59,7 @@ def synth(
     seed = seed or project.seed
     ids = store.ids(project.documents) if project.documents.is_dir() else []
     if not ids:
-        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... --project {project.root}")
+        raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... {project.flag}")
     settings: dict[str, Any] = {
         "version": VERSION, "teacher": [teacher_url, teacher_model], "per_document": per_document, "limit": limit,
         "valid_share": valid_share, "outside_share": outside_share, "seed": seed,
@@ -74,6 +75,7 @@ def synth(
     share = max(1, min(per_document, limit // len(chosen)))
     left_out: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(explained(project.root / "data", "run again"))
         spool = stack.enter_context(Spool(project.root / "data"))
         maker = stack.enter_context(Maker(project, sides, guard, seed, outside_share, valid_share, left_out))
 

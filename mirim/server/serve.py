@@ -99,7 +99,7 @@ def serve(
     watched = key_room.Watched(*stores)
     local = loopback(host)
     if not local and not watched.any():
-        where = f" --project {project.root}" if project else ""
+        where = f" {project.flag}" if project else ""
         raise UsageError(
             f"{host} can be reached by other machines, and there is no key yet: make one, then serve again. "
             f"Type: {_MORE}{where}"

@@ -69,19 +69,22 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
     found = _folder(ref, project)
     if Path(found).is_dir():
         convert.check_transformers(Path(found))
-    hint = (
-        "" if Path(found).is_dir() else "; check the name, the network and HF_TOKEN, or download it and name the folder"
-    )
+    hint = "check the name, the network and HF_TOKEN, or download it and name the folder"
+    if Path(found).is_dir():
+        hint = "download it or write it again"
+    part = "tokenizer"
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
+            part = "model"
             model = AutoModelForCausalLM.from_pretrained(found, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, KeyError) as error:
-        raise UsageError(f"base {ref} cannot be loaded: {_first(error)}{hint}") from error
+        raise UsageError(f"the {part} of {ref} cannot be loaded: {_brief(error)}; {hint}") from error
     except OSError as error:
-        raise UsageError(f"base {ref} cannot be read: {_first(error)}{hint}") from error
+        raise UsageError(f"the {part} of {ref} cannot be read: {_brief(error)}; {hint}") from error
     except Exception as error:
-        raise MirimError(f"base {ref} cannot be loaded ({type(error).__name__}: {_first(error)}){hint}") from error
+        kind = type(error).__name__
+        raise MirimError(f"the {part} of {ref} cannot be loaded ({kind}: {_brief(error)}); {hint}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template:
@@ -120,5 +123,5 @@ def with_lora(model: Any, rank: int, seed: int) -> Any:
     return peft.get_peft_model(model, config)
 
 
-def _first(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:300].rstrip(".")

@@ -80,12 +80,17 @@ def run(plan: Plan) -> Report:
         )
     device = detect(plan.threads)
     join(device)
+    torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
+    examples = _examples(plan)
+    # What cannot be trained on is refused before an interrupted run of other settings is thrown away.
+    if plan.method != "pretrain":
+        model, tokenizer = load_base(plan.base, plan.project, plan.chat_template)
+        if plan.method == "lora":
+            model = with_lora(model, plan.rank, plan.seed)
     work = plan.out.parent / f".train-{plan.out.name}"
     if world()[0] == 0:
         _work(work, fingerprint)
     wait()
-    torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
-    examples = _examples(plan)
     results: dict[str, Result] = {}
     text = None
     if plan.recipe is not None:
@@ -93,10 +98,6 @@ def run(plan: Plan) -> Report:
     elif plan.method == "pretrain":
         words = [m.content for e in examples for m in e.messages]
         model, tokenizer, text = pretrain(plan, device, work, fingerprint, words, results)
-    else:
-        model, tokenizer = load_base(plan.base, plan.project, plan.chat_template)
-        if plan.method == "lora":
-            model = with_lora(model, plan.rank, plan.seed)
     if examples:
         results["examples"] = finetune(plan, device, work, fingerprint, model, tokenizer, examples, text)
     if world()[0] == 0:
@@ -170,9 +171,7 @@ def _examples(plan: Plan) -> list[Example]:
             raise UsageError(f'no example is of task "{task}"{suggest(task, known)}')
     chosen = [e for e in found if not plan.tasks or e.task in plan.tasks]
     if not any(e.split != "valid" for e in chosen) and plan.method != "pretrain":
-        raise UsageError(
-            f"{plan.project.examples} holds no training examples; type: mirim synth --project {plan.project.root}"
-        )
+        raise UsageError(f"{plan.project.examples} holds no training examples; type: mirim synth {plan.project.flag}")
     return chosen
 
 

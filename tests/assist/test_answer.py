@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from mirim.core.files import write_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Delta, Message, Sampling
 from mirim.documents import store
+from mirim.documents.ingest import ingest
 
 
 class Scripted:
@@ -153,6 +155,15 @@ def test_no_model_yet_says_what_to_type(shop: Project) -> None:
         Assistant.open(shop, model="none", policy="qoute")
 
 
+def test_an_index_without_documents_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_text("")
+    project = Project.open(tmp_path)
+    with pytest.raises(UsageError, match="holds no files yet"):
+        ingest(project)
+    with pytest.raises(UsageError, match="holds no documents; put files into sources/"):
+        Assistant.open(project, model="none")
+
+
 def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any) -> None:
     path = tmp_path / "questions.jsonl"
     write_jsonl(path, [{"id": "a", "question": "How much is delivery?"}, {"id": 7, "question": "Onde fica a rampa?"}])
@@ -163,6 +174,9 @@ def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any
     assert set(rows[0]) >= {"answer", "abstained", "confidence", "policy", "citations", "model", "seconds"}
     write_jsonl(path, [{"id": "a"}])
     with pytest.raises(UsageError, match='line 1: "question" is missing'):
+        ask(shop, file=path, model="none")
+    write_jsonl(path, [{"id": "a", "question": "Where?"}, {"id": "b", "question": " "}])
+    with pytest.raises(UsageError, match="line 2: the question is empty"):
         ask(shop, file=path, model="none")
     with pytest.raises(UsageError, match="not both and not neither"):
         ask(shop)

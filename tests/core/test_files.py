@@ -60,3 +60,12 @@ def test_equal_values_are_equal_bytes(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": [1, "ç"]})
     write_json(tmp_path / "b", {"a": [1, "ç"], "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_full_disk_is_known_whoever_met_it(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    assert "no space left" in str(explain(OSError(errno.ENOSPC, "x"), tmp_path))
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full, pytest.raises(OSError, match="requested and") as caught:
+            numpy.zeros(1_000_000).tofile(full)
+        assert "no space left" in str(explain(caught.value, tmp_path))

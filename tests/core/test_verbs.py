@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +97,31 @@ def test_an_unknown_key_is_named_with_a_suggestion(tmp_path: Path) -> None:
 def test_bad_settings_say_what_was_expected(tmp_path: Path, toml: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         cook(folder(tmp_path, toml))
+
+
+def test_choices_that_may_be_empty_are_listed_without_the_empty_one() -> None:
+    with pytest.raises(UsageError, match=r'"qoute" is not one of quote, free$'):
+        coerce("qoute", Literal["", "quote", "free"], "policy")
+
+
+def test_settings_saved_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    assert Project.open(folder(tmp_path, '\ufeff[project]\nname = "a"\n')).name == "a"
+
+
+def test_what_to_type_next_can_be_pasted(tmp_path: Path) -> None:
+    root = tmp_path / "our clinic's $papers"
+    root.mkdir()
+    project = Project.open(folder(root, ""))
+    assert shlex.split(project.flag) == ["--project", str(root)]
+
+
+def test_a_file_of_questions_that_is_empty_yet_is_none(tmp_path: Path) -> None:
+    project = Project.open(folder(tmp_path, ""))
+    project.evals.mkdir()
+    (project.evals / "later.jsonl").touch()
+    assert project.eval_files() == []
+    (project.evals / "now.jsonl").write_text("{}\n")
+    assert project.eval_files() == [project.evals / "now.jsonl"]
 
 
 def test_words_from_the_environment_become_values() -> None:

@@ -124,6 +124,31 @@ def test_an_edited_document_whose_source_is_gone_is_set_aside(project: Project) 
     assert str(aside) in report.findings[0].what
     assert store.ids(project.documents) == ["b.md"]
 
+    # When the source comes back, so may the edit.
+    write(project, "a.md", "Alpha.\n")
+    report = ingest(project)
+    assert counts(report) == {"new": 1, "unchanged": 1}
+    assert str(aside) in report.findings[0].what
+    aside.replace(file)
+    assert counts(ingest(project)) == {"edited": 1, "unchanged": 1}
+    assert "My own words." in store.load(project.documents, "a.md").text
+
+
+def test_an_edit_saved_in_another_encoding_stays_where_it_is(project: Project) -> None:
+    write(project, "a.md", "Alpha.\n")
+    write(project, "b.md", "Beta.\n")
+    ingest(project)
+    file = store.path_of(project.documents, "a.md")
+    words = file.read_text("utf-8") + "Café.\n"
+    file.write_bytes(words.encode("latin-1"))
+    report = ingest(project)
+    assert counts(report) == {"unchanged": 1, "refused": 1}
+    assert "is not UTF-8" in report.findings[0].what
+    with Index.open(project.index) as index:
+        assert index.search("alpha") == []
+    file.write_text(words, "utf-8")
+    assert counts(ingest(project)) == {"unchanged": 1, "edited": 1}
+
 
 def test_order_of_arrival_does_not_matter(project: Project, tmp_path: Path) -> None:
     texts = {f"{i % 3}/file{i}.md": f"# Title {i}\n\nText number {i} of many.\n" for i in range(12)}
@@ -170,6 +195,17 @@ def test_copies_a_folder_with_its_layout(project: Project, tmp_path: Path) -> No
     assert counts(ingest(project, folder)) == {"unchanged": 2}
 
 
+def test_sources_may_be_a_link_to_a_folder_elsewhere(project: Project, tmp_path: Path) -> None:
+    papers = tmp_path / "papers"
+    (papers / "sub").mkdir(parents=True)
+    (papers / "sub" / "a.md").write_text("Alpha.\n")
+    project.sources.rmdir()
+    project.sources.symlink_to(papers)
+    assert counts(ingest(project, papers)) == {"new": 1}
+    assert ingest(project, papers / "sub" / "a.md").data["id"] == "sub--a.md"
+    assert sorted(p.name for p in papers.rglob("*")) == ["a.md", "sub"]
+
+
 def test_never_overwrites_silently(project: Project, tmp_path: Path) -> None:
     write(project, "a.md", "The old one.\n")
     write(project, "b.md", "Another.\n")
@@ -213,6 +249,13 @@ def test_the_last_source_going_removes_its_document(project: Project) -> None:
     assert store.ids(project.documents) == []
 
 
+@pytest.mark.parametrize("settings", [{"workers": 100_000}, {"workers": -1}, {"max_seconds": 0}])
+def test_settings_out_of_bounds(project: Project, settings: dict[str, int]) -> None:
+    write(project, "a.md", "Alpha.\n")
+    with pytest.raises(UsageError, match=f"{next(iter(settings))} = .* at (?:least|most)"):
+        ingest(project, **settings)
+
+
 def test_one_at_a_time(project: Project) -> None:
     fcntl = pytest.importorskip("fcntl")
     write(project, "a.md", "Alpha.\n")
@@ -230,6 +273,17 @@ def test_a_damaged_index_is_made_anew(project: Project) -> None:
     project.index.write_bytes(b"not a database at all" * 500)
     ingest(project)
     assert state(project) == before
+
+
+def test_an_index_damaged_inside_says_what_to_do(project: Project) -> None:
+    write(project, "a.md", "Alpha words.\n")
+    ingest(project)
+    head, size = project.index.read_bytes()[:8192], project.index.stat().st_size
+    project.index.write_bytes(head + b"\xa5" * (size - len(head)))
+    with pytest.raises(MirimError, match=r"is damaged .* delete it and type: mirim ingest"):
+        ingest(project)
+    project.index.unlink()
+    assert counts(ingest(project)) == {"unchanged": 1}
 
 
 def test_a_deleted_document_comes_back(project: Project) -> None:

@@ -122,3 +122,13 @@ def test_pages_come_from_offsets() -> None:
 def test_a_million_dots_take_no_time() -> None:
     text = "Contents " + "." * 300_000 + " 7\n\n" + "```\n\nx\n\n" * 1001 + "a\n\n" * 20_000
     assert cut(document(text))
+
+
+def test_what_every_passage_repeats_is_bounded() -> None:
+    """Otherwise a megabyte of heading or of columns comes back with every passage below it."""
+    wide = " | ".join(f"column {i}" for i in range(400))
+    rows = "\n".join(f"| {' | '.join(f'{r} {i}' for i in range(400))} |" for r in range(3))
+    found = cut(document(f"# {'long ' * 2000}\n\n| {wide} |\n|{' --- |' * 400}\n{rows}\n"))
+    assert len(found) > 10
+    assert max(len(p.heading) + len(p.header) for p in found) < 2000
+    assert sum(p.text.count("long") for p in found) == 2000

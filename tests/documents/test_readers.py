@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
 import zipfile
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
 from mirim.documents.markdown import capitals
+from mirim.documents.passages import cut
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 
@@ -107,6 +111,47 @@ def test_quoted_replies(body: str, fresh: str, quoted: str) -> None:
     assert separate(body) == (fresh, quoted)
 
 
+def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
+    inner = EmailMessage()
+    inner["From"], inner["Subject"] = "Ana <ana@clinic.example>", "Holiday hours"
+    inner.set_content("The clinic stays closed on 24 December.")
+    outer = EmailMessage()
+    outer["From"], outer["Subject"] = "Rui <rui@clinic.example>", "Please file this"
+    outer.set_content("The notice is attached to this message.")
+    outer.add_attachment(inner)
+    outer.add_attachment(b"...", maintype="image", subtype="png", filename="seal.png")
+    (tmp_path / "m.eml").write_bytes(outer.as_bytes())
+    document = read(tmp_path / "m.eml")
+    assert [(s.heading, s.level) for s in document.sections] == [("Please file this", 1), ("Holiday hours", 2)]
+    assert "closed on 24 December" in document.text
+    assert "Attachments: seal.png\n" in document.text
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        # A picture between two paragraphs, the way some programs send it.
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nFirst lines.\n--b\nContent-Type: image/png\n\n...\n"
+        b"--b\n\nSecond lines.\n--b--\n",
+        b"Content-Type: multipart/mixed\n\nFirst lines.\n\nSecond lines.\n",
+        b"Content-Type: multipart/alternative; boundary=b\n\nFirst lines.\nSecond lines.\n",
+    ],
+)
+def test_no_text_of_a_message_is_lost(tmp_path: Path, rest: bytes) -> None:
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: Parts\n" + rest)
+    assert re.search(r"First lines\.\s+Second lines\.", read(tmp_path / "m.eml").text)
+
+
+def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: " + b"long " * 200_000 + b"\n\nThe body.\n")
+    started = time.monotonic()
+    document = read(tmp_path / "m.eml")
+    assert "The body." in document.text
+    assert len(document.title) <= 200
+    assert max(len(p.heading) for p in cut(document)) < 1000
+    assert time.monotonic() - started < 30
+
+
 @pytest.mark.parametrize(
     ("text", "row"),
     [
@@ -133,6 +178,12 @@ def test_pdf_pages_headers_hyphens(make_pdf: Callable[..., bytes]) -> None:
     assert [document.page_at(document.text.index(w)) for w in ("Drink", "typical", "five days")] == [1, 2, 3]
     assert document.title == "Preparing for a scan"
     assert [s.heading for s in document.sections] == ["Preparing for a scan", "How long it takes"]
+
+
+def test_pdf_whose_pages_differ_in_their_numbers_only(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
+    pages = [[(60, 780, 11, f"Certificate {i} holds for patient {70 + i}.")] for i in range(5)]
+    (tmp_path / "forms.pdf").write_bytes(make_pdf(pages))
+    assert "Certificate 3 holds for patient 73." in read(tmp_path / "forms.pdf").text
 
 
 def test_pdf_sentence_over_two_pages(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.documents import store
 from mirim.documents.passages import cut
 from mirim.examples.held import Guard
 from mirim.examples.questions import ask
 from mirim.examples.split import split
+from mirim.examples.spool import Spool
 from mirim.examples.synth import synth
 from mirim.examples.tasks import answer, judge
 from mirim.examples.units import plain, units
@@ -336,3 +338,27 @@ def test_edited_documents_are_asked_as_they_stand(make: Make, tmp_path: Path) ->
     path.write_text(path.read_text("utf-8") + "\n## Parking\n\nThe car park closes at 23:00 every day.\n", "utf-8")
     asked = [a.text for d in store.iterate(project.documents) for a in ask(d, random.Random(1), 200)]
     assert "The car park closes at 23:00 every day." in asked
+
+
+def test_a_place_that_cannot_be_written_is_one_message(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make()
+
+    def connect(*_: Any, **__: Any) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("mirim.examples.spool.sqlite3.connect", connect)
+    with pytest.raises(UsageError, match="no permission to write"):
+        synth(project)
+    monkeypatch.undo()
+    assert synth(project).data["examples"]
+
+
+def test_a_full_disk_is_one_message(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make()
+
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Spool, "add", full)
+    with pytest.raises(MirimError, match="no space left on the disk"):
+        synth(project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -293,6 +294,13 @@ def test_what_cannot_be_trained_is_one_message(project: Make, base: Path, tmp_pa
     refused('unknown architecture "zorble"', method="lora", base=str(tmp_path / "odd"))
     (tmp_path / "x.gguf").write_bytes(b"GGUF" + b"\0" * 20)
     refused("is a GGUF file", method="full", base=str(tmp_path / "x.gguf"))
+    shutil.copytree(base, tmp_path / "half")
+    (tmp_path / "half" / "tokenizer.json").unlink()
+    refused(
+        "the tokenizer of .* cannot be loaded: .*; download it",
+        method="lora",
+        base=str(tmp_path / "half"),
+    )
     refused("would not read --corpus", method="full", base=str(base), corpus=(text,))
     refused('no example is of task "juge"; did you mean "judge"', method="full", base=str(base), tasks=("juge",))
     (base / "chat_template.jinja").unlink()
@@ -303,6 +311,20 @@ def test_what_cannot_be_trained_is_one_message(project: Make, base: Path, tmp_pa
     refused("holds no training examples", method="full", base=str(base), chat_template="plain")
     (made.examples / "made.jsonl").write_text('{"id": "x"}\n')
     refused("line 1 is not an example", method="full", base=str(base), chat_template="plain")
+
+
+@pytest.mark.slow
+def test_a_broken_base_does_not_cost_the_interrupted_run_of_another(project: Make, base: Path, tmp_path: Path) -> None:
+    made = project()
+    shutil.copytree(base, tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    kept = made.model.parent / f".train-{made.model.name}" / "examples" / "00000001" / "state.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    with pytest.raises(MirimError, match=r"the model of .* cannot be loaded"):
+        train(made, method="full", base=str(tmp_path / "cut"), context=128, steps=1, threads=1)
+    assert kept.is_file()
 
 
 @pytest.mark.slow

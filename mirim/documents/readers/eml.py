@@ -1,7 +1,11 @@
-"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes."""
+"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes.
+
+Messages attached to a message follow it, under headings one level down.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
 import re
@@ -15,9 +19,12 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 1
+VERSION = 2
 ISOLATE = True
 TEXTUAL = True
+
+#: Longest header, in characters, that is decoded: the library's time grows with the square.
+_LONGEST_FIELD = 20_000
 
 _FIELD = re.compile(
     rb"^(?:from|to|subject|date|received|return-path|message-id|mime-version|delivered-to):", re.I | re.M
@@ -44,24 +51,46 @@ def read(path: Path) -> Draft:
     message = email.message_from_bytes(data, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     notes: list[str] = []
+    text = _rendered(message, 1, notes)
+    metadata = {"author": _field(message, "from"), "created": _date(message)}
+    return Draft(text, _field(message, "subject"), metadata=metadata, notes=tuple(dict.fromkeys(notes)))
+
+
+def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
+    """A message as Markdown, with those attached to it."""
     subject = _field(message, "subject")
-    blocks = [f"# {subject}"] if subject else []
+    blocks = [f"{'#' * min(level, 6)} {subject}"] if subject else []
     facts = [
         f"- **{name}:** {value}" for name in ("From", "To", "Cc", "Date") if (value := _field(message, name.lower()))
     ]
     if facts:
         blocks.append("\n".join(facts))
-    body = _body(message, notes)
+    parts = list(message.iter_attachments())
+    loose = [part for part in parts if _loose(part)]
+    # Programs that put pictures between the paragraphs write each paragraph as a part of its own.
+    body = "\n\n".join([_body(message, notes), *(_decoded(part, notes) for part in loose)])
     written, quoted = separate(body)
     blocks.append(written)
     if quoted:
         blocks.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
-    attached = [name for part in message.iter_attachments() if (name := part.get_filename())]
+    messages = [inner for part in parts if (inner := _attached(part))]
+    attached = [name for part in parts if not _attached(part) and (name := part.get_filename())]
     if attached:
         blocks.append("Attachments: " + ", ".join(attached))
         notes.append(f"attachments were not read: {', '.join(attached)}; put them into sources/ themselves")
-    metadata = {"author": _field(message, "from"), "created": _date(message)}
-    return Draft("\n\n".join(b for b in blocks if b.strip()), subject, metadata=metadata, notes=tuple(notes))
+    blocks += (_rendered(inner, level + 1, notes) for inner in messages)
+    return "\n\n".join(b for b in blocks if b.strip())
+
+
+def _attached(part: MIMEPart) -> EmailMessage | None:
+    """The message that a part consists of, None when it is anything else."""
+    inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+    return inner if isinstance(inner, EmailMessage) else None
+
+
+def _loose(part: MIMEPart) -> bool:
+    """Whether a part beside the body is more of it: text that is not sent as a file."""
+    return part.get_content_type() == "text/plain" and not part.get_filename() and not part.is_attachment()
 
 
 def separate(body: str) -> tuple[str, str]:
@@ -80,11 +109,11 @@ def separate(body: str) -> tuple[str, str]:
 
 
 def _field(message: EmailMessage, name: str) -> str:
-    try:
-        value = str(message.get(name, ""))
-    except Exception:
+    value = next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
+    if len(value) <= _LONGEST_FIELD:
         # The library trips over some malformed headers; the raw one still says something.
-        value = str(dict(message.raw_items()).get(name.title(), ""))
+        with contextlib.suppress(Exception):
+            value = str(message.get(name, ""))
     return " ".join(unscramble(value)[0].split())
 
 
@@ -97,6 +126,8 @@ def _date(message: EmailMessage) -> str:
 
 def _body(message: EmailMessage, notes: list[str]) -> str:
     """The plain text if there is any worth it, otherwise the HTML part as Markdown."""
+    if message.get_content_maintype() == "multipart" and not message.is_multipart():
+        return _decoded(message, notes)  # parts are promised, and none is there
     plain = message.get_body(preferencelist=("plain",))
     text = _decoded(plain, notes) if plain is not None else ""
     if len(text.strip()) > 20:
