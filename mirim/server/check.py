@@ -6,10 +6,13 @@ so that a schema is either kept to the letter or refused.
 
 from __future__ import annotations
 
+import math
 import re
-import re._parser as _parser
 from collections.abc import Iterator
 from typing import Any
+
+from mirim.server.least import least
+from mirim.server.patterns import explodes, steps
 
 Schema = dict[str, Any]
 
@@ -32,6 +35,9 @@ FORMATS = {
     ),
     "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
 }
+#: Schemas inside a schema, characters of the shortest value that fits, and places of a pattern: with more, closing
+#: what was cut would take longer than writing it.
+PARTS, LEAST, STEPS = 5_000, 20_000, 400
 _TYPES: dict[str, Any] = {
     "object": lambda v: isinstance(v, dict),
     "array": lambda v: isinstance(v, list),
@@ -199,20 +205,28 @@ def _shown(value: Any) -> str:
 
 def refuse(schema: Any, path: str = "") -> None:
     """Raise Misfit where a schema is malformed or asks for what no grammar here enforces."""
-    _Review(schema).look(schema, path, 0)
+    review = _Review(schema)
+    review.look(schema, path, 0)
+    size = least(schema, review.places)
+    if size == math.inf:
+        raise Misfit(path, 'a "$ref" leads back to itself without a way out; leave it out of "required"', "schema")
+    if size > LEAST:
+        raise Misfit(path, f"the shortest JSON that fits has {size:.0f} characters, the most is {LEAST}", "schema")
 
 
 class _Review:
     def __init__(self, root: Any) -> None:
-        self.root = root
+        self.root, self.parts = root, 0
+        self.places: dict[str, Schema] = {}
 
     def look(self, schema: Any, path: str, depth: int) -> None:
         if isinstance(schema, bool):
             return
         if not isinstance(schema, dict):
             raise Misfit(path, f"a schema is an object, got {_shown(schema)}", "schema")
-        if depth > 40:
-            raise Misfit(path, "the schema is nested too deep", "schema")
+        self.parts += 1
+        if depth > 40 or self.parts > PARTS:
+            raise Misfit(path, f"a schema holds at most {PARTS} schemas, 40 deep", "schema")
         for key in schema:
             if key not in ENFORCED and key not in NOTES:
                 raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
@@ -221,7 +235,7 @@ class _Review:
             if not isinstance(schema.get(key, ""), str):
                 raise Misfit(path, f'"{key}" must be text', "schema")
         if "$ref" in schema:
-            resolve(schema, self.root)
+            self.places[schema["$ref"]] = resolve(schema, self.root)
         for where, part in _parts(schema, path):
             self.look(part, where, depth + 1)
 
@@ -263,25 +277,12 @@ class _Review:
             raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
         try:
             re.compile(pattern)
-            if _explodes(_parser.parse(pattern)):
+            if steps(pattern) > STEPS:
+                raise Misfit(path, f'"pattern": {pattern[:60]!r} asks for more than {STEPS} characters', "keyword")
+            if explodes(pattern):
                 raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
         except (re.error, RecursionError, OverflowError) as error:
             raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
-
-
-def _explodes(ops: Any, inside: bool = False) -> bool:
-    """Whether an unbounded repetition stands inside another: matching it could take for ever."""
-    for op, value in ops:
-        name = str(op)
-        if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            unbounded = value[1] is _parser.MAXREPEAT or value[1] > 1000
-            if (unbounded and inside) or _explodes(value[2], inside or unbounded):
-                return True
-        elif name in ("SUBPATTERN", "BRANCH"):
-            branches = value[1] if name == "BRANCH" else [value[-1]]
-            if any(_explodes(branch, inside) for branch in branches):
-                return True
-    return False
 
 
 def types_or_misfit(schema: Schema, path: str) -> list[Any]:
