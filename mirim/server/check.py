@@ -6,6 +6,7 @@ so that a schema is either kept to the letter or refused.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -49,6 +50,10 @@ _TYPES: dict[str, Any] = {
 }
 
 
+#: What an option that was not meant mostly fails at.
+_COMMON = ("type", "enum", "required", "additionalProperties")
+
+
 class Misfit(Exception):
     """`path` is where in the value ('messages[0].content'), `why` is what is wrong there, `kind` the keyword."""
 
@@ -66,12 +71,11 @@ def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None
     schema = resolve(schema, root := root if root is not None else schema)
     kinds = types(schema)
     if kinds and not any(_TYPES[k](value) for k in kinds):
-        raise Misfit(path, f"expected {' or '.join(kinds)}, got {_shown(value)}", "type")
+        raise Misfit(path, f"expected {' or '.join(kinds)}, got {shown(value)}", "type")
     if "const" in schema and not same(value, schema["const"]):
-        raise Misfit(path, f"must be {schema['const']!r}, got {_shown(value)}", "enum")
+        raise Misfit(path, f"must be {_told(schema['const'])}, got {shown(value)}", "enum")
     if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
-        known = ", ".join(repr(o) for o in schema["enum"][:20])
-        raise Misfit(path, f"must be one of {known}, got {_shown(value)}", "enum")
+        raise Misfit(path, f"must be {_told(*schema['enum'])}, got {shown(value)}", "enum")
     if isinstance(value, str):
         _check_text(value, schema, path)
     elif isinstance(value, dict):
@@ -137,7 +141,7 @@ def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
         if not options:
             continue
         problems: list[Misfit] = []
-        for option in options:
+        for option in _meant(value, options, path):
             try:
                 check(value, option, path, root)
                 break
@@ -145,7 +149,26 @@ def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
                 problems.append(misfit)
         else:
             # The option that got furthest into the value is the one that was meant; the first one of several.
-            raise max(problems, key=lambda m: (m.kind not in ("type", "enum"), m.path.count(".") + m.path.count("[")))
+            raise max(problems, key=lambda m: (m.kind not in _COMMON, m.path.count(".") + m.path.count("[")))
+
+
+def _meant(value: Any, options: list[Any], path: str) -> list[Any]:
+    """The options of the type that the value names ({"type": "text", ...}); all of them where that says nothing.
+    Misfit when every option has a type of its own and none is the one that is named."""
+    named = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(named, str):
+        return options
+    kinds = [_type_of(option) for option in options]
+    found = [option for option, kind in zip(options, kinds, strict=True) if kind is None or named in kind]
+    if not found:
+        known = _told(*(word for kind in kinds for word in kind or ()))
+        raise Misfit(f"{path}.type" if path else "type", f"must be {known}, got {shown(named)}", "enum")
+    return found
+
+
+def _type_of(option: Any) -> list[Any] | None:
+    part = option.get("properties", {}).get("type") if isinstance(option, dict) else None
+    return part.get("enum") if isinstance(part, dict) else None
 
 
 def _check_text(value: str, schema: Schema, path: str) -> None:
@@ -197,10 +220,17 @@ def _check_object(value: dict[str, Any], schema: Schema, path: str, root: Schema
             raise Misfit(f"{path}.{key}" if path else key, "is required", "required")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a message: short, and in JSON's words."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)[:60]
+
+
+def _told(*options: Any) -> str:
+    """What a value may be, as JSON has it: true, not True."""
+    words = [repr(o) if isinstance(o, str) else json.dumps(o, ensure_ascii=False) for o in options[:20]]
+    return words[0] if len(options) == 1 else f"one of {', '.join(words)}"
 
 
 def refuse(schema: Any, path: str = "") -> None:
@@ -223,7 +253,7 @@ class _Review:
         if isinstance(schema, bool):
             return
         if not isinstance(schema, dict):
-            raise Misfit(path, f"a schema is an object, got {_shown(schema)}", "schema")
+            raise Misfit(path, f"a schema is an object, got {shown(schema)}", "schema")
         self.parts += 1
         if depth > 40 or self.parts > PARTS:
             raise Misfit(path, f"a schema holds at most {PARTS} schemas, 40 deep", "schema")

@@ -10,7 +10,7 @@ from typing import Any
 
 from mirim.core.types import Message, TokenLogprob
 from mirim.server import schemas
-from mirim.server.check import Misfit, Schema, check
+from mirim.server.check import Misfit, Schema, check, shown
 
 #: Brackets inside brackets of a request, and bytes of its body.
 DEPTH, BODY = 64, 4 * 2**20
@@ -61,7 +61,7 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise invalid(f"the body is not JSON: {why}", None, "invalid_json") from error
     if not isinstance(value, dict):
-        raise invalid(f"the body must be a JSON object, got {type(value).__name__}", None, "invalid_json")
+        raise invalid(f"the body must be a JSON object, got {shown(value)}", None, "invalid_json")
     _sane(value)
     known, needed = schema["properties"], schema.get("required", ())
     row = {k: v for k, v in value.items() if v is not None or k not in known or k in needed}

@@ -369,3 +369,47 @@ def test_whole_numbers_written_with_a_point(client: Any) -> None:
     assert engine.calls[0]["sampling"].max_tokens == 2
     reply = client(house()).post("/v1/completions", json={"model": "bare", "prompt": [7.0]})
     assert reply.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "param", "says"),
+    [
+        ("chat/completions", {"store": True}, "store", "must be false, got true"),
+        ("chat/completions", {"presence_penalty": 1}, "presence_penalty", "must be 0, got 1"),
+        ("chat/completions", {"messages": [{"role": "user", "content": None}]}, "messages[0].content", "got null"),
+        (
+            "chat/completions",
+            {"response_format": {"type": "xml"}},
+            "response_format.type",
+            "'text', 'json_object', 'json",
+        ),
+        (
+            "chat/completions",
+            {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+            "is required",
+        ),
+        ("chat/completions", {"tool_choice": "all"}, "tool_choice", "one of 'none', 'auto', 'required', got 'all'"),
+        ("responses", {"input": [{"type": "item_reference", "id": "a"}]}, "input[0].type", "'function_call_output'"),
+        (
+            "responses",
+            {"input": [{"type": "function_call", "call_id": "a", "name": "b"}]},
+            "input[0].arguments",
+            "required",
+        ),
+        (
+            "responses",
+            {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+            "input[0].content[0].type",
+            "im",
+        ),
+        ("responses", {"input": [{"role": "user", "content": "a", "foo": 1}]}, "input[0].foo", "not a parameter"),
+    ],
+)
+def test_a_refusal_names_the_place_that_is_wrong(
+    client: Any, path: str, change: dict[str, Any], param: str, says: str
+) -> None:
+    start = {"model": "bare"} | ({"messages": HI} if path == "chat/completions" else {})
+    error = client(house()).post(f"/v1/{path}", json={**start, **change}).json()["error"]
+    assert error["param"] == param, error
+    assert says in error["message"]

@@ -123,6 +123,12 @@ def test_schemas_that_cannot_be_kept_are_refused(schema: Any) -> None:
         refuse(schema)
 
 
+def test_a_property_named_type_is_like_any_other() -> None:
+    check({"type": "a"}, {"anyOf": [{"properties": {"type": True}, "required": ["type"]}]})
+    with pytest.raises(Misfit):
+        check({"type": "a"}, {"anyOf": [{"properties": {"type": {"enum": ["b"]}}}]})
+
+
 def test_the_large_schema_is_accepted() -> None:
     refuse(PERSON)
 
