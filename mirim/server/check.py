@@ -1,31 +1,17 @@
 """Does a JSON value fit a JSON Schema? The one checker of requests, of tool arguments and of closed JSON.
 
-Covers the keywords that grammars can enforce (ENFORCED) and nothing more; `refuse` finds what lies outside,
-so that a schema is either kept to the letter or refused.
+Covers the keywords that grammars can enforce and nothing more; mirim.server.review finds what lies outside, so that
+a schema is either kept to the letter or refused.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterator
 from typing import Any
-
-from mirim.server.least import least
-from mirim.server.patterns import explodes, steps
 
 Schema = dict[str, Any]
 
-ENFORCED = frozenset(
-    "type enum const anyOf oneOf allOf properties required additionalProperties items prefixItems minItems maxItems "
-    "minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum $ref $defs "
-    "definitions".split()
-)
-NOTES = frozenset(
-    "title description default examples $schema $id $comment deprecated readOnly writeOnly nullable strict "
-    "discriminator".split()
-)
 #: Formats that grammars enforce, as patterns.
 FORMATS = {
     "date": r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
@@ -36,10 +22,7 @@ FORMATS = {
     ),
     "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
 }
-#: Schemas inside a schema, characters of the shortest value that fits, and places of a pattern: with more, closing
-#: what was cut would take longer than writing it.
-PARTS, LEAST, STEPS = 5_000, 20_000, 400
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "object": lambda v: isinstance(v, dict),
     "array": lambda v: isinstance(v, list),
     "string": lambda v: isinstance(v, str),
@@ -70,7 +53,7 @@ def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None
         raise Misfit(path, "nothing is allowed here", "false")
     schema = resolve(schema, root := root if root is not None else schema)
     kinds = types(schema)
-    if kinds and not any(_TYPES[k](value) for k in kinds):
+    if kinds and not any(TYPES[k](value) for k in kinds):
         raise Misfit(path, f"expected {' or '.join(kinds)}, got {shown(value)}", "type")
     if "const" in schema and not same(value, schema["const"]):
         raise Misfit(path, f"must be {_told(schema['const'])}, got {shown(value)}", "enum")
@@ -231,133 +214,3 @@ def _told(*options: Any) -> str:
     """What a value may be, as JSON has it: true, not True."""
     words = [repr(o) if isinstance(o, str) else json.dumps(o, ensure_ascii=False) for o in options[:20]]
     return words[0] if len(options) == 1 else f"one of {', '.join(words)}"
-
-
-def refuse(schema: Any, path: str = "") -> None:
-    """Raise Misfit where a schema is malformed or asks for what no grammar here enforces."""
-    review = _Review(schema)
-    review.look(schema, path, 0)
-    size = least(schema, review.places)
-    if size == math.inf:
-        raise Misfit(path, 'a "$ref" leads back to itself without a way out; leave it out of "required"', "schema")
-    if size > LEAST:
-        raise Misfit(path, f"the shortest JSON that fits has {size:.0f} characters, the most is {LEAST}", "schema")
-
-
-class _Review:
-    def __init__(self, root: Any) -> None:
-        self.root, self.parts = root, 0
-        self.places: dict[str, Schema] = {}
-
-    def look(self, schema: Any, path: str, depth: int) -> None:
-        if isinstance(schema, bool):
-            return
-        if not isinstance(schema, dict):
-            raise Misfit(path, f"a schema is an object, got {shown(schema)}", "schema")
-        self.parts += 1
-        if depth > 40 or self.parts > PARTS:
-            raise Misfit(path, f"a schema holds at most {PARTS} schemas, 40 deep", "schema")
-        for key in schema:
-            if key not in ENFORCED and key not in NOTES:
-                raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
-        self._keywords(schema, path)
-        for key in ("title", "description"):
-            if not isinstance(schema.get(key, ""), str):
-                raise Misfit(path, f'"{key}" must be text', "schema")
-        if "$ref" in schema:
-            self.places[schema["$ref"]] = resolve(schema, self.root)
-        for where, part in _parts(schema, path):
-            self.look(part, where, depth + 1)
-
-    def _keywords(self, schema: Schema, path: str) -> None:
-        bad = [k for k in types_or_misfit(schema, path) if k not in _TYPES]
-        if bad:
-            raise Misfit(path, f'"type": {bad[0]!r} is not a JSON type', "schema")
-        kinds = types(schema)
-        for key in ("minItems", "maxItems", "minLength", "maxLength"):
-            if key in schema and (not _TYPES["integer"](schema[key]) or schema[key] < 0):
-                raise Misfit(path, f'"{key}" must be a whole number', "schema")
-        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-            if key not in schema:
-                continue
-            if not _TYPES["number"](schema[key]):
-                raise Misfit(path, f'"{key}" must be a number', "schema")
-            if kinds != ["integer"]:
-                raise Misfit(path, f'"{key}" can be enforced for integers only; leave it out', "keyword")
-        for key in ("enum", "anyOf", "oneOf", "allOf", "prefixItems"):
-            if key in schema and (not isinstance(schema[key], list) or not schema[key]):
-                raise Misfit(path, f'"{key}" must be a list that is not empty', "schema")
-        for key in ("properties", "$defs", "definitions"):
-            if key in schema and not isinstance(schema[key], dict):
-                raise Misfit(path, f'"{key}" must be an object', "schema")
-        required = schema.get("required", [])
-        if not isinstance(required, list) or not all(isinstance(k, str) for k in required):
-            raise Misfit(path, '"required" must be a list of names', "schema")
-        if "format" in schema and schema["format"] not in FORMATS:
-            raise Misfit(
-                path, f'"format": {schema["format"]!r} cannot be enforced; known: {", ".join(FORMATS)}', "keyword"
-            )
-        if "pattern" in schema:
-            self._pattern(schema["pattern"], path)
-
-    def _pattern(self, pattern: Any, path: str) -> None:
-        if not isinstance(pattern, str) or not (pattern.startswith("^") and pattern.endswith("$")):
-            raise Misfit(path, '"pattern" must be text that begins with ^ and ends with $', "keyword")
-        if len(pattern) > 500 or re.search(r"\\[bBAZpP1-9]|\(\?[^:]", pattern):
-            raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
-        try:
-            re.compile(pattern)
-            if steps(pattern) > STEPS:
-                raise Misfit(path, f'"pattern": {pattern[:60]!r} asks for more than {STEPS} characters', "keyword")
-            if explodes(pattern):
-                raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
-        except (re.error, RecursionError, OverflowError) as error:
-            raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
-
-
-def types_or_misfit(schema: Schema, path: str) -> list[Any]:
-    kind = schema.get("type", [])
-    if not isinstance(kind, str | list) or (isinstance(kind, list) and not all(isinstance(k, str) for k in kind)):
-        raise Misfit(path, '"type" must be a name or a list of names', "schema")
-    return [kind] if isinstance(kind, str) else kind
-
-
-def _parts(schema: Schema, path: str) -> Iterator[tuple[str, Any]]:
-    for key in ("properties", "$defs", "definitions"):
-        for name, part in schema.get(key, {}).items():
-            yield f"{path}.{key}.{name}", part
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for number, part in enumerate(schema.get(key, ())):
-            yield f"{path}.{key}[{number}]", part
-    for key in ("items", "additionalProperties"):
-        if key in schema:
-            yield f"{path}.{key}", schema[key]
-
-
-def simplify(schema: Any) -> Any:
-    """The part of a schema that grammars enforce; the rest of it stays a description for the model."""
-    if not isinstance(schema, dict):
-        return schema
-    kinds = types(schema)
-    out: Schema = {}
-    for key, value in schema.items():
-        if key in ("properties", "$defs", "definitions"):
-            out[key] = {name: simplify(part) for name, part in value.items()}
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-            out[key] = [simplify(part) for part in value]
-        elif key in ("items", "additionalProperties"):
-            out[key] = simplify(value)
-        elif key in ENFORCED and _enforceable(key, value, kinds):
-            out[key] = value
-    return out
-
-
-def _enforceable(key: str, value: Any, kinds: list[str]) -> bool:
-    if key == "format":
-        return value in FORMATS
-    if key == "pattern":
-        try:
-            refuse({key: value})
-        except Misfit:
-            return False
-    return key not in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") or kinds == ["integer"]

@@ -12,9 +12,10 @@ from typing import Any
 
 from mirim.core.types import Message, Sampling
 from mirim.server import wire
-from mirim.server.check import Misfit, refuse
+from mirim.server.check import Misfit
 from mirim.server.door import Visit
 from mirim.server.produce import Order, Piece, produce
+from mirim.server.review import refuse
 from mirim.server.room import Served
 from mirim.server.scheduler import Box, Stop, stream
 from mirim.server.wire import invalid, unsupported

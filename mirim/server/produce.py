@@ -13,8 +13,9 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
-from mirim.server.check import Misfit, Schema, simplify
+from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
+from mirim.server.review import simplify
 from mirim.server.room import Served
 from mirim.server.wire import ApiError, invalid
 

@@ -32,7 +32,7 @@ STOP: Schema = {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "st
 SEED: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 FREE: Schema = {"type": "object"}
-#: A JSON Schema; what it may hold is for check.refuse to say, and openapi describes the simple part of it.
+#: A JSON Schema; what it may hold is for review.refuse to say, and openapi describes the simple part of it.
 JSON_SCHEMA: Schema = {"type": "object"}
 #: That of a function, which may hold what nothing enforces as long as the call is not strict.
 PARAMETERS: Schema = {"type": "object"}

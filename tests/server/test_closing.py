@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mirim.server.check import Misfit, check, refuse
+from mirim.server.check import Misfit, check
 from mirim.server.closing import close
+from mirim.server.review import refuse
 
 PERSON: dict[str, Any] = {
     "type": "object",
