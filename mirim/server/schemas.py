@@ -56,13 +56,16 @@ SAMPLING: Schema = {
     "n": {"type": "integer", "minimum": 1, "maximum": 16},
 }
 
+#: What OpenAI's clients add to an answer that they read for their caller, and send back with it.
+READ: Schema = {}
+
 _PART = _object({"type": {"enum": ["text"]}, "text": TEXT}, ("type", "text"))
 _CONTENT: Schema = {"anyOf": [TEXT, _list(_PART, 1, 1024)]}
 _CALL = _object(
     {
         "id": TEXT,
         "type": {"enum": ["function"]},
-        "function": _object({"name": NAME, "arguments": TEXT}, ("name", "arguments")),
+        "function": _object({"name": NAME, "arguments": TEXT, "parsed_arguments": READ}, ("name", "arguments")),
         "index": {"type": "integer"},
     },
     ("id", "type", "function"),
@@ -76,6 +79,7 @@ _MESSAGE = _object(
         "tool_call_id": _null(TEXT),
         # What our own answers carry comes back in the next request of clients that send messages as they got them.
         "mirim": _null(FREE),
+        "parsed": READ,
         "refusal": {"type": "null"},
         "annotations": _null({"type": "array", "maxItems": 0}),
         "audio": {"type": "null"},
@@ -173,6 +177,7 @@ _INPUT_PART = _object(
         "text": TEXT,
         "annotations": {"type": "array"},
         "logprobs": _null({"type": "array"}),
+        "parsed": READ,
     },
     ("type", "text"),
 )
@@ -197,6 +202,7 @@ _ITEM: Schema = {
                 "call_id": TEXT,
                 "name": NAME,
                 "arguments": TEXT,
+                "parsed_arguments": READ,
                 "status": _null(TEXT),
             },
             ("type", "call_id", "name", "arguments"),

@@ -413,3 +413,19 @@ def test_a_refusal_names_the_place_that_is_wrong(
     error = client(house()).post(f"/v1/{path}", json={**start, **change}).json()["error"]
     assert error["param"] == param, error
     assert says in error["message"]
+
+
+def test_answers_that_a_client_has_read_come_back_as_it_holds_them(client: Any) -> None:
+    """OpenAI's `parse` helpers keep what they read in the message, which their callers append to the conversation."""
+    http, read = client(house()), {"city": "Belém"}
+    call = {"name": "weather", "arguments": json.dumps(read), "parsed_arguments": read}
+    history = [
+        {"role": "assistant", "content": "{}", "parsed": {}},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": call}]},
+    ]
+    assert chat(http, messages=[*HI, *history, *HI]).status_code == 200
+    items = [
+        {"role": "assistant", "content": [{"type": "output_text", "text": "{}", "parsed": {}}]},
+        {"type": "function_call", "call_id": "c", **call},
+    ]
+    assert http.post("/v1/responses", json={"model": "bare", "input": [*HI, *items, *HI]}).status_code == 200
