@@ -47,11 +47,9 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
             }
             out += wire.messages([{"role": "assistant", "content": "", "tool_calls": [call]}], f"input[{number}]")
         elif kind == "function_call_output":
-            out.append(Message("tool", item["output"]))
+            out.append(Message("tool", wire.joined(item["output"])))
         else:
-            content = item["content"]
-            text = content if isinstance(content, str) else "".join(part["text"] for part in content)
-            out.append(Message("system" if item["role"] == "developer" else item["role"], text))
+            out.append(Message("system" if item["role"] == "developer" else item["role"], wire.joined(item["content"])))
     return tuple(out)
 
 

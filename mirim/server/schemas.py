@@ -212,7 +212,7 @@ _ITEM: Schema = {
                 "type": {"enum": ["function_call_output"]},
                 "id": _null(TEXT),
                 "call_id": TEXT,
-                "output": TEXT,
+                "output": {"anyOf": [TEXT, _list(_INPUT_PART, 1, 1024)]},
                 "status": _null(TEXT),
             },
             ("type", "call_id", "output"),

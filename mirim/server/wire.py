@@ -116,13 +116,16 @@ def messages(rows: list[dict[str, Any]], param: str = "messages") -> tuple[Messa
     for number, row in enumerate(rows):
         role: Any = "system" if row["role"] == "developer" else row["role"]
         content = row.get("content")
-        if isinstance(content, list):
-            content = "".join(part["text"] for part in content)
         calls = tuple(row.get("tool_calls") or ())
         if content is None and not calls:
             raise invalid(f"{param}[{number}].content is required", f"{param}[{number}].content")
-        out.append(Message(role, content or "", calls, row.get("name") or ""))
+        out.append(Message(role, joined(content or ""), calls, row.get("name") or ""))
     return tuple(out)
+
+
+def joined(content: str | list[dict[str, Any]]) -> str:
+    """Text, or parts of text, as one."""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def stops(value: str | list[str] | None) -> tuple[str, ...]:

@@ -429,3 +429,15 @@ def test_answers_that_a_client_has_read_come_back_as_it_holds_them(client: Any) 
         {"type": "function_call", "call_id": "c", **call},
     ]
     assert http.post("/v1/responses", json={"model": "bare", "input": [*HI, *items, *HI]}).status_code == 200
+
+
+def test_what_a_function_gave_may_come_in_parts(client: Any) -> None:
+    engine = Scripted()
+    parts = [{"type": "input_text", "text": "20 "}, {"type": "input_text", "text": "degrees"}]
+    items = [
+        {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": parts},
+    ]
+    row = client(house(engine)).post("/v1/responses", json={"model": "bare", "input": [*HI, *items]}).json()
+    assert row["status"] == "completed", row
+    assert engine.calls[0]["prompt"][-1].content == "20 degrees"
