@@ -20,6 +20,7 @@ from mirim.server.room import Served
 from mirim.server.wire import ApiError, invalid
 
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
+_SCHEMA = re.compile("this JSON schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ def produce(order: Order) -> Iterator[Piece]:
         else:
             yield from _text(order)
     except UsageError as error:
+        if _SCHEMA.match(str(error)):
+            param = "response_format" if order.schema is not None else "tools"
+            raise invalid(str(error), param, "invalid_schema") from error
         raise refusal(error, "prompt" if isinstance(order.prompt, str) else "messages") from error
 
 

@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mirim.core.types import Message
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.produce import Piece
-from mirim.server.wire import Last, event, invalid
+from mirim.server.wire import ApiError, Last, event, invalid
+
+#: What chat completions call a parameter, and what it is called here.
+_NAMES = (
+    ("messages", "input"),
+    ("response_format.json_schema", "text.format"),
+    ("response_format", "text.format"),
+    (".function.parameters", ".parameters"),
+)
 
 
 async def responses(visit: Visit) -> Answer:
     row = await visit.body(schemas.RESPONSE)
     served = visit.served(row["model"])
-    order = generate.order(_as_chat(row), served, _messages(row), row.get("max_output_tokens"))
-    source = generate.pieces(visit, [order])
-    frame = _Frame(row)
-    if row.get("stream"):
-        try:
-            first = await anext(source)
-        except BaseException:
-            await source.aclose()  # type: ignore[attr-defined]
-            raise
-        return _events(frame, first, source)
-    async for ready in source:
-        for _, piece in ready:
-            frame.add(piece)
+    with _named_here():
+        order = generate.order(_as_chat(row), served, _messages(row), row.get("max_output_tokens"))
+        source = generate.pieces(visit, [order])
+        frame = _Frame(row)
+        if row.get("stream"):
+            try:
+                first = await anext(source)
+            except BaseException:
+                await source.aclose()  # type: ignore[attr-defined]
+                raise
+            return _events(frame, first, source)
+        async for ready in source:
+            for _, piece in ready:
+                frame.add(piece)
     return frame.whole()
+
+
+@contextlib.contextmanager
+def _named_here() -> Iterator[None]:
+    """Refusals name parameters as this interface does, not as chat completions do."""
+    try:
+        yield
+    except ApiError as error:
+        param = here = error.param or ""
+        for theirs, ours in _NAMES:
+            here = here.replace(theirs, ours)
+        message = str(error)
+        if param and message.startswith(param):
+            message = here + message.removeprefix(param)
+        raise ApiError(
+            error.status, message, param=here or None, code=error.code, kind=error.kind, headers=error.headers
+        ) from error
 
 
 def _messages(row: dict[str, Any]) -> tuple[Message, ...]:

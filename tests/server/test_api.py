@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from server_fakes import TEXT, Scripted, house
 
-from mirim.core.errors import MirimError
+from mirim.core.errors import MirimError, UsageError
 
 HI = [{"role": "user", "content": "hi"}]
 TOOLS = [
@@ -441,3 +441,34 @@ def test_what_a_function_gave_may_come_in_parts(client: Any) -> None:
     row = client(house(engine)).post("/v1/responses", json={"model": "bare", "input": [*HI, *items]}).json()
     assert row["status"] == "completed", row
     assert engine.calls[0]["prompt"][-1].content == "20 degrees"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input": "w " * 101}, "input"),
+        ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {"not": {}}}}}, "text.format.schema"),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {"type": "array"}}]}, "tools[0].parameters"),
+        ({"model": "clinic", "text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"model": "clinic", "input": [{"role": "assistant", "content": "x"}]}, "input"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_responses_name_parameters_as_they_were_sent(
+    client: Any, change: dict[str, Any], param: str, stream: bool
+) -> None:
+    reply = client(house()).post("/v1/responses", json={"model": "bare", "input": "hi", "stream": stream, **change})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400, param), error
+    assert "messages" not in error["message"]
+    assert "response_format" not in error["message"]
+
+
+def test_a_schema_that_the_grammar_refuses_is_named(client: Any) -> None:
+    why = UsageError("this JSON schema cannot be held to: minimum is greater than maximum; simplify it")
+    http = client(house(Scripted([why])))
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}
+    error = chat(http, response_format=form).json()["error"]
+    assert (error["param"], error["code"]) == ("response_format", "invalid_schema")
+    error = chat(http, tools=TOOLS, tool_choice="required").json()["error"]
+    assert (error["param"], error["code"]) == ("tools", "invalid_schema")
