@@ -107,9 +107,9 @@ class _Frame:
     def __init__(self, row: dict[str, Any]) -> None:
         self.row, self.text, self.end = row, "", Piece()
         self.calls: list[dict[str, Any]] = []
-        self.item = wire.new_id("msg")
+        self.item = wire.new_id("msg", "_")
         self.base: dict[str, Any] = {
-            "id": wire.new_id("resp"),
+            "id": wire.new_id("resp", "_"),
             "object": "response",
             "created_at": time.time(),
             "model": row["model"],
@@ -128,6 +128,10 @@ class _Frame:
             "previous_response_id": None,
         }
 
+    @property
+    def cut(self) -> bool:
+        return self.end.reason == "length"
+
     def add(self, piece: Piece) -> None:
         self.text += piece.text
         self.calls += piece.calls
@@ -143,7 +147,7 @@ class _Frame:
             "id": self.item,
             "type": "message",
             "role": "assistant",
-            "status": "completed" if done else "in_progress",
+            "status": ("incomplete" if self.cut else "completed") if done else "in_progress",
             "content": [part] if done else [],
         }
         if done and self.end.extra is not None:
@@ -153,7 +157,7 @@ class _Frame:
     def call(self, number: int) -> dict[str, Any]:
         call = self.calls[number]
         return {
-            "id": f"fc-{call['id']}",
+            "id": f"fc_{call['id'].removeprefix('call_')}",
             "type": "function_call",
             "status": "completed",
             "call_id": call["id"],
@@ -166,8 +170,7 @@ class _Frame:
         return [self.message(), *calls] if self.text or not calls else calls
 
     def whole(self) -> dict[str, Any]:
-        cut = self.end.reason == "length"
-        used, made = self.end.prompt_tokens, self.end.completion_tokens
+        cut, used, made = self.cut, self.end.prompt_tokens, self.end.completion_tokens
         return {
             **self.base,
             "status": "incomplete" if cut else "completed",

@@ -135,8 +135,9 @@ def stops(value: str | list[str] | None) -> tuple[str, ...]:
 # -- what goes out -------------------------------------------------------------------------------------------
 
 
-def new_id(prefix: str) -> str:
-    return f"{prefix}-{secrets.token_hex(12)}"
+def new_id(prefix: str, mark: str = "-") -> str:
+    """Chats are chatcmpl-1a2b, responses resp_1a2b: clients know what they hold by the beginning."""
+    return f"{prefix}{mark}{secrets.token_hex(12)}"
 
 
 def now() -> int:

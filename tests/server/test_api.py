@@ -483,3 +483,15 @@ def test_a_format_goes_with_tools_where_only_one_of_them_can_come_out(client: An
         assert row["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "Bonn"}'
     error = chat(http, tools=TOOLS, response_format=form).json()["error"]
     assert (error["code"], error["param"]) == ("unsupported_parameter", "response_format")
+
+
+def test_a_response_says_by_its_ids_what_it_is_and_where_it_was_cut(client: Any) -> None:
+    http = client(house(Scripted(["one two three"])))
+    row = http.post("/v1/responses", json={"model": "bare", "input": "hi", "max_output_tokens": 2}).json()
+    assert (row["id"][:5], row["output"][0]["id"][:4]) == ("resp_", "msg_")
+    assert (row["status"], row["output"][0]["status"]) == ("incomplete", "incomplete")
+    call = '{"name": "weather", "arguments": {"city": "Bonn"}}'
+    tool = {"type": "function", **TOOLS[0]["function"]}
+    body = {"model": "bare", "input": "hi", "tools": [tool], "tool_choice": "required"}
+    item = client(house(Scripted([call]))).post("/v1/responses", json=body).json()["output"][0]
+    assert (item["id"][:3], item["call_id"][:5], item["status"]) == ("fc_", "call_", "completed")
