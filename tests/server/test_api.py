@@ -495,3 +495,24 @@ def test_a_response_says_by_its_ids_what_it_is_and_where_it_was_cut(client: Any)
     body = {"model": "bare", "input": "hi", "tools": [tool], "tool_choice": "required"}
     item = client(house(Scripted([call]))).post("/v1/responses", json=body).json()["output"][0]
     assert (item["id"][:3], item["call_id"][:5], item["status"]) == ("fc_", "call_", "completed")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_json_that_nests_without_end_is_closed_like_json_that_is_cut(client: Any, stream: bool) -> None:
+    http = client(house(Scripted(['{"a\\"[": ' + "[" * 3000])))
+    reply = chat(http, response_format={"type": "json_object"}, stream=stream)
+    assert reply.status_code == 200, reply.text
+    if stream:
+        rows = events(reply)
+        text = "".join(r["choices"][0]["delta"].get("content", "") for r in rows)
+        assert rows[-1]["choices"][0]["finish_reason"] == "length"
+    else:
+        choice = reply.json()["choices"][0]
+        text = choice["message"]["content"]
+        assert choice["finish_reason"] == "length"
+        assert reply.json()["usage"]["prompt_tokens"] == 1
+    assert list(json.loads(text)) == ['a"[']
+    tool = {"type": "function", "function": {"name": "deep"}}
+    http = client(house(Scripted(['{"name": "deep", "arguments": {"a": ' + "[" * 3000])))
+    call = chat(http, tools=[tool], tool_choice="required").json()["choices"][0]["message"]["tool_calls"][0]
+    assert json.loads(call["function"]["arguments"])
