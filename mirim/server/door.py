@@ -361,9 +361,11 @@ class Guard:
                 send_more, 403, f"pages of {origin[:100]} may not use this server; see --cors-origin", "cors_closed"
             )
         if scope["method"] == "OPTIONS" and allowed and "access-control-request-method" in headers:
+            # A page that is allowed in may send what headers it likes: OpenAI's client sends a dozen of its own.
+            sent = headers.get("access-control-request-headers", "authorization, content-type")
             wanted = [
                 (b"access-control-allow-methods", b"GET, POST"),
-                (b"access-control-allow-headers", b"authorization, content-type"),
+                (b"access-control-allow-headers", sent.encode("latin-1")),
                 (b"access-control-max-age", b"600"),
             ]
             await send_more({"type": "http.response.start", "status": 204, "headers": wanted})

@@ -150,6 +150,10 @@ def test_pages_of_other_sites_are_kept_out(client: Any) -> None:
     assert reply.headers["access-control-allow-origin"] == "https://app.example"
     asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
     assert opened.options("/v1/chat/completions", headers=asked).status_code == 204
+    # What OpenAI's client sends from a page: the browser stops it unless each is allowed.
+    sent = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+    reply = opened.options("/v1/models", headers={**asked, "access-control-request-headers": sent})
+    assert reply.headers["access-control-allow-headers"] == sent
     assert opened.options("/v1/chat/completions", headers={**asked, **evil}).status_code == 403
 
 
