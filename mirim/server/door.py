@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from mirim.core.errors import MirimError, UsageError
@@ -192,6 +192,10 @@ class Endpoint:
             visit.notes["error"] = error.code or error.kind
             body = json.dumps(error.to_json(), ensure_ascii=False).encode()
             await reply.whole(error.status, body, "application/json", error.headers)
+            return
+        except ClientDisconnect:
+            # It left before its body was here: nobody is left to tell, and nothing is wrong.
+            reply.status = 499
             return
         except Exception:
             log.exception("%s failed", visit.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from server_fakes import TEXT, Scripted, house
 
 from mirim.core.errors import MirimError, UsageError
+from mirim.server.app import build
 
 HI = [{"role": "user", "content": "hi"}]
 TOOLS = [
@@ -516,3 +518,27 @@ def test_json_that_nests_without_end_is_closed_like_json_that_is_cut(client: Any
     http = client(house(Scripted(['{"name": "deep", "arguments": {"a": ' + "[" * 3000])))
     call = chat(http, tools=[tool], tool_choice="required").json()["choices"][0]["message"]["tool_calls"][0]
     assert json.loads(call["function"]["arguments"])
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    home = house()
+    parts: list[dict[str, Any]] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b'{"mod', "more_body": True},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return parts.pop() if len(parts) > 1 else parts[0]
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"500")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": headers}
+    scope |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http", "root_path": ""}
+    asyncio.run(build(home)(scope, receive, send))  # type: ignore[arg-type]
+    assert not sent
+    assert not caplog.records
+    (labels,) = home.metrics.counters["mirim_requests_total"]
+    assert dict(labels)["status"] == "499"
