@@ -27,8 +27,9 @@ def _list(items: Schema, least: int, most: int) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+WORDS: Schema = {"type": "string", "minLength": 1}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
-STOP: Schema = {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "string", "minLength": 1}, 0, 16)]}
+STOP: Schema = {"anyOf": [WORDS, _list(WORDS, 0, 16)]}
 SEED: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 FREE: Schema = {"type": "object"}
@@ -149,7 +150,8 @@ _TOKENS = _list({"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, 1, 10**
 COMPLETION = _object(
     {
         "model": NAME,
-        "prompt": {"anyOf": [TEXT, _list(TEXT, 1, 256), _TOKENS, _list(_TOKENS, 1, 256)]},
+        # Not empty: only some models have a token of their own to begin with.
+        "prompt": {"anyOf": [WORDS, _list(WORDS, 1, 256), _TOKENS, _list(_TOKENS, 1, 256)]},
         **SAMPLING,
         "max_tokens": {**COUNT, "minimum": 0},
         "logprobs": {"type": "integer", "minimum": 0, "maximum": 20},
@@ -163,7 +165,7 @@ COMPLETION = _object(
 EMBEDDING = _object(
     {
         "model": NAME,
-        "input": {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "string", "minLength": 1}, 1, 2048)]},
+        "input": {"anyOf": [WORDS, _list(WORDS, 1, 2048)]},
         "encoding_format": {"type": "string", "enum": ["float", "base64"]},
         "dimensions": COUNT,
         "user": {"type": "string", "maxLength": 512},
