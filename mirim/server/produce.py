@@ -21,7 +21,6 @@ from mirim.server.room import Served
 from mirim.server.wire import DEPTH, ApiError, invalid
 
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
-_SCHEMA = re.compile("this JSON schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def produce(order: Order) -> Iterator[Piece]:
         else:
             yield from _text(order)
     except UsageError as error:
-        if _SCHEMA.match(str(error)):
+        if "this JSON schema" in str(error):
             param = "response_format" if order.schema is not None else "tools"
             raise invalid(str(error), param, "invalid_schema") from error
         raise refusal(error, "prompt" if isinstance(order.prompt, str) else "messages") from error

@@ -106,9 +106,15 @@ def test_responses_name_parameters_as_they_were_sent(
     assert "response_format" not in error["message"]
 
 
-def test_a_schema_that_the_grammar_refuses_is_named(client: Any) -> None:
-    why = UsageError("this JSON schema cannot be held to: minimum is greater than maximum; simplify it")
-    http = client(house(Scripted([why])))
+@pytest.mark.parametrize(
+    "why",
+    [
+        "this JSON schema cannot be held to: minimum is greater than maximum; simplify it",
+        "llama.cpp cannot hold a model to this JSON schema (it wrote 'No'); simplify it",
+    ],
+)
+def test_a_schema_that_the_grammar_refuses_is_named(client: Any, why: str) -> None:
+    http = client(house(Scripted([UsageError(why)])))
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}
     error = chat(http, response_format=form).json()["error"]
     assert (error["param"], error["code"]) == ("response_format", "invalid_schema")
