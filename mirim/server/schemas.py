@@ -254,6 +254,7 @@ RESPONSE = _object(
         "store": {"enum": [False]},
         "truncation": {"type": "string", "enum": ["disabled"]},
         "background": {"enum": [False]},
+        "include": {"type": "array", "maxItems": 0},
         "service_tier": {"type": "string", "enum": ["auto", "default"]},
         "user": {"type": "string", "maxLength": 512},
         "mirim": CHAT["properties"]["mirim"],

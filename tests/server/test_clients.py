@@ -188,3 +188,12 @@ def test_a_client_that_leaves_while_it_sends_is_no_failure(caplog: pytest.LogCap
     assert not caplog.records
     (labels,) = home.metrics.counters["mirim_requests_total"]
     assert dict(labels)["status"] == "499"
+
+
+def test_responses_take_an_empty_list_of_what_to_include(client: Any) -> None:
+    """OpenAI's agents always send one."""
+    http = client(house())
+    assert http.post("/v1/responses", json={"model": "bare", "input": "hi", "include": []}).status_code == 200
+    wanted = ["message.output_text.logprobs"]
+    error = http.post("/v1/responses", json={"model": "bare", "input": "hi", "include": wanted}).json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_value", "include")
