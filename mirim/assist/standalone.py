@@ -25,9 +25,17 @@ def standalone(question: str, history: Sequence[Message], language: str) -> str:
     some, itself made standalone, so that a chain of follow-ups keeps its subject.
     """
     earlier = [m.content for m in history if m.role == "user" and m.content.strip()]
-    if not earlier or not leans(question, language):
-        return question
-    topic = standalone(earlier[-1], [Message("user", q) for q in earlier[:-1]], language)
+    chain = [question]
+    while earlier and leans(chain[-1], language):
+        chain.append(earlier.pop())
+    topic = chain.pop()
+    while chain:
+        topic = _carried(chain.pop(), topic, language)
+    return topic
+
+
+def _carried(question: str, topic: str, language: str) -> str:
+    """The question with the topic's content words that it lacks."""
     have = {stem(w, language) for w in content(question, language)}
     carried = [w for w in content(topic, language) if stem(w, language) not in have]
     return f"{question.rstrip(' ?')} ({' '.join(carried[:8])})?" if carried else question

@@ -1,27 +1,17 @@
 """Does a JSON value fit a JSON Schema? The one checker of requests, of tool arguments and of closed JSON.
 
-Covers the keywords that grammars can enforce (ENFORCED) and nothing more; `refuse` finds what lies outside,
-so that a schema is either kept to the letter or refused.
+Covers the keywords that grammars can enforce and nothing more; mirim.server.review finds what lies outside, so that
+a schema is either kept to the letter or refused.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import re._parser as _parser
-from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
 
-ENFORCED = frozenset(
-    "type enum const anyOf oneOf allOf properties required additionalProperties items prefixItems minItems maxItems "
-    "minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum $ref $defs "
-    "definitions".split()
-)
-NOTES = frozenset(
-    "title description default examples $schema $id $comment deprecated readOnly writeOnly nullable strict "
-    "discriminator".split()
-)
 #: Formats that grammars enforce, as patterns.
 FORMATS = {
     "date": r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$",
@@ -32,7 +22,7 @@ FORMATS = {
     ),
     "uuid": r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$",
 }
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     "object": lambda v: isinstance(v, dict),
     "array": lambda v: isinstance(v, list),
     "string": lambda v: isinstance(v, str),
@@ -41,6 +31,10 @@ _TYPES: dict[str, Any] = {
     "number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
     "integer": lambda v: not isinstance(v, bool) and (isinstance(v, int) or (isinstance(v, float) and v.is_integer())),
 }
+
+
+#: What an option that was not meant mostly fails at.
+_COMMON = ("type", "enum", "required", "additionalProperties")
 
 
 class Misfit(Exception):
@@ -59,13 +53,12 @@ def check(value: Any, schema: Schema | bool, path: str = "", root: Schema | None
         raise Misfit(path, "nothing is allowed here", "false")
     schema = resolve(schema, root := root if root is not None else schema)
     kinds = types(schema)
-    if kinds and not any(_TYPES[k](value) for k in kinds):
-        raise Misfit(path, f"expected {' or '.join(kinds)}, got {_shown(value)}", "type")
+    if kinds and not any(TYPES[k](value) for k in kinds):
+        raise Misfit(path, f"expected {' or '.join(kinds)}, got {shown(value)}", "type")
     if "const" in schema and not same(value, schema["const"]):
-        raise Misfit(path, f"must be {schema['const']!r}, got {_shown(value)}", "enum")
+        raise Misfit(path, f"must be {_told(schema['const'])}, got {shown(value)}", "enum")
     if "enum" in schema and not any(same(value, option) for option in schema["enum"]):
-        known = ", ".join(repr(o) for o in schema["enum"][:20])
-        raise Misfit(path, f"must be one of {known}, got {_shown(value)}", "enum")
+        raise Misfit(path, f"must be {_told(*schema['enum'])}, got {shown(value)}", "enum")
     if isinstance(value, str):
         _check_text(value, schema, path)
     elif isinstance(value, dict):
@@ -131,7 +124,7 @@ def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
         if not options:
             continue
         problems: list[Misfit] = []
-        for option in options:
+        for option in _meant(value, options, path):
             try:
                 check(value, option, path, root)
                 break
@@ -139,7 +132,26 @@ def _check_any(value: Any, schema: Schema, path: str, root: Schema) -> None:
                 problems.append(misfit)
         else:
             # The option that got furthest into the value is the one that was meant; the first one of several.
-            raise max(problems, key=lambda m: (m.kind not in ("type", "enum"), m.path.count(".") + m.path.count("[")))
+            raise max(problems, key=lambda m: (m.kind not in _COMMON, m.path.count(".") + m.path.count("[")))
+
+
+def _meant(value: Any, options: list[Any], path: str) -> list[Any]:
+    """The options of the type that the value names ({"type": "text", ...}); all of them where that says nothing.
+    Misfit when every option has a type of its own and none is the one that is named."""
+    named = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(named, str):
+        return options
+    kinds = [_type_of(option) for option in options]
+    found = [option for option, kind in zip(options, kinds, strict=True) if kind is None or named in kind]
+    if not found:
+        known = _told(*(word for kind in kinds for word in kind or ()))
+        raise Misfit(f"{path}.type" if path else "type", f"must be {known}, got {shown(named)}", "enum")
+    return found
+
+
+def _type_of(option: Any) -> list[Any] | None:
+    part = option.get("properties", {}).get("type") if isinstance(option, dict) else None
+    return part.get("enum") if isinstance(part, dict) else None
 
 
 def _check_text(value: str, schema: Schema, path: str) -> None:
@@ -191,142 +203,14 @@ def _check_object(value: dict[str, Any], schema: Schema, path: str, root: Schema
             raise Misfit(f"{path}.{key}" if path else key, "is required", "required")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a message: short, and in JSON's words."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)[:60]
 
 
-def refuse(schema: Any, path: str = "") -> None:
-    """Raise Misfit where a schema is malformed or asks for what no grammar here enforces."""
-    _Review(schema).look(schema, path, 0)
-
-
-class _Review:
-    def __init__(self, root: Any) -> None:
-        self.root = root
-
-    def look(self, schema: Any, path: str, depth: int) -> None:
-        if isinstance(schema, bool):
-            return
-        if not isinstance(schema, dict):
-            raise Misfit(path, f"a schema is an object, got {_shown(schema)}", "schema")
-        if depth > 40:
-            raise Misfit(path, "the schema is nested too deep", "schema")
-        for key in schema:
-            if key not in ENFORCED and key not in NOTES:
-                raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
-        self._keywords(schema, path)
-        for key in ("title", "description"):
-            if not isinstance(schema.get(key, ""), str):
-                raise Misfit(path, f'"{key}" must be text', "schema")
-        if "$ref" in schema:
-            resolve(schema, self.root)
-        for where, part in _parts(schema, path):
-            self.look(part, where, depth + 1)
-
-    def _keywords(self, schema: Schema, path: str) -> None:
-        bad = [k for k in types_or_misfit(schema, path) if k not in _TYPES]
-        if bad:
-            raise Misfit(path, f'"type": {bad[0]!r} is not a JSON type', "schema")
-        kinds = types(schema)
-        for key in ("minItems", "maxItems", "minLength", "maxLength"):
-            if key in schema and (not _TYPES["integer"](schema[key]) or schema[key] < 0):
-                raise Misfit(path, f'"{key}" must be a whole number', "schema")
-        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
-            if key not in schema:
-                continue
-            if not _TYPES["number"](schema[key]):
-                raise Misfit(path, f'"{key}" must be a number', "schema")
-            if kinds != ["integer"]:
-                raise Misfit(path, f'"{key}" can be enforced for integers only; leave it out', "keyword")
-        for key in ("enum", "anyOf", "oneOf", "allOf", "prefixItems"):
-            if key in schema and (not isinstance(schema[key], list) or not schema[key]):
-                raise Misfit(path, f'"{key}" must be a list that is not empty', "schema")
-        for key in ("properties", "$defs", "definitions"):
-            if key in schema and not isinstance(schema[key], dict):
-                raise Misfit(path, f'"{key}" must be an object', "schema")
-        required = schema.get("required", [])
-        if not isinstance(required, list) or not all(isinstance(k, str) for k in required):
-            raise Misfit(path, '"required" must be a list of names', "schema")
-        if "format" in schema and schema["format"] not in FORMATS:
-            raise Misfit(
-                path, f'"format": {schema["format"]!r} cannot be enforced; known: {", ".join(FORMATS)}', "keyword"
-            )
-        if "pattern" in schema:
-            self._pattern(schema["pattern"], path)
-
-    def _pattern(self, pattern: Any, path: str) -> None:
-        if not isinstance(pattern, str) or not (pattern.startswith("^") and pattern.endswith("$")):
-            raise Misfit(path, '"pattern" must be text that begins with ^ and ends with $', "keyword")
-        if len(pattern) > 500 or re.search(r"\\[bBAZpP1-9]|\(\?[^:]", pattern):
-            raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
-        try:
-            re.compile(pattern)
-            if _explodes(_parser.parse(pattern)):
-                raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
-        except (re.error, RecursionError, OverflowError) as error:
-            raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
-
-
-def _explodes(ops: Any, inside: bool = False) -> bool:
-    """Whether an unbounded repetition stands inside another: matching it could take for ever."""
-    for op, value in ops:
-        name = str(op)
-        if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            unbounded = value[1] is _parser.MAXREPEAT or value[1] > 1000
-            if (unbounded and inside) or _explodes(value[2], inside or unbounded):
-                return True
-        elif name in ("SUBPATTERN", "BRANCH"):
-            branches = value[1] if name == "BRANCH" else [value[-1]]
-            if any(_explodes(branch, inside) for branch in branches):
-                return True
-    return False
-
-
-def types_or_misfit(schema: Schema, path: str) -> list[Any]:
-    kind = schema.get("type", [])
-    if not isinstance(kind, str | list) or (isinstance(kind, list) and not all(isinstance(k, str) for k in kind)):
-        raise Misfit(path, '"type" must be a name or a list of names', "schema")
-    return [kind] if isinstance(kind, str) else kind
-
-
-def _parts(schema: Schema, path: str) -> Iterator[tuple[str, Any]]:
-    for key in ("properties", "$defs", "definitions"):
-        for name, part in schema.get(key, {}).items():
-            yield f"{path}.{key}.{name}", part
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for number, part in enumerate(schema.get(key, ())):
-            yield f"{path}.{key}[{number}]", part
-    for key in ("items", "additionalProperties"):
-        if key in schema:
-            yield f"{path}.{key}", schema[key]
-
-
-def simplify(schema: Any) -> Any:
-    """The part of a schema that grammars enforce; the rest of it stays a description for the model."""
-    if not isinstance(schema, dict):
-        return schema
-    kinds = types(schema)
-    out: Schema = {}
-    for key, value in schema.items():
-        if key in ("properties", "$defs", "definitions"):
-            out[key] = {name: simplify(part) for name, part in value.items()}
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-            out[key] = [simplify(part) for part in value]
-        elif key in ("items", "additionalProperties"):
-            out[key] = simplify(value)
-        elif key in ENFORCED and _enforceable(key, value, kinds):
-            out[key] = value
-    return out
-
-
-def _enforceable(key: str, value: Any, kinds: list[str]) -> bool:
-    if key == "format":
-        return value in FORMATS
-    if key == "pattern":
-        try:
-            refuse({key: value})
-        except Misfit:
-            return False
-    return key not in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") or kinds == ["integer"]
+def _told(*options: Any) -> str:
+    """What a value may be, as JSON has it: true, not True."""
+    words = [repr(o) if isinstance(o, str) else json.dumps(o, ensure_ascii=False) for o in options[:20]]
+    return words[0] if len(options) == 1 else f"one of {', '.join(words)}"

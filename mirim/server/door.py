@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from mirim.core.errors import MirimError, UsageError
@@ -25,6 +25,9 @@ from mirim.server.warm import Warm
 from mirim.server.wire import BODY, ApiError, Last, event, read
 
 log = logging.getLogger("mirim.server")
+
+#: Bytes of a body that is not read in between other work.
+_LONG = 64 * 1024
 
 _PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -96,7 +99,10 @@ class Visit:
             raise ApiError(415, "the body must not be compressed", code="unsupported_media_type")
         data = await self._bytes()
         self.heard.set()
-        return read(data, schema)
+        if len(data) < _LONG:
+            return read(data, schema)
+        # Seconds for a body of hundreds of thousands of parts: nobody else's answer waits for it.
+        return await asyncio.to_thread(read, data, schema)
 
     async def _bytes(self) -> bytes:
         too_long = ApiError(413, f"the body holds more than {BODY} bytes", code="request_too_large")
@@ -186,6 +192,10 @@ class Endpoint:
             visit.notes["error"] = error.code or error.kind
             body = json.dumps(error.to_json(), ensure_ascii=False).encode()
             await reply.whole(error.status, body, "application/json", error.headers)
+            return
+        except ClientDisconnect:
+            # It left before its body was here: nobody is left to tell, and nothing is wrong.
+            reply.status = 499
             return
         except Exception:
             log.exception("%s failed", visit.id)
@@ -355,9 +365,11 @@ class Guard:
                 send_more, 403, f"pages of {origin[:100]} may not use this server; see --cors-origin", "cors_closed"
             )
         if scope["method"] == "OPTIONS" and allowed and "access-control-request-method" in headers:
+            # A page that is allowed in may send what headers it likes: OpenAI's client sends a dozen of its own.
+            sent = headers.get("access-control-request-headers", "authorization, content-type")
             wanted = [
                 (b"access-control-allow-methods", b"GET, POST"),
-                (b"access-control-allow-headers", b"authorization, content-type"),
+                (b"access-control-allow-headers", sent.encode("latin-1")),
                 (b"access-control-max-age", b"600"),
             ]
             await send_more({"type": "http.response.start", "status": 204, "headers": wanted})

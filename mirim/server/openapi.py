@@ -66,6 +66,7 @@ _SOME = {"type": "array", "minItems": 1}
 _NONE = {"anyOf": [{"type": "null"}, {"type": "array", "maxItems": 0}]}
 _STREAMED = _needs("stream_options", stream=_TRUE)
 _EASY = ["auto", "none", None]
+_UNFORCED = {"required": ["tools"], "properties": {"tools": _SOME, "tool_choice": {"enum": ["auto", None]}}}
 #: What goes together, which the checker's schemas leave to code.
 RULES: dict[str, list[dict[str, Any]]] = {
     "chat": [
@@ -75,7 +76,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
         {"not": {"required": ["max_tokens", "max_completion_tokens"]}},
         {"if": {"required": ["logprobs"], "properties": {"logprobs": _TRUE}}, "then": {"properties": {"tools": _NONE}}},
         {
-            "if": {"required": ["tools"], "properties": {"tools": _SOME}},
+            "if": _UNFORCED,
             "then": {"properties": {"response_format": {"properties": {"type": {"const": "text"}}}}},
         },
     ],
@@ -84,12 +85,12 @@ RULES: dict[str, list[dict[str, Any]]] = {
         {
             "if": {
                 "required": ["tool_choice"],
-                "properties": {"tool_choice": {"not": {"enum": ["auto", "none", None]}}},
+                "properties": {"tool_choice": {"not": {"enum": _EASY}}},
             },
             "then": {"required": ["tools"], "properties": {"tools": _SOME}},
         },
         {
-            "if": {"required": ["tools"], "properties": {"tools": _SOME}},
+            "if": _UNFORCED,
             "then": {"properties": {"text": {"properties": {"format": {"properties": {"type": {"const": "text"}}}}}}},
         },
     ],
@@ -101,7 +102,7 @@ _LEAF = {
     "properties": {"type": _KINDS, "description": _NOTE, "enum": {"type": "array", "minItems": 1}},
     "additionalProperties": False,
 }
-#: The part of JSON Schema that most functions need. More is understood: see mirim.server.check.
+#: The part of JSON Schema that most functions need. More is understood: see mirim.server.review.
 _SIMPLE = {
     "type": "object",
     "properties": {
@@ -184,8 +185,8 @@ def _grounded(kind: str, assistants: tuple[str, ...], models: tuple[str, ...]) -
     if kind not in ("chat", "response"):
         return [{"properties": {"model": {"enum": bare}}}] if kind in ("completion", "embedding") else []
     empty = {"type": "null"}
-    question = {"properties": {"role": {"const": "user"}, "content": {"type": "string", "pattern": "\\S"}}}
     words = {"type": "string", "pattern": "\\S"}
+    question = {"required": ["content"], "properties": {"role": {"const": "user"}, "content": words}}
     kept: dict[str, Any] = {"messages": {"items": question}} if kind == "chat" else {"input": words}
     kept |= {key: empty for key in ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs", "text")}
     policy = {"type": "object", "required": ["policy"], "properties": {"policy": {"not": empty}}}

@@ -134,3 +134,27 @@ def _read_object(text: str, at: int) -> tuple[Any, int]:
 def _expect(text: str, at: int, mark: str) -> None:
     if text[at] != mark:
         raise Misfit("", f"{text[at : at + 20]!r} stands where {mark} belongs", "closing")
+
+
+class Nesting:
+    """How deep a growing JSON text is nested, counted as it comes."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.depth, self.inside, self.escaped = most, 0, False, False
+
+    def room(self, text: str) -> int:
+        """Characters of the next part of the text before it nests too deep: all of them where it does not."""
+        for at, char in enumerate(text):
+            if self.escaped:
+                self.escaped = False
+            elif self.inside:
+                self.escaped, self.inside = char == "\\", char != '"'
+            elif char == '"':
+                self.inside = True
+            elif char in "[{":
+                if self.depth == self.most:
+                    return at
+                self.depth += 1
+            elif char in "]}":
+                self.depth -= 1
+        return len(text)

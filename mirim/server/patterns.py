@@ -1,4 +1,5 @@
-"""Strings that match a regular expression: the short ones, for closing JSON under a schema's `pattern`."""
+"""Strings that match a regular expression: the short ones, for closing JSON under a schema's `pattern`; and which
+expressions would take too long for that."""
 
 from __future__ import annotations
 
@@ -13,6 +14,16 @@ def matching(pattern: str, start: str) -> Iterator[str]:
     for made, left in _walk(list(_parser.parse(pattern)), start):
         if not left:
             yield made
+
+
+def steps(pattern: str) -> int:
+    """Places that the shortest way through an expression has."""
+    return _steps(_parser.parse(pattern))
+
+
+def explodes(pattern: str) -> bool:
+    """Whether an unbounded repetition stands inside another: matching it could take for ever."""
+    return _explodes(_parser.parse(pattern))
 
 
 def _walk(ops: list[Any], left: str) -> Iterator[tuple[str, str]]:
@@ -73,3 +84,32 @@ def _characters(kind: str, value: Any) -> tuple[str, str]:
         if re.fullmatch(one, char):
             return one, char
     return one, chr(0xFFFD)
+
+
+def _steps(ops: Any) -> int:
+    total = 0
+    for op, value in ops:
+        name = str(op)
+        if name in ("MAX_REPEAT", "MIN_REPEAT"):
+            total += value[0] * max(1, _steps(value[2]))
+        elif name == "SUBPATTERN":
+            total += _steps(value[-1])
+        elif name == "BRANCH":
+            total += max((_steps(branch) for branch in value[1]), default=0)
+        else:
+            total += 1
+    return total
+
+
+def _explodes(ops: Any, inside: bool = False) -> bool:
+    for op, value in ops:
+        name = str(op)
+        if name in ("MAX_REPEAT", "MIN_REPEAT"):
+            unbounded = value[1] is _parser.MAXREPEAT or value[1] > 1000
+            if (unbounded and inside) or _explodes(value[2], inside or unbounded):
+                return True
+        elif name in ("SUBPATTERN", "BRANCH"):
+            branches = value[1] if name == "BRANCH" else [value[-1]]
+            if any(_explodes(branch, inside) for branch in branches):
+                return True
+    return False

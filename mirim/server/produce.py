@@ -13,10 +13,12 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
-from mirim.server.check import Misfit, Schema, simplify
+from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
+from mirim.server.partial import Nesting
+from mirim.server.review import simplify
 from mirim.server.room import Served
-from mirim.server.wire import ApiError, invalid
+from mirim.server.wire import DEPTH, ApiError, invalid
 
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
 
@@ -61,6 +63,9 @@ def produce(order: Order) -> Iterator[Piece]:
         else:
             yield from _text(order)
     except UsageError as error:
+        if "this JSON schema" in str(error):
+            param = "response_format" if order.schema is not None else "tools"
+            raise invalid(str(error), param, "invalid_schema") from error
         raise refusal(error, "prompt" if isinstance(order.prompt, str) else "messages") from error
 
 
@@ -81,10 +86,29 @@ def _generate(order: Order, schema: Schema | None = None, tools: Sequence[dict[s
     return served.engine.generate(prompt, order.sampling, tools=tools, schema=schema, **options)
 
 
+def _json(order: Order, schema: Schema, tools: Sequence[dict[str, Any]] = ()) -> Iterator[Delta]:
+    """JSON under a schema. Where it nests deeper than anyone reads it back, it ends as if it was cut there: small
+    models that are held to JSON may write brackets until their tokens are used up."""
+    nesting = Nesting(DEPTH)
+    source = _generate(order, schema, tools)
+    try:
+        for delta in source:
+            kept = nesting.room(delta.text)
+            if kept < len(delta.text):
+                assert order.served.engine is not None
+                yield replace(delta, text=delta.text[:kept])
+                yield Delta("", (), "length", order.served.engine.count(order.prompt))
+                return
+            yield delta
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
 def _text(order: Order) -> Iterator[Piece]:
     """Plain text, or JSON bound by a schema: what is cut off is closed."""
     said, made, end = "", 0, Delta("")
-    for end in _generate(order, order.schema):
+    for end in _json(order, order.schema) if order.schema is not None else _generate(order):
         said += end.text
         made += len(end.token_ids)
         if end.text or end.logprobs:
@@ -165,7 +189,7 @@ def _call(order: Order) -> Iterator[Piece]:
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
     schema = call_schema(order.tools, name)
     said, made, end = "", 0, Delta("")
-    for end in _generate(order, schema, order.tools):
+    for end in _json(order, schema, order.tools):
         said += end.text
         made += len(end.token_ids)
         # Nothing to show yet, but whoever waits may have left: this is where that is noticed.

@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from mirim.core.types import Message
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.produce import Piece
-from mirim.server.wire import Last, event, invalid
+from mirim.server.wire import ApiError, Last, event, invalid
+
+#: What chat completions call a parameter, and what it is called here.
+_NAMES = (
+    ("messages", "input"),
+    ("response_format.json_schema", "text.format"),
+    ("response_format", "text.format"),
+    (".function.parameters", ".parameters"),
+)
 
 
 async def responses(visit: Visit) -> Answer:
     row = await visit.body(schemas.RESPONSE)
     served = visit.served(row["model"])
-    order = generate.order(_as_chat(row), served, _messages(row), row.get("max_output_tokens"))
-    source = generate.pieces(visit, [order])
-    frame = _Frame(row)
-    if row.get("stream"):
-        try:
-            first = await anext(source)
-        except BaseException:
-            await source.aclose()  # type: ignore[attr-defined]
-            raise
-        return _events(frame, first, source)
-    async for ready in source:
-        for _, piece in ready:
-            frame.add(piece)
+    with _named_here():
+        order = generate.order(_as_chat(row), served, _messages(row), row.get("max_output_tokens"))
+        source = generate.pieces(visit, [order])
+        frame = _Frame(row)
+        if row.get("stream"):
+            try:
+                first = await anext(source)
+            except BaseException:
+                await source.aclose()  # type: ignore[attr-defined]
+                raise
+            return _events(frame, first, source)
+        async for ready in source:
+            for _, piece in ready:
+                frame.add(piece)
     return frame.whole()
+
+
+@contextlib.contextmanager
+def _named_here() -> Iterator[None]:
+    """Refusals name parameters as this interface does, not as chat completions do."""
+    try:
+        yield
+    except ApiError as error:
+        param = here = error.param or ""
+        for theirs, ours in _NAMES:
+            here = here.replace(theirs, ours)
+        message = str(error)
+        if param and message.startswith(param):
+            message = here + message.removeprefix(param)
+        raise ApiError(
+            error.status, message, param=here or None, code=error.code, kind=error.kind, headers=error.headers
+        ) from error
 
 
 def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
@@ -47,11 +73,9 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
             }
             out += wire.messages([{"role": "assistant", "content": "", "tool_calls": [call]}], f"input[{number}]")
         elif kind == "function_call_output":
-            out.append(Message("tool", item["output"]))
+            out.append(Message("tool", wire.joined(item["output"])))
         else:
-            content = item["content"]
-            text = content if isinstance(content, str) else "".join(part["text"] for part in content)
-            out.append(Message("system" if item["role"] == "developer" else item["role"], text))
+            out.append(Message("system" if item["role"] == "developer" else item["role"], wire.joined(item["content"])))
     return tuple(out)
 
 
@@ -83,9 +107,9 @@ class _Frame:
     def __init__(self, row: dict[str, Any]) -> None:
         self.row, self.text, self.end = row, "", Piece()
         self.calls: list[dict[str, Any]] = []
-        self.item = wire.new_id("msg")
+        self.item = wire.new_id("msg", "_")
         self.base: dict[str, Any] = {
-            "id": wire.new_id("resp"),
+            "id": wire.new_id("resp", "_"),
             "object": "response",
             "created_at": time.time(),
             "model": row["model"],
@@ -104,6 +128,10 @@ class _Frame:
             "previous_response_id": None,
         }
 
+    @property
+    def cut(self) -> bool:
+        return self.end.reason == "length"
+
     def add(self, piece: Piece) -> None:
         self.text += piece.text
         self.calls += piece.calls
@@ -119,7 +147,7 @@ class _Frame:
             "id": self.item,
             "type": "message",
             "role": "assistant",
-            "status": "completed" if done else "in_progress",
+            "status": ("incomplete" if self.cut else "completed") if done else "in_progress",
             "content": [part] if done else [],
         }
         if done and self.end.extra is not None:
@@ -129,7 +157,7 @@ class _Frame:
     def call(self, number: int) -> dict[str, Any]:
         call = self.calls[number]
         return {
-            "id": f"fc-{call['id']}",
+            "id": f"fc_{call['id'].removeprefix('call_')}",
             "type": "function_call",
             "status": "completed",
             "call_id": call["id"],
@@ -142,8 +170,7 @@ class _Frame:
         return [self.message(), *calls] if self.text or not calls else calls
 
     def whole(self) -> dict[str, Any]:
-        cut = self.end.reason == "length"
-        used, made = self.end.prompt_tokens, self.end.completion_tokens
+        cut, used, made = self.cut, self.end.prompt_tokens, self.end.completion_tokens
         return {
             **self.base,
             "status": "incomplete" if cut else "completed",

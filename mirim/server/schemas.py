@@ -27,12 +27,13 @@ def _list(items: Schema, least: int, most: int) -> Schema:
 
 
 TEXT: Schema = {"type": "string"}
+WORDS: Schema = {"type": "string", "minLength": 1}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
-STOP: Schema = {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "string", "minLength": 1}, 0, 16)]}
+STOP: Schema = {"anyOf": [WORDS, _list(WORDS, 0, 16)]}
 SEED: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 FREE: Schema = {"type": "object"}
-#: A JSON Schema; what it may hold is for check.refuse to say, and openapi describes the simple part of it.
+#: A JSON Schema; what it may hold is for review.refuse to say, and openapi describes the simple part of it.
 JSON_SCHEMA: Schema = {"type": "object"}
 #: That of a function, which may hold what nothing enforces as long as the call is not strict.
 PARAMETERS: Schema = {"type": "object"}
@@ -56,13 +57,16 @@ SAMPLING: Schema = {
     "n": {"type": "integer", "minimum": 1, "maximum": 16},
 }
 
+#: What OpenAI's clients add to an answer that they read for their caller, and send back with it.
+READ: Schema = {}
+
 _PART = _object({"type": {"enum": ["text"]}, "text": TEXT}, ("type", "text"))
 _CONTENT: Schema = {"anyOf": [TEXT, _list(_PART, 1, 1024)]}
 _CALL = _object(
     {
         "id": TEXT,
         "type": {"enum": ["function"]},
-        "function": _object({"name": NAME, "arguments": TEXT}, ("name", "arguments")),
+        "function": _object({"name": NAME, "arguments": TEXT, "parsed_arguments": READ}, ("name", "arguments")),
         "index": {"type": "integer"},
     },
     ("id", "type", "function"),
@@ -76,6 +80,7 @@ _MESSAGE = _object(
         "tool_call_id": _null(TEXT),
         # What our own answers carry comes back in the next request of clients that send messages as they got them.
         "mirim": _null(FREE),
+        "parsed": READ,
         "refusal": {"type": "null"},
         "annotations": _null({"type": "array", "maxItems": 0}),
         "audio": {"type": "null"},
@@ -145,7 +150,8 @@ _TOKENS = _list({"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, 1, 10**
 COMPLETION = _object(
     {
         "model": NAME,
-        "prompt": {"anyOf": [TEXT, _list(TEXT, 1, 256), _TOKENS, _list(_TOKENS, 1, 256)]},
+        # Not empty: only some models have a token of their own to begin with.
+        "prompt": {"anyOf": [WORDS, _list(WORDS, 1, 256), _TOKENS, _list(_TOKENS, 1, 256)]},
         **SAMPLING,
         "max_tokens": {**COUNT, "minimum": 0},
         "logprobs": {"type": "integer", "minimum": 0, "maximum": 20},
@@ -159,7 +165,7 @@ COMPLETION = _object(
 EMBEDDING = _object(
     {
         "model": NAME,
-        "input": {"anyOf": [{"type": "string", "minLength": 1}, _list({"type": "string", "minLength": 1}, 1, 2048)]},
+        "input": {"anyOf": [WORDS, _list(WORDS, 1, 2048)]},
         "encoding_format": {"type": "string", "enum": ["float", "base64"]},
         "dimensions": COUNT,
         "user": {"type": "string", "maxLength": 512},
@@ -173,6 +179,7 @@ _INPUT_PART = _object(
         "text": TEXT,
         "annotations": {"type": "array"},
         "logprobs": _null({"type": "array"}),
+        "parsed": READ,
     },
     ("type", "text"),
 )
@@ -197,6 +204,7 @@ _ITEM: Schema = {
                 "call_id": TEXT,
                 "name": NAME,
                 "arguments": TEXT,
+                "parsed_arguments": READ,
                 "status": _null(TEXT),
             },
             ("type", "call_id", "name", "arguments"),
@@ -206,7 +214,7 @@ _ITEM: Schema = {
                 "type": {"enum": ["function_call_output"]},
                 "id": _null(TEXT),
                 "call_id": TEXT,
-                "output": TEXT,
+                "output": {"anyOf": [TEXT, _list(_INPUT_PART, 1, 1024)]},
                 "status": _null(TEXT),
             },
             ("type", "call_id", "output"),
@@ -246,6 +254,7 @@ RESPONSE = _object(
         "store": {"enum": [False]},
         "truncation": {"type": "string", "enum": ["disabled"]},
         "background": {"enum": [False]},
+        "include": {"type": "array", "maxItems": 0},
         "service_tier": {"type": "string", "enum": ["auto", "default"]},
         "user": {"type": "string", "maxLength": 512},
         "mirim": CHAT["properties"]["mirim"],

@@ -10,7 +10,7 @@ from typing import Any
 
 from mirim.core.types import Message, TokenLogprob
 from mirim.server import schemas
-from mirim.server.check import Misfit, Schema, check
+from mirim.server.check import Misfit, Schema, check, shown
 
 #: Brackets inside brackets of a request, and bytes of its body.
 DEPTH, BODY = 64, 4 * 2**20
@@ -61,7 +61,7 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise invalid(f"the body is not JSON: {why}", None, "invalid_json") from error
     if not isinstance(value, dict):
-        raise invalid(f"the body must be a JSON object, got {type(value).__name__}", None, "invalid_json")
+        raise invalid(f"the body must be a JSON object, got {shown(value)}", None, "invalid_json")
     _sane(value)
     known, needed = schema["properties"], schema.get("required", ())
     row = {k: v for k, v in value.items() if v is not None or k not in known or k in needed}
@@ -116,13 +116,16 @@ def messages(rows: list[dict[str, Any]], param: str = "messages") -> tuple[Messa
     for number, row in enumerate(rows):
         role: Any = "system" if row["role"] == "developer" else row["role"]
         content = row.get("content")
-        if isinstance(content, list):
-            content = "".join(part["text"] for part in content)
         calls = tuple(row.get("tool_calls") or ())
         if content is None and not calls:
             raise invalid(f"{param}[{number}].content is required", f"{param}[{number}].content")
-        out.append(Message(role, content or "", calls, row.get("name") or ""))
+        out.append(Message(role, joined(content or ""), calls, row.get("name") or ""))
     return tuple(out)
+
+
+def joined(content: str | list[dict[str, Any]]) -> str:
+    """Text, or parts of text, as one."""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def stops(value: str | list[str] | None) -> tuple[str, ...]:
@@ -132,8 +135,9 @@ def stops(value: str | list[str] | None) -> tuple[str, ...]:
 # -- what goes out -------------------------------------------------------------------------------------------
 
 
-def new_id(prefix: str) -> str:
-    return f"{prefix}-{secrets.token_hex(12)}"
+def new_id(prefix: str, mark: str = "-") -> str:
+    """Chats are chatcmpl-1a2b, responses resp_1a2b: clients know what they hold by the beginning."""
+    return f"{prefix}{mark}{secrets.token_hex(12)}"
 
 
 def now() -> int:

@@ -108,6 +108,11 @@ def test_a_follow_up_keeps_the_subject(alone: Assistant) -> None:
     assert "13:00" in alone.answer("And on Saturdays?", history).answer
 
 
+def test_a_very_long_conversation_of_short_questions_is_followed(alone: Assistant) -> None:
+    history = [Message("user", "chairs?")] * 2000
+    assert alone.answer("and tables?", history).policy == "quote"
+
+
 def test_the_models_verdict_moves_the_ranking(shop: Project) -> None:
     question = "How much is delivery inside the city?"
     with Assistant.open(shop, model="none") as assistant:

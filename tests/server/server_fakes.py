@@ -1,7 +1,8 @@
-"""Engines and an assistant that do what a test tells them to."""
+"""Engines and an assistant that do what a test tells them to, and how they are asked."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,17 @@ from mirim.server.door import House
 from mirim.server.room import Room, Running, Served
 from mirim.server.scheduler import Lane
 
+HI = [{"role": "user", "content": "hi"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        },
+    }
+    for name in ("weather", "news")
+]
 TEXT = "# Fasting\n\nFast for eight hours 🐝 before the blood test. Water is allowed.\n"
 
 
@@ -128,3 +140,14 @@ def fixture_document(root: Path) -> None:
     from mirim.documents import store
 
     store.save(root, Document("fasting.md", "exams/fasting.md", "text/markdown", "Fasting", TEXT))
+
+
+def chat(client: Any, **body: Any) -> Any:
+    return client.post("/v1/chat/completions", json={"model": "bare", "messages": HI, **body})
+
+
+def events(reply: Any) -> list[dict[str, Any]]:
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    lines = [line[6:] for line in reply.text.split("\n") if line.startswith("data: ")]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]

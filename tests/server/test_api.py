@@ -6,32 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from server_fakes import TEXT, Scripted, house
+from server_fakes import HI, TEXT, TOOLS, Scripted, chat, events, house
 
 from mirim.core.errors import MirimError
-
-HI = [{"role": "user", "content": "hi"}]
-TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": name,
-            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-        },
-    }
-    for name in ("weather", "news")
-]
-
-
-def chat(client: Any, **body: Any) -> Any:
-    return client.post("/v1/chat/completions", json={"model": "bare", "messages": HI, **body})
-
-
-def events(reply: Any) -> list[dict[str, Any]]:
-    assert reply.headers["content-type"].startswith("text/event-stream")
-    lines = [line[6:] for line in reply.text.split("\n") if line.startswith("data: ")]
-    assert lines[-1] == "[DONE]"
-    return [json.loads(line) for line in lines[:-1]]
 
 
 def test_a_plain_answer(client: Any) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mirim.server.check import Misfit, check, refuse
+from mirim.server.check import Misfit, check
 from mirim.server.closing import close
+from mirim.server.review import refuse
 
 PERSON: dict[str, Any] = {
     "type": "object",
@@ -101,6 +102,21 @@ def test_what_cannot_be_closed_is_said() -> None:
         {"type": "string", "format": "hostname"},
         [],
         {"items": 3},
+        {"type": "string", "pattern": "^[a-z]{5000}$"},
+        {"type": "string", "pattern": "^(?:(?:a?){30}){30}$"},
+        {"type": "object", "properties": {"c": {"$ref": "#"}}, "required": ["c"]},
+        {
+            "type": "object",
+            "properties": {"c": {"$ref": "#/$defs/c"}},
+            "$defs": {
+                "c": {"anyOf": [{"$ref": "#/$defs/d"}]},
+                "d": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/c"}},
+            },
+        },
+        {"type": "string", "minLength": 10**9},
+        {"type": "array", "minItems": 10**9},
+        {"type": "array", "minItems": 1000, "items": {"type": "array", "minItems": 1000}},
+        {"anyOf": [{"type": "null"}] * 6000},
     ],
 )
 def test_schemas_that_cannot_be_kept_are_refused(schema: Any) -> None:
@@ -108,5 +124,29 @@ def test_schemas_that_cannot_be_kept_are_refused(schema: Any) -> None:
         refuse(schema)
 
 
+def test_a_property_named_type_is_like_any_other() -> None:
+    check({"type": "a"}, {"anyOf": [{"properties": {"type": True}, "required": ["type"]}]})
+    with pytest.raises(Misfit):
+        check({"type": "a"}, {"anyOf": [{"properties": {"type": {"enum": ["b"]}}}]})
+
+
 def test_the_large_schema_is_accepted() -> None:
     refuse(PERSON)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"c": {"type": "array", "items": {"$ref": "#"}}}, "required": ["c"]},
+        {"type": "object", "properties": {"c": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["c"]},
+        {
+            "type": "object",
+            "properties": {"$ref": {"const": {"$ref": "x"}}, "enum": {"$ref": "#/properties/a"}, "a": {}},
+        },
+        {"type": "array", "minItems": 2, "prefixItems": [{"type": "string"}, {"type": "null"}], "items": False},
+        {"$ref": "#/$defs/0", "$defs": {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(99)} | {"99": {}}},
+        {"type": ["string", "null"], "minLength": 10**9},
+    ],
+)
+def test_schemas_with_a_way_out_are_accepted(schema: dict[str, Any]) -> None:
+    refuse(schema)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from server_fakes import Scripted, house
 
 
 @pytest.mark.slow
@@ -23,3 +24,39 @@ def test_schemathesis_finds_no_request_that_is_answered_otherwise(server: Callab
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout[-6000:]
     assert " passed" in done.stdout
+
+
+CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+TOOL = {"type": "function", "function": {"name": "f"}}
+FORM = {"type": "json_object"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fits"),
+    [
+        ("chat/completions", {"model": "clinic", "messages": [{"role": "user", "content": "hi"}]}, True),
+        ("chat/completions", {"model": "clinic", "messages": [{"role": "user", "tool_calls": CALLS}]}, False),
+        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM}, False),
+        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM, "tool_choice": None}, False),
+        (
+            "chat/completions",
+            {"model": "bare", "tools": [TOOL], "response_format": FORM, "tool_choice": "required"},
+            True,
+        ),
+        ("responses", {"model": "bare", "tools": [{"type": "function", "name": "f"}], "text": {"format": FORM}}, False),
+        ("completions", {"model": "bare", "prompt": ""}, False),
+        ("completions", {"model": "bare", "prompt": ["hi", ""]}, False),
+    ],
+)
+def test_the_description_and_the_server_agree(client: Any, path: str, body: dict[str, Any], fits: bool) -> None:
+    schemas = pytest.importorskip("jsonschema_rs")
+    start: dict[str, Any] = {}
+    if path == "chat/completions":
+        start = {"messages": [{"role": "user", "content": "hi"}]}
+    elif path == "responses":
+        start = {"input": "hi"}
+    http = client(house(Scripted(['{"name": "f", "arguments": {}}'])))
+    described = http.get("/openapi.json").json()["paths"][f"/v1/{path}"]["post"]
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    assert schemas.is_valid(schema, {**start, **body}) is fits
+    assert (http.post(f"/v1/{path}", json={**start, **body}).status_code == 200) is fits

@@ -140,6 +140,24 @@ def test_streaming_can_be_stopped_and_the_engine_notices(browser: Any, site: Any
     assert troubles == []
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_what_went_wrong_with_a_long_question_is_in_view_and_the_question_is_back(
+    browser: Any, site: Any, size: str
+) -> None:
+    url, _, _ = site
+    page, _ = open_page(browser, url, size)
+    page.select_option("#model", "bare")
+    answer = ask(page, "word " * 2000)
+    page.locator("#log .trouble", has_text="2000 tokens").wait_for()
+    shoot(page, f"{size}-trouble")
+    above = page.locator("#ask").bounding_box()["y"]
+    box = answer.bounding_box()
+    assert box["y"] + box["height"] <= above + 1
+    field = page.locator("#question")
+    assert field.input_value().startswith("word word")
+    assert field.bounding_box()["height"] > 100
+
+
 def test_portuguese_by_the_browser_s_language_and_by_choice(browser: Any, site: Any) -> None:
     page, _ = open_page(browser, site[0], "phone", locale="pt-BR")
     assert page.get_attribute("html", "lang") == "pt"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from server_fakes import Scripted, fixture_document, house
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.server import keys
+from mirim.server.app import build
 from mirim.server.wire import BODY
 
 BODY_OK = {"model": "bare", "messages": [{"role": "user", "content": "hi"}]}
@@ -147,6 +150,10 @@ def test_pages_of_other_sites_are_kept_out(client: Any) -> None:
     assert reply.headers["access-control-allow-origin"] == "https://app.example"
     asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
     assert opened.options("/v1/chat/completions", headers=asked).status_code == 204
+    # What OpenAI's client sends from a page: the browser stops it unless each is allowed.
+    sent = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+    reply = opened.options("/v1/models", headers={**asked, "access-control-request-headers": sent})
+    assert reply.headers["access-control-allow-headers"] == sent
     assert opened.options("/v1/chat/completions", headers={**asked, **evil}).status_code == 403
 
 
@@ -225,3 +232,45 @@ def test_two_askers_never_get_each_other_s_answers(client: Any) -> None:
         post(http, json={"model": "clinic", "messages": messages})
     asked = home.room.models["clinic"].assistant.asked
     assert [h[0].content for _, h, _ in asked] == ["I am Ana", "I am Rui"]
+
+
+def test_a_long_body_holds_nobody_up() -> None:
+    """Reading it gives way to others: the longest pause is far shorter than the reading."""
+    parts = [{"type": "text", "text": "a"}] * 1000
+    body = json.dumps({"model": "none", "messages": [{"role": "user", "content": parts}] * 80}).encode()
+    app = build(house())
+    pauses: list[float] = []
+
+    async def main() -> float:
+        done = asyncio.Event()
+        ticks = asyncio.ensure_future(_ticks(pauses))
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await done.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            pass
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b""}
+        scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http"}
+        began = time.perf_counter()
+        await app({**scope, "root_path": ""}, receive, send)  # type: ignore[arg-type]
+        ticks.cancel()
+        done.set()
+        return time.perf_counter() - began
+
+    took = asyncio.run(main())
+    assert len(pauses) > 5
+    assert max(pauses) < took / 2
+
+
+async def _ticks(pauses: list[float]) -> None:
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(0.001)
+        pauses.append(time.perf_counter() - began)

@@ -96,22 +96,23 @@ async function send(text) {
   const item = make("li", { class: "turn answer" }, make("p", { class: "who hidden" }, model), body);
   $("log").append(item);
   $("said").textContent = t(grounded() ? "thinking" : "writing");
-  item.scrollIntoView({ block: "end", behavior: "smooth" });
+  document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
   running = new AbortController();
   busy(true);
   const turn = { role: "assistant", content: "", model, extra: null, id: "", reason: "", question: text };
   try {
-    await stream(turn, running.signal, () => { body.textContent = turn.content; follow(); });
+    await stream(turn, running.signal, () => follow(() => { body.textContent = turn.content; }));
     if (!turn.content) body.textContent = "—";
   } catch (error) {
     if (error.name === "AbortError") turn.reason = "stopped";
-    else {
+    else follow(() => {
       item.classList.add("trouble");
       body.textContent = error.message;
       $("said").textContent = error.message;
       turns.pop(); // the question was not answered: it can be asked again
       field.value ||= text;
-    }
+      field.dispatchEvent(new Event("input"));
+    });
   }
   running = null;
   busy(false);
@@ -120,10 +121,9 @@ async function send(text) {
     if (turn.reason === "stopped" && !turn.content) body.textContent = t("stopped");
     turns.push(turn);
     $("export").disabled = false;
-    dress(item, turn);
+    follow(() => dress(item, turn));
     $("said").textContent = `${turn.extra?.abstained ? `${t("unknown")}. ` : ""}${turn.content}`;
   }
-  follow();
   field.focus({ preventScroll: true });
 }
 
@@ -133,9 +133,11 @@ function busy(yes) {
 }
 
 /** Keep the end in view while it grows, unless the reader scrolled up. */
-function follow() {
+function follow(grow) {
   const page = document.scrollingElement;
-  if (page.scrollHeight - page.scrollTop - page.clientHeight < 240) page.scrollTop = page.scrollHeight;
+  const near = page.scrollHeight - page.scrollTop - page.clientHeight < 240;
+  grow();
+  if (near) page.scrollTop = page.scrollHeight;
 }
 
 async function stream(turn, signal, show) {
