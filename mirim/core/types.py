@@ -196,6 +196,24 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
+class Ids(str):
+    """Raw text that is given by its tokens: an engine of local models reads these `ids`, whatever it would read the
+    text as."""
+
+    ids: tuple[int, ...]
+
+    def __new__(cls, text: str, ids: Sequence[int]) -> Ids:
+        made = super().__new__(cls, text)
+        made.ids = tuple(ids)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ids) and self.ids == other.ids
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+
 class Engine(Protocol):
     """Something that continues text. A `str` prompt is raw text; messages go through the chat template.
 

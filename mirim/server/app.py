@@ -47,7 +47,11 @@ def build(house: House) -> ASGIApp:
         models = house.room.models
         known = () if house.demand_keys else tuple(sorted(models))
         assistants = tuple(name for name in known if models[name].kind == "assistant")
-        return description(known, assistants, any(gives_logprobs(served) for served in models.values()))
+        bare = [served.engine for served in models.values() if served.kind != "assistant"]
+        known_tokens = [getattr(getattr(engine, "words", None), "vocabulary", 0) for engine in bare]
+        return description(
+            known, assistants, any(gives_logprobs(served) for served in models.values()), min(known_tokens, default=0)
+        )
 
     rows = [*ROUTES, ("GET", "/openapi.json", openapi, True)]
     rows += [("GET", path, partial(pages.page, name), True) for path, name in pages.PATHS.items()]

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from mirim.core.errors import UsageError
-from mirim.core.types import TokenLogprob
+from mirim.core.types import Ids, TokenLogprob
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.generate import gives_logprobs, sampling
@@ -66,7 +66,7 @@ async def completions(visit: Visit) -> Answer:
 
 
 async def _prompts(visit: Visit, served: Served, value: Any) -> list[str]:
-    """Texts; token ids are turned back into text and must come out the same when read again."""
+    """Texts, some of them given by their token ids."""
     if isinstance(value, str):
         return [value]
     if isinstance(value[0], str):
@@ -75,20 +75,16 @@ async def _prompts(visit: Visit, served: Served, value: Any) -> list[str]:
     engine = served.engine
     if not hasattr(engine, "words"):
         raise unsupported("prompt", f"the engine of {served.name} reads text, not token ids")
-    return await call(
-        served.lane, visit.owner, Stop(visit.house.deadline), lambda: [_text_of(engine, ids) for ids in rows]
-    )
+    return [_spelt(engine, ids) for ids in rows]
 
 
-def _text_of(engine: Any, ids: list[int]) -> str:
+def _spelt(engine: Any, ids: list[int]) -> Ids:
+    words = engine.words
+    if (highest := max(ids)) >= words.vocabulary:
+        raise invalid(f"prompt holds token {highest}; the model has {words.vocabulary}, counted from 0", "prompt")
     lead = engine.encode("")
     body = ids[len(lead) :] if lead and ids[: len(lead)] == lead else ids
-    if any(token >= engine.words.vocabulary for token in ids):
-        raise invalid("prompt holds a token id that the model does not have", "prompt")
-    text = b"".join(engine.words.piece(token) or engine.words.text(token) for token in body).decode("utf-8", "replace")
-    if engine.encode(text) != [*lead, *body]:
-        raise invalid("the prompt's token ids are not what their text is read as; send the text", "prompt")
-    return text
+    return Ids(b"".join(words.piece(token) or words.text(token) for token in body).decode("utf-8", "replace"), ids)
 
 
 def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenLogprob]:
@@ -152,7 +148,8 @@ class _Shower:
 
     def tail(self, number: int, tokens: list[TokenLogprob]) -> list[TokenLogprob]:
         """The generated tokens: never none where the prompt is scored, because whoever reads them counts on one."""
-        prompt = str(self.orders[number].prompt)
+        prompt = self.orders[number].prompt
+        assert isinstance(prompt, str)
         if tokens or prompt not in self.echoes or not self.row.get("max_tokens", 16):
             return tokens
         return self.echoes[prompt][-1:]
@@ -226,7 +223,7 @@ async def _nothing(visit: Visit, shower: _Shower) -> Answer:
 
     def count() -> list[int]:
         assert served.engine is not None
-        return [served.engine.count(str(order.prompt)) for order in shower.orders]
+        return [served.engine.count(order.prompt) for order in shower.orders]
 
     counts = await call(served.lane, visit.owner, Stop(visit.house.deadline), count)
     ends = [Piece(reason="length", prompt_tokens=n) for n in counts]

@@ -140,7 +140,9 @@ def _simple(node: Any) -> Any:
     return [_simple(part) for part in node] if isinstance(node, list) else node
 
 
-def _told(schema: dict[str, Any], rules: list[dict[str, Any]], without: tuple[str, ...] = ()) -> dict[str, Any]:
+def _told(
+    schema: dict[str, Any], rules: list[dict[str, Any]], without: tuple[str, ...] = (), tokens: int = 0
+) -> dict[str, Any]:
     """A request as a client may send it: null stands for a parameter left out."""
     schema = _simple(schema)
     places = {
@@ -152,8 +154,10 @@ def _told(schema: dict[str, Any], rules: list[dict[str, Any]], without: tuple[st
         # A function may be chosen by its name too, {"type": "function", "function": {"name": ...}}: one of the tools.
         places["tool_choice"] = {"enum": ["none", "auto", "required", None]}
     if "prompt" in places:
-        # Token ids are for clients that measure: they must be what their text is read as, which no schema can say.
-        places["prompt"] = {"anyOf": places["prompt"]["anyOf"][:2]}
+        text, texts, ids, lists = places["prompt"]["anyOf"]
+        known = {**ids, "items": {"type": "integer", "minimum": 0, "maximum": tokens - 1}}
+        read = [known, {**lists, "items": known}] if tokens else []
+        places["prompt"] = {"anyOf": [text, texts, *read]}
     return {**schema, "properties": places, **({"allOf": rules} if rules else {})}
 
 
@@ -198,18 +202,19 @@ def _grounded(kind: str, assistants: tuple[str, ...], models: tuple[str, ...]) -
 
 @cache
 def description(
-    models: tuple[str, ...] = (), assistants: tuple[str, ...] = (), logprobs: bool = True
+    models: tuple[str, ...] = (), assistants: tuple[str, ...] = (), logprobs: bool = True, tokens: int = 0
 ) -> dict[str, Any]:
     """The OpenAPI 3.1 document; with the names that `model` may have, where they may be told.
 
-    `assistants` are those that answer from documents; `logprobs` is whether any engine gives log-probabilities.
+    `assistants` are those that answer from documents; `logprobs` is whether any engine gives log-probabilities;
+    every engine that reads token ids knows the first `tokens`, 0 when one reads text alone.
     """
     without: tuple[str, ...] = () if logprobs else ("logprobs", "top_logprobs")
     without += () if assistants or not models else ("mirim",)
 
     def _post(summary: str, schema: dict[str, Any], stream: bool = False, rules: str = "") -> dict[str, Any]:
         more = _grounded(rules, assistants, models) if assistants else []
-        schema = _told(schema, [*RULES.get(rules, []), *more], without)
+        schema = _told(schema, [*RULES.get(rules, []), *more], without, tokens)
         if models:
             known = {**schema["properties"], "model": {"type": "string", "enum": list(models)}}
             schema = {**schema, "properties": known}

@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import built
 from server_fakes import Scripted, house
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_no_request_that_is_answered_otherwise(server: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["echo", "native"])
+def test_schemathesis_finds_no_request_that_is_answered_otherwise(
+    server: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
     tool = Path(sys.executable).with_name("st")
     if not tool.is_file() and not shutil.which("st"):
         pytest.skip("schemathesis is not installed")
-    running = server("--model", "echo")
+    if kind == "native":
+        built()
+    running = server("--model", "echo" if kind == "echo" else str(request.getfixturevalue("toy")))
     line = [str(tool if tool.is_file() else "st"), "run", f"{running.url}/openapi.json", "--max-examples", "8"]
     line += ["--phases", "examples,coverage,fuzzing,stateful", "--workers", "1", "--seed", "11", "--no-color"]
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, timeout=300)

@@ -232,6 +232,39 @@ def test_logprobs_of_an_echo_are_those_of_the_engine(server: Callable[..., Any],
     assert sum(shown["token_logprobs"][start:-1]) == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_prompt_of_token_ids_is_read_as_these(server: Callable[..., Any], toy: Path) -> None:
+    from mirim.models.engine import open_engine
+
+    engine = open_engine(toy)
+    text = "The nurse opened the door"
+    ids = engine.encode(text)
+    # The same text in single characters: no text would be read as these.
+    spelt = [*engine.encode(""), *(engine.words.encode(c, special=False)[-1] for c in text)]
+    highest = engine.words.vocabulary - 1
+    engine.close()
+    one = server("--model", str(toy))
+
+    def ask(**body: Any) -> Any:
+        ask = {"model": "tiny", "max_tokens": 4, "temperature": 0, "echo": True, "logprobs": 0} | body
+        request = urllib.request.Request(
+            f"{one.url}/v1/completions", json.dumps(ask).encode(), {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as reply:
+            return json.load(reply)
+
+    said, by_ids, apart = (ask(prompt=prompt) for prompt in (text, ids, spelt))
+    assert said["choices"][0]["text"] == by_ids["choices"][0]["text"]
+    assert by_ids["usage"]["prompt_tokens"] == len(ids)
+    assert apart["usage"]["prompt_tokens"] == len(spelt) > len(ids)
+    assert apart["choices"][0]["text"].startswith(text)
+    both = ask(prompt=[ids, spelt])["choices"]
+    assert [c["text"] for c in both] == [said["choices"][0]["text"], apart["choices"][0]["text"]]
+    assert ask(prompt=[highest])["usage"]["prompt_tokens"] == 1
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(prompt=[highest + 1])
+    assert f"token {highest + 1}; the model has {highest + 1}" in json.load(refused.value)["error"]["message"]
+
+
 def test_a_client_that_leaves_frees_its_place(server: Callable[..., Any], toy: Path) -> None:
     one = server("--model", str(toy), "--parallel", "1")
     port = int(one.url.rpartition(":")[2])

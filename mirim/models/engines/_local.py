@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
-from mirim.core.types import Message, Sampling
+from mirim.core.types import Ids, Message, Sampling
 from mirim.examples.template import lead, render_chat
 from mirim.models import gguf_check, pooling
 from mirim.models.engines._llama import Vocabulary
@@ -95,7 +95,9 @@ class Local:
         return out
 
     def encode(self, text: str) -> list[int]:
-        """Ids of raw text, with BOS where the model's tokenizer puts one."""
+        """Ids of raw text, with BOS where the model's tokenizer puts one; of `Ids` those that they are."""
+        if isinstance(text, Ids):
+            return list(text.ids)
         return self.words.encode(text, special=True)
 
     def count(self, prompt: str | Sequence[Message]) -> int:
