@@ -1,6 +1,6 @@
 """Serving figures of docs/serving.md: mirim beside the bare llama.cpp server, same weights, same file, taking turns.
 
-    python bench/serving.py --project DIR --model FILE.gguf [--model FILE.gguf] --part alone,users,overhead,memory
+    python bench/serving.py --project DIR --model FILE.gguf [--model FILE.gguf] --part alone,users,overhead,share,memory
 
 DIR holds an index made by `mirim ingest` and the questions evals/development.jsonl (`python bench/medquad.py` makes
 both). The bare server is `llama-server` when one is on the PATH, otherwise xllamacpp's, with its defaults.
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -220,21 +221,29 @@ def layouts(assistant: Assistant, question: str) -> tuple[tuple[Message, ...], t
 
 
 def alone(project: Project, model: Path, count: int, threads: int, engine: str) -> list[dict[str, Any]]:
-    """Question by question in turns: the assistant's two ways of answering, the bare server with either layout."""
+    """Question by question in turns: the assistant's two ways of answering, the bare server with either layout.
+
+    Each way has an assistant of its own, so that none finds words that another has weighed before.
+    """
     rows: list[dict[str, Any]] = []
     own = Watched(open_engine(model, engine=engine, context=CONTEXT, threads=threads))
-    with Assistant.open(project, model=str(model), engine=own) as assistant, bare(model, 1, threads) as (address, _):  # type: ignore[arg-type]
+    with (
+        Assistant.open(project, model="none") as shown,
+        Assistant.open(project, model="none") as quoting,
+        Assistant.open(project, model=str(model), engine=own) as writing,  # type: ignore[arg-type]
+        bare(model, 1, threads) as (address, _),
+    ):
         # Nothing is refused: every question is answered in every way.
-        assistant.calibration = Calibration(threshold=0.0)
+        quoting.calibration = writing.calibration = Calibration(threshold=0.0)
         # The last three only warm up: no prompt is asked twice, or a cache would answer it.
         asked = questions(project, count + 3)
         for number, question in enumerate([*asked[count:], *asked[:count]]):
-            mine, plain = layouts(assistant, question)
+            mine, plain = layouts(shown, question)
             began = time.perf_counter()
-            assistant.answer(question, policy="quote")
+            quoting.answer(question, policy="quote")
             quoted = time.perf_counter() - began
             began = time.perf_counter()
-            assistant.answer(question, policy="grounded")
+            writing.answer(question, policy="grounded")
             row = {
                 "quote": Reply(quoted, quoted),
                 "grounded": Reply(own.first - began, time.perf_counter() - began, own.prompt, own.cached, own.made),
@@ -381,6 +390,29 @@ def overhead(model: Path, threads: int, engine: str) -> None:
             print(f"| {name}, more than the engine, ms | {_spread(more, 2)} |")
 
 
+def share(project: Project, model: Path, count: int, parallel: int, engine: str) -> None:
+    """Processor time of an answer in the engine alone, and through the server: what HTTP costs of the throughput.
+
+    One thread computes on either side, as many requests at once as there are places.
+    """
+    with Assistant.open(project, model="none") as assistant:
+        prompts = [layouts(assistant, q)[0] for q in questions(project, count)]
+    fresh = [[[replace(m, content=f"{n}\n{m.content}") for m in p] for p in prompts] for n in range(2)]
+    own = open_engine(model, engine=engine, context=CONTEXT, threads=1, parallel=parallel)
+    with ThreadPoolExecutor(parallel) as pool:
+        began = time.process_time()
+        list(pool.map(lambda p: list(own.generate(p, Sampling(max_tokens=SHORT, temperature=0))), fresh[0]))
+        alone_ = (time.process_time() - began) / count
+    own.close()
+    words = ["--model", str(model), "--parallel", str(parallel), "--ctx", str(CONTEXT), "--engine", engine]
+    with mirim(*words, "--threads", "1") as (address, pid):
+        began = spent_by(pid)
+        asyncio.run(crowd(address, model.stem, fresh[1], parallel, pid))
+        served = (spent_by(pid) - began) / count
+    print(f"\n## Share of the server, {model.stem}, {parallel} at once, answers of {SHORT} tokens, streamed\n")
+    print(f"processor ms an answer: engine {alone_ * 1000:.1f}, served {served * 1000:.1f}: {served / alone_ - 1:+.1%}")
+
+
 def memory(project: Project, model: Path, engine: str) -> None:
     """RSS of a server: of a model alone, and with a project's assistant, after 32 requests of 8 users."""
     print(f"\n## Memory of the server, {model.stem}\n")
@@ -417,7 +449,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", required=True)
-    parser.add_argument("--part", default="alone,users,overhead,memory")
+    parser.add_argument("--part", default="alone,users,overhead,share,memory")
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--users", default="1,4,16,64")
     parser.add_argument("--parallel", type=int, default=16)
@@ -438,10 +470,12 @@ def main() -> None:
                 show_users(model.stem, rows, options.parallel)
             elif part == "overhead":
                 overhead(model, options.threads, options.engine)
+            elif part == "share":
+                share(project, model, options.questions, options.parallel, options.engine)
             elif part == "memory":
                 memory(project, model, options.engine)
             else:
-                parser.error(f"no part {part}; known: alone, users, overhead, memory")
+                parser.error(f"no part {part}; known: alone, users, overhead, share, memory")
     print(f"\nload {os.getloadavg()[0]:.1f}")
 
 
