@@ -262,11 +262,21 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
     adapters_.plan(count, [&](int t) { return tokens[t].adapter; });
     const int across = c.heads * c.head_dim;
     std::vector<int> wanted;
-    for (int t = 0; t < count; ++t)
+    bool adapted = false;
+    for (int t = 0; t < count; ++t) {
         if (tokens[t].row >= 0) wanted.push_back(t);
+        adapted = adapted || tokens[t].adapter >= 0;
+    }
+    // Of a prompt the last layer owes its keys and values, and one row. Adapters count on every token's place.
+    const bool fewer = !adapted && int(wanted.size()) < count;
+    std::vector<Unit> last_units;
+    for (const Unit& unit : units_) {
+        const Tile& tile = tiles_[unit.tile];
+        auto from = std::lower_bound(wanted.begin(), wanted.end(), tile.first);
+        if (!fewer || (from != wanted.end() && *from < tile.first + tile.count)) last_units.push_back(unit);
+    }
 
     pool.run(threads, [&](Crew& crew) {
-        const bool alone = count <= REPEATED;
         const int me = crew.index();
         // Floats `fill(token, out)` as inputs of a product, made by each thread for itself or shared.
         auto prepare = [&](int n, int columns, bool repeated, auto fill) {
@@ -290,18 +300,18 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             }
             return in;
         };
-        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias) {
+        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias, auto place) {
             const Matrix& w = layers_[l].part[part];
             adapters_.lower(crew, *kernels_, l, {part}, in);
             crew.share(w.blocks(), [&](int block) {
                 alignas(64) float made[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.hidden - block * ROWS);
-                for (int from = 0; from < count; from += STRIP) {
-                    int n = std::min(STRIP, count - from);
+                for (int from = 0; from < in.tokens; from += STRIP) {
+                    int n = std::min(STRIP, in.tokens - from);
                     kernels_->product(w, block, in, from, n, made);
                     adapters_.raise(*kernels_, l, part, block, from, n, made);
                     for (int t = 0; t < n; ++t) {
-                        float* x = x_.data() + size_t(from + t) * c.hidden + block * ROWS;
+                        float* x = x_.data() + size_t(place(from + t)) * c.hidden + block * ROWS;
                         kernels_->accumulate(x, made + t * ROWS, bias ? bias + block * ROWS : nullptr, c.residual_scale, rows);
                     }
                 }
@@ -319,28 +329,33 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
 
         for (int l = 0; l < c.layers; ++l) {
             const Layer& layer = layers_[l];
-            Inputs in = prepare(count, c.hidden, alone, [&](int t, float* out) {
+            const bool last = fewer && l == c.layers - 1;
+            const std::vector<Unit>& units = last ? last_units : units_;
+            const int kept = last ? int(wanted.size()) : count;
+            auto place = [&](int t) { return last ? wanted[t] : t; };
+            Inputs in = prepare(count, c.hidden, count <= REPEATED, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.attn_norm, c.hidden, c.epsilon, out);
             });
             adapters_.lower(crew, *kernels_, l, {Q, K, V}, in);
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
             crew.barrier();
-            crew.share(int(units_.size()), [&](int n) { attend(l, units_[units_.size() - 1 - n], tokens); });
+            if (!kept) return;
+            crew.share(int(units.size()), [&](int n) { attend(l, units[units.size() - 1 - n], tokens); });
             crew.barrier();
-            in = prepare(count, across, alone, [&](int t, float* out) { gather(t, out); });
-            add_to_x(l, O, in, layer.o_bias);
-            const Inputs normed = prepare(count, c.hidden, alone, [&](int t, float* out) {
-                kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
+            in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(place(t), out); });
+            add_to_x(l, O, in, layer.o_bias, place);
+            const Inputs normed = prepare(kept, c.hidden, kept <= REPEATED, [&](int t, float* out) {
+                kernels_->norm(x_.data() + size_t(place(t)) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
             adapters_.lower(crew, *kernels_, l, {GATE, UP}, normed);
             // A block of rows is a group of the next product's inputs: made whole-numbered at once, where it lies.
-            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, count};
+            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, kept};
             const bool whole = layer.part[DOWN].quantised();
             crew.share(layer.part[GATE].blocks(), [&](int block) {
                 alignas(64) float gate[STRIP * ROWS], up[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.inter - block * ROWS);
-                for (int from = 0; from < count; from += STRIP) {
-                    int n = std::min(STRIP, count - from);
+                for (int from = 0; from < kept; from += STRIP) {
+                    int n = std::min(STRIP, kept - from);
                     kernels_->product(layer.part[GATE], block, normed, from, n, gate);
                     kernels_->product(layer.part[UP], block, normed, from, n, up);
                     adapters_.raise(*kernels_, l, GATE, block, from, n, gate);
@@ -357,7 +372,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                 }
             });
             crew.barrier();
-            add_to_x(l, DOWN, in, layer.down_bias);
+            add_to_x(l, DOWN, in, layer.down_bias, place);
         }
 
         const int rows = int(wanted.size());

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -125,6 +126,22 @@ def test_a_prompt_in_chunks_beside_answers_equals_one_alone(files):
         stop.set()
         thread.join()
         engine.close()
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8_0", "q4_0"])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_rows_that_are_wanted_alone_are_those_of_all(files, kind, threads):
+    import numpy as np
+
+    # The last layer computes only what somebody wants: one row of a prompt, some of it, or none of a first chunk.
+    with (
+        contextlib.closing(_open(files[kind], threads=1)) as one,
+        contextlib.closing(_open(files[kind], threads=threads)) as other,
+    ):
+        ids = one.encode(LONG)
+        whole = one.logits(ids)
+        for first in (len(ids) - 1, len(ids) - 3, len(ids) - 40, 1, len(ids) // 2):
+            assert (np.asarray(other.logits(ids, first)) == np.asarray(whole)[first:]).all()
 
 
 @pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0", "q4_0"])
