@@ -61,12 +61,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text's content words: stem → folded word in order of first appearance; the stems by their first letters; and
-    what the stems weigh together."""
+    """A text's content words: stem → folded word in order of first appearance, and the stems by their first letters."""
 
     bag: dict[str, str]
     heads: dict[str, list[str]]
-    weight: float
 
     def related(self, one: str) -> bool:
         """Whether it has a kindred form of a stem."""
@@ -137,7 +135,7 @@ class Featurizer:
             heads: dict[str, list[str]] = {}
             for one in bag:
                 heads.setdefault(one[:HEAD], []).append(one)
-            found = self._texts[key] = _Text(bag, heads, sum(map(self.weight, bag)))
+            found = self._texts[key] = _Text(bag, heads)
         return found
 
     def _shows(self, text: str, kinds: frozenset[str]) -> float:
@@ -175,7 +173,7 @@ class Featurizer:
             missing = max(missing, weight * (1 - nearest))
         bags = [text.bag for text in texts]
         sentence, near = bags[0], bags[1] | bags[0]
-        own = texts[0].weight or 1.0
+        own = sum(map(self.weight, sentence)) or 1.0
         shared = sum(self.weight(s) for s in sentence if s in question.stems)
         length = len(candidate.text.split())
         content = len(question.stems)

@@ -54,7 +54,7 @@ def units(passage: Passage) -> list[Unit]:
     lead, place, opens = "", 0, -1
     for start, end, raw, header in _parts(passage):
         text = plain(raw)
-        if leads(raw):
+        if leads(raw, text):
             # A heading, a question of an FAQ or a label such as "Fasting:" speaks for what follows.
             lead = text
             if not raw.rstrip().endswith(("?", ":")) or place == 0:
@@ -115,12 +115,11 @@ def _row(values: list[str], header: tuple[str, ...]) -> str:
     return "; ".join([values[0], *named[1:]] if values[0] else named)
 
 
-def leads(raw: str) -> bool:
-    """Whether a sentence speaks for what follows it rather than for itself."""
-    line = raw.strip()
-    if line.startswith("#"):
+def leads(raw: str, bare: str = "") -> bool:
+    """Whether a sentence speaks for what follows it rather than for itself; `bare` is its plain text, if known."""
+    if raw.lstrip().startswith("#"):
         return True
-    bare = plain(line)
+    bare = bare or plain(raw)
     return bare.endswith("?") or (bare.endswith(":") and len(bare) < 80)
 
 
