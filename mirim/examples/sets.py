@@ -231,7 +231,9 @@ def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]
     """A request in one sentence, and a function of that name with the arguments that the call names; now and then the
     function of the row before, which does something else."""
     wanted, language = json.loads(row["output"]), _language(row)
-    other = json.loads(before["output"]) if before and "output" in before else {}
+    # Rows of other tasks may stand in one file with these, and their output is no call.
+    called = before is not None and before["task"] == "tools" and "output" in before
+    other = json.loads(before["output"]) if before and called else {}
     if not wanted.get("name"):
         return
     listed, target = wanted, tools.call(wanted["name"], wanted["arguments"])

@@ -6,12 +6,9 @@ can (induction heads, Olsson et al. 2022, "In-context Learning and Induction Hea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
-
 import numpy as np
 
-from mirim.training.packing import Row
+from mirim.training.packing import Row, Rows
 from mirim.training.shards import Shard
 
 #: Share of rows whose tokens are drawn without any order, where nothing but looking back helps.
@@ -20,7 +17,7 @@ RANDOM = 0.3
 LEAST, PIECE = 16, (6, 40)
 
 
-class Echoes(Sequence[Row]):
+class Echoes(Rows):
     """One row of `context` tokens for each window of `text`: a stretch of it, then the same again until the row is
     full, whole with something else in between, or in pieces out of order. Row i depends on the seed and i alone."""
 
@@ -32,18 +29,10 @@ class Echoes(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.text)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
+    def row(self, index: int) -> Row:
         rng = np.random.default_rng([self.seed, index])
         tokens, start = self.text.tokens, int(self.text.starts[index])
-        length = int(rng.integers(LEAST, self.context // 2))
+        length = int(rng.integers(LEAST, max(LEAST + 1, self.context // 2)))
         if rng.random() < RANDOM:
             # Each token about as often as any other, not as often as people use it.
             known = np.unique(tokens[rng.integers(0, len(tokens), 16 * length)])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
-from mirim.training.packing import Row
+from mirim.training.packing import Row, Rows
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,7 +24,7 @@ class Part:
     share: float
 
 
-class Mixture(Sequence[Row]):
+class Mixture(Rows):
     """The rows of all parts, one part after the other. A pass takes each row of the last part `weight` times, and of
     the others as much as gives every part its share of the pass's tokens."""
 
@@ -41,14 +41,6 @@ class Mixture(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
+    def row(self, index: int) -> Row:
         which = int(np.searchsorted(self._ends, index, side="right"))
         return self.parts[which].rows[index - int(self._ends[which - 1] if which else 0)]

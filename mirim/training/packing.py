@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -52,6 +52,22 @@ class Batch:
 
     def _rows(self, rows: slice) -> Batch:
         return Batch(self.ids[rows], self.positions[rows], self.targets[rows])
+
+
+class Rows(Sequence[Row]):
+    """Rows that are made when they are asked for, each by `row`."""
+
+    def row(self, index: int) -> Row:
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        return [self.row(i) for i in range(len(self))[index]] if isinstance(index, slice) else self.row(index)
 
 
 def pack(lengths: Sequence[int], room: int, order: Sequence[int]) -> list[list[int]]:

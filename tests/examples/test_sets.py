@@ -160,3 +160,11 @@ def test_exercises_from_text_know_their_answers() -> None:
         assert refused or (target.content in text and target.content.startswith(said))
     kinds = Counter(e.messages[-1].content for e in made if e.task == "judge")
     assert min(kinds["yes"], kinds["no"]) > 0.3 * sum(kinds.values())
+
+
+def test_a_call_may_follow_a_row_of_another_task(tmp_path: Path) -> None:
+    call = {"task": "tools", "lang": "en", "input": "open the door", "output": '{"name": "open", "arguments": {}}'}
+    other = {"task": "instruct", "lang": "en", "input": "say yes", "output": "yes"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (other, call, call)), "utf-8")
+    assert [e.task for e in sets.read(path)] == ["chat", "tools", "tools"]
