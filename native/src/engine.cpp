@@ -18,6 +18,12 @@ constexpr int CHUNK = 64;
 // From so many tokens on a step uses the threads for many.
 constexpr int MANY = 8;
 
+using Clock = std::chrono::steady_clock;
+// Whoever reads an answer is woken no more often than this, for each answer that is being written, and not less often than
+// people notice: waking a thread takes as long as a small model needs for a tenth of a token.
+constexpr auto TELL = std::chrono::milliseconds(2), SOONEST = std::chrono::milliseconds(10),
+               LATEST = std::chrono::milliseconds(30);
+
 uint64_t gram(const std::vector<int>& tokens, size_t end) {
     uint64_t h = 0;
     for (size_t i = end - GRAM; i < end; ++i) h = h * 0x9e3779b97f4a7c15ULL + uint64_t(tokens[i]) + 1;
@@ -345,8 +351,10 @@ bool Engine::compute() {
     if (states && states_.size() < size_t(rows) * model_->config().hidden)
         states_.resize(size_t(rows) * model_->config().hidden);
     Threads& threads = int(tokens.size()) < MANY ? few_ : many_;
+    const Clock::time_point began = Clock::now();
     model_->step(pool_, threads.next(int(tokens.size())), tokens.data(), int(tokens.size()),
                  logits ? logits_.data() : nullptr, states ? states_.data() : nullptr);
+    took_ = Clock::now() - began;
     threads.done();
     {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -404,7 +412,7 @@ void Engine::accept(Sequence& s, const float* rows) {
                 counts_.proposed += proposed;
                 counts_.accepted += right;
             }
-            if (s.request) publish(s);
+            if (s.request) publish(s), tell(r);
             return;
         }
         case Task::rows:
@@ -453,6 +461,15 @@ void Engine::write(Sequence& s, const Chosen& chosen) {
         r.out.push_back(chosen);
     }
     if (s.written >= r.most || int(s.tokens.size()) >= context_) return end(s, "length");
+}
+
+// Wake whoever waits for tokens, unless they can go with those of a later step: the first go at once, others when the next
+// step may end too late.
+void Engine::tell(Request& r) {
+    const Clock::time_point now = Clock::now();
+    const Clock::duration gap = std::clamp<Clock::duration>(TELL * int(active_.size()), SOONEST, LATEST);
+    if (now + took_ - r.told < gap) return;
+    r.told = now;
     r.changed.notify_all();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -41,6 +42,7 @@ struct Request {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<Chosen> out;
+    std::chrono::steady_clock::time_point told{};  // when whoever waits was last woken for tokens
     std::string ended;  // stop, length, cancelled, or an error's text behind "!"
     std::vector<float> values;
     std::atomic<bool> cancelled{false};
@@ -91,6 +93,7 @@ private:
     bool compute();
     void accept(Sequence& s, const float* rows);
     void write(Sequence& s, const Chosen& chosen);
+    void tell(Request& r);
     void end(Sequence& s, const std::string& reason);
     void begin(Sequence& s);
     void room(Sequence& s, int tokens);
@@ -114,6 +117,7 @@ private:
     std::mutex keeping_;
 
     std::mutex step_;  // held while the model computes
+    std::chrono::steady_clock::duration took_{};  // by the last step
     std::vector<std::unique_ptr<Sequence>> active_;
     std::vector<float> logits_, states_;
     std::thread thread_;
