@@ -106,7 +106,7 @@ def fit(
     rank, size = world()
     compute = Loss(model, compiled=settings.compiled)
     optimizers = _optimizer(model, settings, device)
-    step, seen, learned, losses = 0, 0, 0, []
+    step, seen, learned, losses, pairs = 0, 0, 0, [], 0
     if found := checkpoint.latest(folder, run):
         state = checkpoint.load(found, model, optimizers)
         step, seen, learned, losses = state["step"], state["tokens"], state["learned"], list(state["losses"])
@@ -149,6 +149,8 @@ def fit(
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             step, seen, learned = step + 1, seen + batch.ids.numel(), learned + count
+            # A token sees itself and those before it in its row.
+            pairs += batch.positions.numel() + int(batch.positions.sum())
             losses.append(loss)
             now = time.monotonic()
             speed = (seen - seen_before) / max(now - started, 1e-9)
@@ -177,9 +179,9 @@ def fit(
     result = Result(step, seen, learned, seconds, sum(tail) / max(len(tail), 1), resumed_at=first)
     result.tokens_per_second = (seen - seen_before) / max(seconds, 1e-9)
     result.peak = matmul_peak(device) * size
-    body, head = flops_per_token(model)
-    result.utilisation = (body * (seen - seen_before) + head * (learned - learned_before)) / max(seconds, 1e-9)
-    result.utilisation /= result.peak
+    body, head, pair = model_flops(model)
+    flops = body * (seen - seen_before) + head * (learned - learned_before) + pair * pairs
+    result.utilisation = flops / max(seconds, 1e-9) / result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
         with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
@@ -188,12 +190,14 @@ def fit(
     return result
 
 
-def flops_per_token(model: Any) -> tuple[float, float]:
-    """Training floating-point operations (a token, and besides a learned token for the head).
+def model_flops(model: Any) -> tuple[float, float, float]:
+    """Training floating-point operations that the model asks for: a token; besides for a learned token, in the head; and
+    for each token that a token attends to, itself among them.
 
     Two for each weight that multiplies in the forward pass, two for the gradient of its input and, where it is
-    learned, two for its own (Kaplan et al. 2020). Look-ups multiply nothing. Attention's own products are left
-    out, which makes a utilisation from this a lower bound.
+    learned, two for its own (Kaplan et al. 2020). Look-ups multiply nothing. Attention multiplies queries with keys and
+    weights with values, and three times as much in both passes (Chowdhery et al. 2022, appendix B; there as if every
+    token saw a whole context, here what it does see). What an implementation computes beside that does not count.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = inner.get_output_embeddings()
@@ -202,7 +206,10 @@ def flops_per_token(model: Any) -> tuple[float, float]:
     body = sum(
         p.numel() * (6 if p.requires_grad else 4) for p in inner.parameters() if p.dim() == 2 and id(p) not in outer
     )
-    return float(body), float(head.weight.numel() * (6 if head.weight.requires_grad else 4))
+    c = inner.config
+    size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    pair = 12 * c.num_hidden_layers * c.num_attention_heads * size
+    return float(body), float(head.weight.numel() * (6 if head.weight.requires_grad else 4)), float(pair)
 
 
 def _optimizer(model: Any, settings: Settings, device: Device) -> list[torch.optim.Optimizer]:

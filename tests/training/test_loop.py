@@ -319,3 +319,20 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     alone, both = _final(tmp_path / "one"), _final(tmp_path / "two")
     for name, value in alone.items():
         torch.testing.assert_close(both[name], value, rtol=2e-3, atol=2e-4)
+
+
+def test_flops_are_those_that_torch_counts(llama: Make) -> None:
+    """A sequence of its own, whole: torch counts attention as if every token saw all of them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mirim.training.loop import model_flops
+
+    model = llama()
+    model.set_attn_implementation("eager")
+    tokens = 24
+    ids = torch.randint(0, model.config.vocab_size, (1, tokens))
+    with FlopCounterMode(display=False) as counted:
+        model(input_ids=ids, labels=ids).loss.backward()
+    body, head, pair = model_flops(model)
+    assert counted.get_total_flops() == tokens * (body + head) + tokens * tokens * pair
