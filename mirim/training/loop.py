@@ -21,6 +21,7 @@ from mirim.core import progress
 from mirim.core.errors import MirimError
 from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
+from mirim.training.attention import by_rows
 from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
@@ -122,7 +123,7 @@ def fit(
 
     started = saved = time.monotonic()
     bar = progress.bar(label, settings.steps) if rank == 0 else contextlib.nullcontext(progress.SilentTask())
-    with bar as shown, _log(folder, step, rank) as log, _ctrl_c(label) as stopped:
+    with by_rows(model), bar as shown, _log(folder, step, rank) as log, _ctrl_c(label) as stopped:
         shown.advance(step)
         while step < settings.steps:
             # Dropout follows from the step alone, so a resumed run draws what an uninterrupted one would.
@@ -184,15 +185,15 @@ def fit(
     result.utilisation = flops / max(seconds, 1e-9) / result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
-        with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+        with by_rows(model), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
             result.validation = compute.mean([b.to(device.torch) for b in validation])
         model.eval()
     return result
 
 
 def model_flops(model: Any) -> tuple[float, float, float]:
-    """Training floating-point operations that the model asks for: a token; besides for a learned token, in the head; and
-    for each token that a token attends to, itself among them.
+    """Floating-point operations of training: for a token; for a learned one besides, in the head; and for each token
+    that a token attends to, itself among them.
 
     Two for each weight that multiplies in the forward pass, two for the gradient of its input and, where it is
     learned, two for its own (Kaplan et al. 2020). Look-ups multiply nothing. Attention multiplies queries with keys and

@@ -1,0 +1,74 @@
+"""Attention row by row: what a mask gives, without what it throws away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def _model(kind: str, **more: Any) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = AutoConfig.for_model(kind, vocab_size=480, **{**SIZES, "num_key_value_heads": 2, **more})
+    return AutoModelForCausalLM.from_config(config).train()
+
+
+def _step(model: Any, batch: Any, taken: bool) -> tuple[float, dict[str, Any]]:
+    import contextlib
+
+    from mirim.training.attention import by_rows
+    from mirim.training.loss import Loss
+
+    compute = Loss(model)
+    model.zero_grad()
+    with by_rows(model) if taken else contextlib.nullcontext() as by:
+        assert bool(by) == taken
+        loss = compute.backward(batch, 1.0)
+    return loss, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["llama", "granite", "qwen2", "qwen3", "gemma", "mistral"])
+@pytest.mark.parametrize("whole", [False, True], ids=["packed", "one row a sequence"])
+def test_losses_and_gradients_are_those_under_a_mask(kind: str, whole: bool) -> None:
+    import torch
+
+    from mirim.training.packing import Row, collate
+
+    model = _model(kind, head_dim=8, **({"sliding_window": None} if kind == "mistral" else {}))
+    draw = torch.Generator().manual_seed(2)
+    sizes = [40, 40, 40] if whole else [17, 3, 20, 1, 36, 40]
+    rows = [Row(torch.randint(0, 480, (n,), generator=draw).numpy()) for n in sizes]
+    batch = collate(rows, [[n] for n in range(3)] if whole else [[0, 1, 2], [3, 4], [5]], 40, 0)
+    plain, masked = _step(model, batch, False)
+    ours, rowwise = _step(model, batch, True)
+    assert ours == pytest.approx(plain, rel=1e-5)
+    assert masked.keys() == rowwise.keys()
+    for name, grad in masked.items():
+        torch.testing.assert_close(rowwise[name], grad, rtol=1e-3, atol=1e-5, msg=name)
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("gemma2", {"head_dim": 8, "sliding_window": 16}),
+        ("mistral", {"sliding_window": 16}),
+        ("llama", {"attention_dropout": 0.1}),
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
+    ],
+)
+def test_other_attention_stays_as_it_is(kind: str, more: dict[str, Any]) -> None:
+    from mirim.training.attention import by_rows
+
+    model = _model(kind, **more)
+    before = model.config._attn_implementation
+    with by_rows(model) as taken:
+        assert not taken
+        assert model.config._attn_implementation == before
