@@ -153,7 +153,8 @@ class LlamaCpp(Local):
         if not reason:
             raise MirimError("llama.cpp ended a generation without saying why; run it again")
         if held and reason == "stop":
-            check_json(said, "llama.cpp", whole=True)
+            # The server does not tell a stop string, which cuts JSON like max_tokens does, from an end.
+            check_json(said, "llama.cpp", whole=not request["stop"])
         calls = tool_calls(said) if tools else ()
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         yield Delta(

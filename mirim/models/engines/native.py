@@ -265,7 +265,8 @@ class Native(Prefixes):
         last = text.end(reason, prompt_tokens=len(ids), completion_tokens=text.count, cached_tokens=request.cached)
         said += last.text
         if matcher is not None and reason == "stop":
-            check_json(said, "mirim's core", whole=True)
+            # A stop string cuts JSON like max_tokens does.
+            check_json(said, "mirim's core", whole=not text.stopped)
         calls = tool_calls(said) if tools else ()
         if calls:
             last = Delta(
