@@ -82,11 +82,12 @@ def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], li
         choice,
         schema,
         (row.get("mirim") or {}).get("policy"),
+        not row.get("parallel_tool_calls", True),
     )
 
 
 def gives_logprobs(served: Served) -> bool:
-    return hasattr(served.engine, "score_tokens")
+    return bool(getattr(served.engine, "logprobs", False))
 
 
 def _grounded(row: dict[str, Any], served: Served, messages: Sequence[Message]) -> None:

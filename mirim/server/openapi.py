@@ -82,6 +82,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
     ],
     "completion": [_STREAMED],
     "response": [
+        _STREAMED,
         {
             "if": {
                 "required": ["tool_choice"],

@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mirim.core.errors import UsageError
@@ -39,7 +39,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to generate. `choice`: none, auto, required or '=' and a function's name."""
+    """What to generate. `choice`: none, auto, required or '=' and a function's name. `single`: at most one call."""
 
     served: Served
     prompt: str | Sequence[Message]
@@ -48,7 +48,7 @@ class Order:
     choice: str = "none"
     schema: Schema | None = None
     policy: str | None = None
-    asked: frozenset[str] = field(default_factory=frozenset)
+    single: bool = False
 
 
 def produce(order: Order) -> Iterator[Piece]:
@@ -194,7 +194,7 @@ def _call(order: Order) -> Iterator[Piece]:
         made += len(end.token_ids)
         # Nothing to show yet, but whoever waits may have left: this is where that is noticed.
         yield Piece()
-    calls = end.tool_calls if not said.strip() else ()
+    calls = _ready(order, end) if not said.strip() else ()
     if not calls:
         said += _rest(said, schema)
         calls = (_parsed(json.loads(said)),)
@@ -224,7 +224,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     finally:
         if hasattr(source, "close"):
             source.close()
-    native = end.tool_calls
+    native = _ready(order, end)
     before = said.partition(MARK)[0]
     if MARK in said or native:
         if len(before.rstrip()) > len(sent):
@@ -246,6 +246,11 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     if len(said) > len(sent):
         yield Piece(said[len(sent) :])
     yield _last(order, end, made, said)
+
+
+def _ready(order: Order, end: Delta) -> tuple[dict[str, Any], ...]:
+    """Calls that an endpoint made by itself, which may be several."""
+    return end.tool_calls[:1] if order.single else end.tool_calls
 
 
 def _loose(text: str) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ TEXT = "# Fasting\n\nFast for eight hours 🐝 before the blood test. Water is a
 class Scripted:
     """Says what `script` gives for each call, word by word; remembers what it was asked."""
 
-    name, context, template, parallel = "scripted", 100, "{{ tools }}", 2
+    name, context, template, parallel, logprobs = "scripted", 100, "{{ tools }}", 2, True
 
     def __init__(self, script: list[Any] | None = None, delay: float = 0.0) -> None:
         self.script, self.delay = script or ["Hello there, friend."], delay
@@ -74,9 +74,6 @@ class Scripted:
         finally:
             with self._lock:
                 self.running -= 1
-
-    def score_tokens(self, ids: Sequence[int]) -> list[float]:
-        return [-1.0 for _ in ids[1:]]
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return [[0.5, float(len(t))] for t in texts]

@@ -56,6 +56,9 @@ class Completion:
 class LlamaCpp(Local):
     """See `mirim.core.types.Engine` and `Local`; `complete` is this engine's own."""
 
+    #: `Sampling.logprobs` is kept to.
+    logprobs = True
+
     def __init__(
         self, path: Path, context: int, threads: int, parallel: int, adapters: Sequence[str], name: str
     ) -> None:

@@ -77,6 +77,9 @@ def unsupported(header: gguf_check.Header, adapters: Sequence[str] = ()) -> str:
 class Native(Prefixes):
     """See `mirim.core.types.Engine` and `Local`; `complete`, `counts` and `last` are this engine's own."""
 
+    #: `Sampling.logprobs` is kept to.
+    logprobs = True
+
     def __init__(
         self,
         path: Path,

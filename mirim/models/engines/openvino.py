@@ -53,8 +53,8 @@ class OpenVino(Local):
         schema: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         """Stream the continuation. UsageError before any work for what this engine does not do."""
-        if schema is not None or sampling.logprobs is not None:
-            raise UsageError(f"OpenVINO is asked for plain text only, no schema and no log-probabilities: {_WHY}")
+        if schema is not None or sampling.logprobs is not None or sampling.min_p:
+            raise UsageError(f"OpenVINO is asked for plain text only, no schema, log-probabilities or min_p: {_WHY}")
         stream = self._stream(self._prompt(prompt, tools, sampling), sampling)
         return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
