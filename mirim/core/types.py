@@ -224,6 +224,9 @@ class Engine(Protocol):
     `score` gives, for each candidate continuation of the prompt, the log-probabilities (natural log)
     of its tokens. `embed` gives one vector a text. `count` is in tokens. Engines raise UsageError for
     what they cannot do, and for a prompt longer than `context` with both numbers in the message.
+
+    `generate` holds the text to the JSON schema `schema`. Where `call` is given too, the model may write <tool_call>
+    and what fits `call` in its stead.
     """
 
     name: str
@@ -236,6 +239,7 @@ class Engine(Protocol):
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]: ...
 
     def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]: ...

@@ -41,15 +41,21 @@ class Scripted:
         self._lock = threading.Lock()
 
     def generate(
-        self, prompt: Any, sampling: Sampling, *, tools: Any = (), schema: Any = None, adapter: int | None = None
+        self,
+        prompt: Any,
+        sampling: Sampling,
+        *,
+        tools: Any = (),
+        schema: Any = None,
+        call: Any = None,
+        adapter: int | None = None,
     ) -> Iterator[Delta]:
         from mirim.core.errors import UsageError
 
         with self._lock:
             said = self.script[min(len(self.calls), len(self.script) - 1)]
-            self.calls.append(
-                {"prompt": prompt, "sampling": sampling, "tools": tools, "schema": schema, "adapter": adapter}
-            )
+            asked = {"prompt": prompt, "sampling": sampling, "tools": tools, "schema": schema, "call": call}
+            self.calls.append({**asked, "adapter": adapter})
             self.running += 1
             self.most = max(self.most, self.running)
         try:

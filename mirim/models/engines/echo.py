@@ -31,6 +31,7 @@ class Echo:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         """The script, or the last line of the prompt, word by word.
 

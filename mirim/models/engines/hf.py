@@ -71,6 +71,7 @@ class HuggingFace:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         if schema is not None:
             raise UsageError("the hf engine cannot hold a model to a JSON schema; use llama_cpp")

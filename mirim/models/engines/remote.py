@@ -50,8 +50,12 @@ class Remote:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
-        """Stream the answer. A connection that breaks off is an error, not a short answer."""
+        """Stream the answer. A connection that breaks off is an error, not a short answer.
+
+        A call in the schema's stead is for the endpoint to make: `tools` say of it what `call` does.
+        """
         body: dict[str, Any] = {
             "model": self.model,
             "stream": True,
