@@ -14,7 +14,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0) -> Engine:
     return Echo(ref.partition(":")[2], context or 4096)
 
 

@@ -31,7 +31,6 @@ def open(
     parallel: int = 1,
     adapters: Sequence[str] = (),
     name: str = "",
-    **_: Any,
 ) -> Engine:
     """Load the GGUF file at `ref`.
 

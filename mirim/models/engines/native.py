@@ -40,7 +40,6 @@ def open(
     draft: int = _DRAFT,
     spare: int = SPARE,
     adapters: Sequence[str] = (),
-    **_: Any,
 ) -> Engine:
     """Load the GGUF file at `ref`.
 

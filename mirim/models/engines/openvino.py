@@ -22,7 +22,7 @@ from mirim.models.engines._local import Local, cores
 _WHY = "the openvino engine is there to be measured; use --engine native or llama_cpp"
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, name: str = "", **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0, name: str = "") -> Engine:
     """Load the GGUF file at `ref`; UsageError for an architecture that OpenVINO does not read from GGUF."""
     return OpenVino(Path(ref), context, threads, name)
 

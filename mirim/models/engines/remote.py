@@ -18,7 +18,7 @@ from mirim.core.types import Delta, Engine, Message, Sampling
 _TIMEOUT = 120.0
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, timeout: float = _TIMEOUT, **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0, timeout: float = _TIMEOUT) -> Engine:
     """Nothing is asked of the endpoint until it is used."""
     if ref.startswith("remote:"):
         url = os.environ.get("MIRIM_REMOTE_URL") or os.environ.get("OPENAI_BASE_URL") or ""
