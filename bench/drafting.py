@@ -42,7 +42,7 @@ def answered(engine: Any, prompt: Sequence[Message], begin: str, tokens: int) ->
     """The answer, its time, and what the engine counted."""
     began, first, text = time.perf_counter(), 0.0, ""
     ids = engine._encode(prompt) + (engine.words.encode(begin, special=False) if begin else [])
-    for delta in engine._stream(ids, Sampling(max_tokens=tokens, temperature=0), False, None):
+    for delta in engine._stream(ids, Sampling(max_tokens=tokens, temperature=0), False, None, -1):
         first = first or time.perf_counter() - began
         text += delta.text
     return {"text": text, "first": first, "total": time.perf_counter() - began, **engine.last}

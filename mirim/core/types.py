@@ -74,12 +74,13 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation. `tool_calls` follows OpenAI's shape."""
+    """One turn of a conversation. `tool_calls` follows OpenAI's shape; `tool_call_id` says which call this answers."""
 
     role: Role
     content: str
     tool_calls: tuple[dict[str, Any], ...] = ()
     name: str = ""
+    tool_call_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {"role": self.role, "content": self.content}
@@ -87,11 +88,14 @@ class Message:
             row["tool_calls"] = list(self.tool_calls)
         if self.name:
             row["name"] = self.name
+        if self.tool_call_id:
+            row["tool_call_id"] = self.tool_call_id
         return row
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Message:
-        return cls(row["role"], row.get("content") or "", tuple(row.get("tool_calls") or ()), row.get("name") or "")
+        calls = tuple(row.get("tool_calls") or ())
+        return cls(row["role"], row.get("content") or "", calls, row.get("name") or "", row.get("tool_call_id") or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,9 @@ class Engine(Protocol):
     `score` gives, for each candidate continuation of the prompt, the log-probabilities (natural log)
     of its tokens. `embed` gives one vector a text. `count` is in tokens. Engines raise UsageError for
     what they cannot do, and for a prompt longer than `context` with both numbers in the message.
+
+    `generate` holds the text to the JSON schema `schema`. Where `call` is given too, the model may write <tool_call>
+    and what fits `call` in its stead.
     """
 
     name: str
@@ -232,6 +239,7 @@ class Engine(Protocol):
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]: ...
 
     def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]: ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mirim.core import plugins
-from mirim.core.errors import UsageError
+from mirim.core.errors import UsageError, suggest
 from mirim.core.project import Project
 from mirim.core.types import Engine
 from mirim.models import convert
@@ -15,6 +17,8 @@ from mirim.models.resolve import Model, base_of, local, resolve
 ENGINES = "models.engines"
 #: Engines that run a GGUF file; the first is tried first.
 _FILES = ("native", "llama_cpp", "openvino")
+#: Options that say how much may be done side by side and kept: an engine that has no use for one goes without.
+_SPARED = ("parallel", "spare")
 _BEST = ("q4_0", "q8_0", "bf16", "f16", "f32")
 
 
@@ -36,9 +40,11 @@ def open_engine(
     context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
     threads    0 is one per physical core
     exact      a folder's own weights rather than the quantised file that `export` put beside them
-    options    handed to the engine's `open`
+    options    handed to the engine's `open`, which must know them, whether the engine was named or chosen; only
+               `parallel` and `spare` have no effect on one that has no use for them
 
-    UsageError for a model that does not exist, is broken or cannot run on the engine asked for.
+    UsageError for a model that does not exist, is broken or cannot run on the engine asked for, and for an option
+    that this engine does not know.
     """
     model = resolve(ref, project)
     if engine and engine not in plugins.names(ENGINES):
@@ -62,7 +68,21 @@ def open_engine(
             options["base"] = str(unpacked(local(base_of(model, project)), tune=True))
     else:
         target = model.ref
-    return plugins.load(ENGINES, name).open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]
+    module = plugins.load(ENGINES, name)
+    options = _known(model.ref, name, module, options)
+    return module.open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]
+
+
+def _known(ref: str, name: str, engine: ModuleType, options: dict[str, Any]) -> dict[str, Any]:
+    """What is said to the engine; UsageError for an option that it does not know."""
+    found = inspect.signature(engine.open).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in found.values()):
+        return options
+    known = {*found, *_SPARED} - {"ref", "context", "threads"}
+    for option in options:
+        if option not in known:
+            raise UsageError(f'{ref} runs on the {name} engine, which has no option "{option}"{suggest(option, known)}')
+    return {option: value for option, value in options.items() if option in found}
 
 
 def _choose(model: Model) -> str:

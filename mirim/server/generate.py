@@ -64,10 +64,6 @@ def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], li
     for number, tool in enumerate(tools):
         _check_tool(tool["function"], f"tools[{number}].function.parameters")
     schema = _schema(row.get("response_format") or {"type": "text"})
-    if schema is not None and tools and choice == "auto":
-        # Where a call is forced, or none is possible, only one of the two shapes can come out.
-        why = "with tools it needs to be said which comes out; set tool_choice to none, required or a function"
-        raise unsupported("response_format", why)
     wanted = row.get("top_logprobs", 0) if row.get("logprobs") else None
     if row.get("top_logprobs") and not row.get("logprobs"):
         raise invalid("top_logprobs needs logprobs: true", "top_logprobs")
@@ -82,11 +78,12 @@ def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], li
         choice,
         schema,
         (row.get("mirim") or {}).get("policy"),
+        not row.get("parallel_tool_calls", True),
     )
 
 
 def gives_logprobs(served: Served) -> bool:
-    return hasattr(served.engine, "score_tokens")
+    return bool(getattr(served.engine, "logprobs", False))
 
 
 def _grounded(row: dict[str, Any], served: Served, messages: Sequence[Message]) -> None:

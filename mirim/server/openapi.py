@@ -66,7 +66,6 @@ _SOME = {"type": "array", "minItems": 1}
 _NONE = {"anyOf": [{"type": "null"}, {"type": "array", "maxItems": 0}]}
 _STREAMED = _needs("stream_options", stream=_TRUE)
 _EASY = ["auto", "none", None]
-_UNFORCED = {"required": ["tools"], "properties": {"tools": _SOME, "tool_choice": {"enum": ["auto", None]}}}
 #: What goes together, which the checker's schemas leave to code.
 RULES: dict[str, list[dict[str, Any]]] = {
     "chat": [
@@ -75,23 +74,16 @@ RULES: dict[str, list[dict[str, Any]]] = {
         _needs("top_logprobs", logprobs=_TRUE),
         {"not": {"required": ["max_tokens", "max_completion_tokens"]}},
         {"if": {"required": ["logprobs"], "properties": {"logprobs": _TRUE}}, "then": {"properties": {"tools": _NONE}}},
-        {
-            "if": _UNFORCED,
-            "then": {"properties": {"response_format": {"properties": {"type": {"const": "text"}}}}},
-        },
     ],
     "completion": [_STREAMED],
     "response": [
+        _STREAMED,
         {
             "if": {
                 "required": ["tool_choice"],
                 "properties": {"tool_choice": {"not": {"enum": _EASY}}},
             },
             "then": {"required": ["tools"], "properties": {"tools": _SOME}},
-        },
-        {
-            "if": _UNFORCED,
-            "then": {"properties": {"text": {"properties": {"format": {"properties": {"type": {"const": "text"}}}}}}},
         },
     ],
 }
@@ -226,7 +218,8 @@ def description(
             "title": "mirim",
             "version": __version__,
             "description": "OpenAI's interface to local models. The assistant of a project answers with citations, "
-            "confidence and abstained under `mirim` in its message (in a stream: in the last chunk and its delta).",
+            "confidence and abstained under `mirim` in its message (in a stream: in the last chunk and its delta). "
+            "Given tools and a JSON format, a model either calls or writes JSON in the format.",
         },
         "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"key": []}],

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
+from mirim.server.calls import call_schema, loose, parsed
 from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
 from mirim.server.partial import Nesting
-from mirim.server.review import simplify
 from mirim.server.room import Served
 from mirim.server.wire import DEPTH, ApiError, invalid
 
+#: What engines say that hold a model to no schema at all.
+_NO_SCHEMA = "cannot hold a model to a JSON schema"
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
 
 
@@ -39,7 +40,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to generate. `choice`: none, auto, required or '=' and a function's name."""
+    """What to generate. `choice`: none, auto, required or '=' and a function's name. `single`: at most one call."""
 
     served: Served
     prompt: str | Sequence[Message]
@@ -48,7 +49,7 @@ class Order:
     choice: str = "none"
     schema: Schema | None = None
     policy: str | None = None
-    asked: frozenset[str] = field(default_factory=frozenset)
+    single: bool = False
 
 
 def produce(order: Order) -> Iterator[Piece]:
@@ -59,13 +60,14 @@ def produce(order: Order) -> Iterator[Piece]:
         elif order.choice not in ("none", "auto"):
             yield from _call(order)
         elif order.choice == "auto" and order.tools:
-            yield from _maybe_call(order)
+            yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
             yield from _text(order)
     except UsageError as error:
-        if "this JSON schema" in str(error):
-            param = "response_format" if order.schema is not None else "tools"
-            raise invalid(str(error), param, "invalid_schema") from error
+        if "this JSON schema" in str(error) or _NO_SCHEMA in str(error):
+            call = order.schema is None or order.choice not in ("none", "auto") or "of a call" in str(error)
+            code = "unsupported_parameter" if _NO_SCHEMA in str(error) else "invalid_schema"
+            raise invalid(str(error), "tools" if call else "response_format", code) from error
         raise refusal(error, "prompt" if isinstance(order.prompt, str) else "messages") from error
 
 
@@ -76,21 +78,30 @@ def refusal(error: UsageError, param: str) -> ApiError:
     return invalid(str(error), param)
 
 
-def _generate(order: Order, schema: Schema | None = None, tools: Sequence[dict[str, Any]] = ()) -> Iterator[Delta]:
+def _generate(
+    order: Order,
+    schema: Schema | None = None,
+    tools: Sequence[dict[str, Any]] = (),
+    call: Schema | None = None,
+) -> Iterator[Delta]:
     served = order.served
     assert served.engine is not None
     options: dict[str, Any] = {} if served.adapter is None else {"adapter": served.adapter}
+    if call is not None:
+        options["call"] = call
     prompt = order.prompt
     if tools and not isinstance(prompt, str):
         prompt = _explained(served.engine, prompt, tools)
     return served.engine.generate(prompt, order.sampling, tools=tools, schema=schema, **options)
 
 
-def _json(order: Order, schema: Schema, tools: Sequence[dict[str, Any]] = ()) -> Iterator[Delta]:
+def _json(
+    order: Order, schema: Schema, tools: Sequence[dict[str, Any]] = (), call: Schema | None = None
+) -> Iterator[Delta]:
     """JSON under a schema. Where it nests deeper than anyone reads it back, it ends as if it was cut there: small
     models that are held to JSON may write brackets until their tokens are used up."""
     nesting = Nesting(DEPTH)
-    source = _generate(order, schema, tools)
+    source = _generate(order, schema, tools, call)
     try:
         for delta in source:
             kept = nesting.room(delta.text)
@@ -150,40 +161,6 @@ def _last(order: Order, end: Delta, made: int, said: str, reason: str = "") -> P
 # -- tools -----------------------------------------------------------------------------------------------------
 
 
-def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
-    """What a call may look like: one of the functions (or the one named) with arguments that fit it."""
-    options: list[Schema] = []
-    places: dict[str, Schema] = {}
-    for tool in tools:
-        function = tool["function"]
-        if name and function["name"] != name:
-            continue
-        place = f"arguments{len(options)}"
-        arguments = simplify(function.get("parameters") or {"type": "object", "properties": {}})
-        places[place] = {"type": "object", **_moved(arguments, f"#/$defs/{place}")}
-        options.append(
-            {
-                "type": "object",
-                "properties": {"name": {"const": function["name"]}, "arguments": {"$ref": f"#/$defs/{place}"}},
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-        )
-    return {"anyOf": options, "$defs": places}
-
-
-def _moved(schema: Any, place: str) -> Any:
-    """References of a schema that moves into a larger document, pointed to its new place there."""
-    if isinstance(schema, list):
-        return [_moved(part, place) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {k: _moved(v, place) for k, v in schema.items()}
-    if isinstance(out.get("$ref"), str):
-        out["$ref"] = place + out["$ref"].removeprefix("#").rstrip("/")
-    return out
-
-
 def _call(order: Order) -> Iterator[Piece]:
     """A call that must be made: bound by a grammar, closed when it is cut off."""
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
@@ -194,10 +171,10 @@ def _call(order: Order) -> Iterator[Piece]:
         made += len(end.token_ids)
         # Nothing to show yet, but whoever waits may have left: this is where that is noticed.
         yield Piece()
-    calls = end.tool_calls if not said.strip() else ()
+    calls = _ready(order, end) if not said.strip() else ()
     if not calls:
         said += _rest(said, schema)
-        calls = (_parsed(json.loads(said)),)
+        calls = (parsed(json.loads(said)),)
     yield Piece(calls=calls)
     yield _last(order, end, made, said, "tool_calls")
 
@@ -224,7 +201,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     finally:
         if hasattr(source, "close"):
             source.close()
-    native = end.tool_calls
+    native = _ready(order, end)
     before = said.partition(MARK)[0]
     if MARK in said or native:
         if len(before.rstrip()) > len(sent):
@@ -238,9 +215,9 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
         return
-    whole = _loose(said)
+    whole = loose(said)
     if whole is not None and whole.get("name") in names:
-        yield Piece(calls=(_parsed(whole),))
+        yield Piece(calls=(parsed(whole),))
         yield _last(order, end, made, said, "tool_calls")
         return
     if len(said) > len(sent):
@@ -248,24 +225,32 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     yield _last(order, end, made, said)
 
 
-def _loose(text: str) -> dict[str, Any] | None:
-    """A call written as a bare object, as some models do."""
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(row, dict) and isinstance(row.get("arguments", row.get("parameters")), dict):
-        return row
-    return None
+def _either(order: Order, schema: Schema) -> Iterator[Piece]:
+    """JSON in the format or a call, as the model begins: one grammar holds it to either, what is cut off is closed."""
+    calls = call_schema(order.tools)
+    said, made, end = "", 0, Delta("")
+    for end in _json(order, schema, order.tools, calls):
+        said += end.text
+        made += len(end.token_ids)
+        # No JSON begins like the mark, so that one character tells.
+        yield Piece("" if said.startswith(MARK[0]) else end.text)
+    if said.startswith(MARK[0]):
+        call = said[len(MARK) :]
+        call += _rest(call, calls)
+        yield Piece(calls=(parsed(json.loads(call)),))
+        yield _last(order, end, made, said, "tool_calls")
+    elif end.tool_calls and not said.strip():
+        yield Piece(calls=_ready(order, end))
+        yield _last(order, end, made, said, "tool_calls")
+    else:
+        rest = _rest(said, schema)
+        yield Piece(rest)
+        yield _last(order, end, made, said + rest)
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
-    arguments = row.get("arguments", row.get("parameters", {}))
-    return {
-        "id": f"call_{secrets.token_hex(12)}",
-        "type": "function",
-        "function": {"name": row["name"], "arguments": json.dumps(arguments, ensure_ascii=False)},
-    }
+def _ready(order: Order, end: Delta) -> tuple[dict[str, Any], ...]:
+    """Calls that an endpoint made by itself, which may be several."""
+    return end.tool_calls[:1] if order.single else end.tool_calls
 
 
 def _explained(engine: Engine, prompt: Sequence[Message], tools: Sequence[dict[str, Any]]) -> Sequence[Message]:

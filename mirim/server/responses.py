@@ -25,6 +25,8 @@ _NAMES = (
 async def responses(visit: Visit) -> Answer:
     row = await visit.body(schemas.RESPONSE)
     served = visit.served(row["model"])
+    if "stream_options" in row and not row.get("stream"):
+        raise invalid("stream_options needs stream: true", "stream_options")
     with _named_here():
         order = generate.order(_as_chat(row), served, _messages(row), row.get("max_output_tokens"))
         source = generate.pieces(visit, [order])
@@ -73,7 +75,7 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
             }
             out += wire.messages([{"role": "assistant", "content": "", "tool_calls": [call]}], f"input[{number}]")
         elif kind == "function_call_output":
-            out.append(Message("tool", wire.joined(item["output"])))
+            out.append(Message("tool", wire.joined(item["output"]), tool_call_id=item["call_id"]))
         else:
             out.append(Message("system" if item["role"] == "developer" else item["role"], wire.joined(item["content"])))
     return tuple(out)
@@ -81,7 +83,7 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
 
 def _as_chat(row: dict[str, Any]) -> dict[str, Any]:
     """The parameters as chat completions name them."""
-    out: dict[str, Any] = {k: row[k] for k in ("temperature", "top_p", "mirim") if k in row}
+    out: dict[str, Any] = {k: row[k] for k in ("temperature", "top_p", "parallel_tool_calls", "mirim") if k in row}
     if row.get("tools"):
         out["tools"] = [
             {"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}} for tool in row["tools"]

@@ -190,7 +190,8 @@ def _append(path: Path, row: dict[str, Any]) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
     except OSError as error:
-        raise explain(error, path) from error
+        # Whatever it is, the visitor did nothing wrong.
+        raise MirimError(str(explain(error, path))) from error
 
 
 async def reload(visit: Visit) -> Answer:

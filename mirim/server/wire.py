@@ -119,7 +119,7 @@ def messages(rows: list[dict[str, Any]], param: str = "messages") -> tuple[Messa
         calls = tuple(row.get("tool_calls") or ())
         if content is None and not calls:
             raise invalid(f"{param}[{number}].content is required", f"{param}[{number}].content")
-        out.append(Message(role, joined(content or ""), calls, row.get("name") or ""))
+        out.append(Message(role, joined(content or ""), calls, row.get("name") or "", row.get("tool_call_id") or ""))
     return tuple(out)
 
 

@@ -77,6 +77,8 @@ def test_schema_and_stop(engine):
     text = _text(engine.generate(ASK, Sampling(max_tokens=200), schema=schema))
     assert json.loads(text)["answer"] in ("yes", "no")
     assert len(text) < 20
+    deltas = list(engine.generate(ASK, Sampling(max_tokens=200, stop=("wer",)), schema=schema))
+    assert (_text(deltas), deltas[-1].finish_reason) == ('{"ans', "stop")
     with pytest.raises(UsageError, match="simplify it"):
         list(engine.generate(ASK, Sampling(max_tokens=30), schema={"type": "nonsense"}))
     whole = _text(engine.generate("The nurse", Sampling(max_tokens=20)))

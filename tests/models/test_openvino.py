@@ -41,8 +41,12 @@ def test_it_writes_what_the_core_writes(file):
         next(stream)
         stream.close()
         assert list(theirs.generate("The", Sampling(1)))[-1].completion_tokens == 1
-        with pytest.raises(UsageError, match="no schema"):
+        with pytest.raises(UsageError, match="to a JSON schema"):
             theirs.generate("The", Sampling(1), schema={"type": "string"})
+        with pytest.raises(UsageError, match="min_p"):
+            theirs.generate("The", Sampling(1, 1.0, min_p=0.1))
+        with pytest.raises(UsageError, match="log-probabilities"):
+            theirs.generate("The", Sampling(1, logprobs=1))
         with pytest.raises(UsageError, match="no vectors"):
             theirs.embed(["The"])
         with pytest.raises(UsageError, match="no scores"):

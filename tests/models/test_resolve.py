@@ -82,6 +82,39 @@ def test_wrong_engine(tmp_path):
         open_engine("echo", engine="llama_cpp")
 
 
+def test_options_that_the_engine_does_not_know():
+    with pytest.raises(UsageError, match=r'runs on the echo engine, which has no option "slots"; known: .*parallel'):
+        open_engine("echo", slots=4)
+    with pytest.raises(UsageError, match='no option "paralel"; did you mean "parallel"'):
+        open_engine("echo", engine="echo", paralel=4)
+    with pytest.raises(UsageError, match=r'remote engine, which has no option "adapters"; known: .*timeout'):
+        open_engine("http://127.0.0.1:9/v1#m", adapters=["x"])
+    # How much is done at once and kept is no matter to an engine that does neither.
+    assert open_engine("echo", parallel=4, spare=9).name == "echo"
+    open_engine("http://127.0.0.1:9/v1#m", timeout=1.0, parallel=2).close()
+
+
+def test_an_installed_engine_may_take_what_it_likes(monkeypatch):
+    from mirim.models.engines import echo
+
+    seen = {}
+    monkeypatch.setattr(echo, "open", lambda ref, **options: seen.update(options))
+    open_engine("echo", slots=4, spare=9)
+    assert seen == {"context": 0, "threads": 0, "slots": 4, "spare": 9}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("engine", "unknown"), [("native", "base"), ("llama_cpp", "draft"), ("hf", "kernels")])
+def test_options_of_another_engine(tmp_path, engine, unknown):
+    sys.path.insert(0, str(Path(__file__).parent))
+    import toys
+
+    folder = toys.model(tmp_path / "m")
+    with pytest.raises(UsageError, match=f'{engine} engine, which has no option "{unknown}"'):
+        open_engine(folder, engine=engine, **{unknown: 0})
+    open_engine(folder, engine=engine, threads=1, parallel=2, spare=1 << 20, name="m").close()
+
+
 def test_unknown_architecture_without_torch(tmp_path, monkeypatch):
     import importlib.util
 

@@ -31,7 +31,7 @@ TEXT = "# Fasting\n\nFast for eight hours 🐝 before the blood test. Water is a
 class Scripted:
     """Says what `script` gives for each call, word by word; remembers what it was asked."""
 
-    name, context, template, parallel = "scripted", 100, "{{ tools }}", 2
+    name, context, template, parallel, logprobs = "scripted", 100, "{{ tools }}", 2, True
 
     def __init__(self, script: list[Any] | None = None, delay: float = 0.0) -> None:
         self.script, self.delay = script or ["Hello there, friend."], delay
@@ -41,15 +41,21 @@ class Scripted:
         self._lock = threading.Lock()
 
     def generate(
-        self, prompt: Any, sampling: Sampling, *, tools: Any = (), schema: Any = None, adapter: int | None = None
+        self,
+        prompt: Any,
+        sampling: Sampling,
+        *,
+        tools: Any = (),
+        schema: Any = None,
+        call: Any = None,
+        adapter: int | None = None,
     ) -> Iterator[Delta]:
         from mirim.core.errors import UsageError
 
         with self._lock:
             said = self.script[min(len(self.calls), len(self.script) - 1)]
-            self.calls.append(
-                {"prompt": prompt, "sampling": sampling, "tools": tools, "schema": schema, "adapter": adapter}
-            )
+            asked = {"prompt": prompt, "sampling": sampling, "tools": tools, "schema": schema, "call": call}
+            self.calls.append({**asked, "adapter": adapter})
             self.running += 1
             self.most = max(self.most, self.running)
         try:
@@ -74,9 +80,6 @@ class Scripted:
         finally:
             with self._lock:
                 self.running -= 1
-
-    def score_tokens(self, ids: Sequence[int]) -> list[float]:
-        return [-1.0 for _ in ids[1:]]
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return [[0.5, float(len(t))] for t in texts]

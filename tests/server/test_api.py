@@ -9,6 +9,7 @@ import pytest
 from server_fakes import HI, TEXT, TOOLS, Scripted, chat, events, house
 
 from mirim.core.errors import MirimError
+from mirim.server.wire import BODY
 
 
 def test_a_plain_answer(client: Any) -> None:
@@ -109,6 +110,37 @@ def test_refusals(client: Any, change: dict[str, Any], status: int, code: str | 
     assert (reply.status_code, error["code"], error["param"]) == (status, code, param), error
 
 
+def test_every_error_says_what_openai_s_do(client: Any) -> None:
+    http = client(house(Scripted([MirimError("broken")]), hosts=("testserver",), body_seconds=5.0))
+    json_type = {"content-type": "application/json"}
+    replies = {
+        400: http.post("/v1/chat/completions", content=b"{", headers=json_type),
+        404: http.get("/v1/nothing"),
+        405: http.put("/v1/models"),
+        415: http.post("/v1/completions", content=b"{}", headers={"content-type": "text/plain"}),
+        413: http.post("/v1/completions", content=b"x" * (BODY + 1), headers=json_type),
+        421: http.get("/health", headers={"host": "elsewhere"}),
+        403: http.get("/health", headers={"origin": "https://elsewhere.example"}),
+        500: chat(http),
+        429: chat(client(house(queue=0, patience=0.0)), n=16),
+        401: client(house(keys=Unknown(), demand_keys=True)).get("/v1/models"),  # type: ignore[arg-type]
+    }
+    for status, reply in replies.items():
+        assert reply.status_code == status, reply.text
+        error = reply.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+        assert error["type"]
+        assert error["code"]
+
+
+class Unknown:
+    """Keys, none of which is known."""
+
+    def find(self, text: str) -> None:
+        return None
+
+
 def test_image_parts_are_refused_by_name(client: Any) -> None:
     content = [{"type": "image_url", "image_url": {"url": "data:"}}]
     error = chat(client(house()), messages=[{"role": "user", "content": content}]).json()["error"]
@@ -190,6 +222,7 @@ def test_tool_results_come_back(client: Any) -> None:
     engine = Scripted()
     assert chat(client(house(engine)), messages=messages, tools=TOOLS).status_code == 200
     assert [m.role for m in engine.calls[0]["prompt"]] == ["user", "assistant", "tool"]
+    assert engine.calls[0]["prompt"][2].to_json()["tool_call_id"] == "1"
 
 
 @pytest.mark.parametrize("stream", [False, True])

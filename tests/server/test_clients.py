@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from server_fakes import HI, TOOLS, Scripted, chat, events, house
 
 from mirim.core.errors import UsageError
+from mirim.core.types import Delta
 from mirim.server.app import build
 
 
@@ -82,7 +84,8 @@ def test_what_a_function_gave_may_come_in_parts(client: Any) -> None:
     ]
     row = client(house(engine)).post("/v1/responses", json={"model": "bare", "input": [*HI, *items]}).json()
     assert row["status"] == "completed", row
-    assert engine.calls[0]["prompt"][-1].content == "20 degrees"
+    said = engine.calls[0]["prompt"][-1]
+    assert (said.content, said.tool_call_id) == ("20 degrees", "c")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,7 @@ def test_what_a_function_gave_may_come_in_parts(client: Any) -> None:
         ({"tools": [{"type": "function", "name": "f", "parameters": {"type": "array"}}]}, "tools[0].parameters"),
         ({"model": "clinic", "text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"model": "clinic", "input": [{"role": "assistant", "content": "x"}]}, "input"),
+        ({"stream_options": {}, "stream": False}, "stream_options"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -118,19 +122,37 @@ def test_a_schema_that_the_grammar_refuses_is_named(client: Any, why: str) -> No
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "integer"}}}
     error = chat(http, response_format=form).json()["error"]
     assert (error["param"], error["code"]) == ("response_format", "invalid_schema")
-    error = chat(http, tools=TOOLS, tool_choice="required").json()["error"]
-    assert (error["param"], error["code"]) == ("tools", "invalid_schema")
+    for more in ({}, {"response_format": form}):
+        error = chat(http, tools=TOOLS, tool_choice="required", **more).json()["error"]
+        assert (error["param"], error["code"]) == ("tools", "invalid_schema")
 
 
-def test_a_format_goes_with_tools_where_only_one_of_them_can_come_out(client: Any) -> None:
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    call = '{"name": "weather", "arguments": {"city": "Bonn"}}'
-    http = client(house(Scripted([call])))
-    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
-        row = chat(http, tools=TOOLS, tool_choice=choice, response_format=form).json()
-        assert row["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "Bonn"}'
-    error = chat(http, tools=TOOLS, response_format=form).json()["error"]
-    assert (error["code"], error["param"]) == ("unsupported_parameter", "response_format")
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_a_client_that_wants_one_call_at_a_time_gets_one(client: Any, choice: str) -> None:
+    """Endpoints behind this server may make several."""
+    calls = tuple({"id": i, "type": "function", "function": {"name": "news", "arguments": "{}"}} for i in "ab")
+
+    class Endpoint(Scripted):
+        def generate(self, prompt: Any, sampling: Any, **_: Any) -> Iterator[Delta]:
+            yield Delta("", (), "tool_calls", 1, calls)
+
+    http = client(house(Endpoint()))
+    for parallel, number in ((None, 2), (True, 2), (False, 1)):
+        row = chat(http, tools=TOOLS, tool_choice=choice, parallel_tool_calls=parallel).json()["choices"][0]
+        assert len(row["message"]["tool_calls"]) == number
+        body = {"input": "hi", "tools": [{"type": "function", **TOOLS[0]["function"]}], "tool_choice": choice}
+        body |= {"model": "bare", "parallel_tool_calls": parallel}
+        assert len(http.post("/v1/responses", json=body).json()["output"]) == number
+
+
+def test_log_probabilities_are_refused_where_the_engine_gives_none(client: Any) -> None:
+    class Plain(Scripted):
+        logprobs = False
+
+    http = client(house(Plain()))
+    for path, change in (("chat/completions", {"messages": HI, "logprobs": True}), ("completions", {"prompt": "a"})):
+        error = http.post(f"/v1/{path}", json={"model": "bare", "logprobs": 1, **change}).json()["error"]
+        assert (error["param"], error["code"]) == ("logprobs", "unsupported_parameter")
 
 
 def test_a_response_says_by_its_ids_what_it_is_and_where_it_was_cut(client: Any) -> None:

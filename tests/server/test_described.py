@@ -42,14 +42,15 @@ FORM = {"type": "json_object"}
     [
         ("chat/completions", {"model": "clinic", "messages": [{"role": "user", "content": "hi"}]}, True),
         ("chat/completions", {"model": "clinic", "messages": [{"role": "user", "tool_calls": CALLS}]}, False),
-        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM}, False),
-        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM, "tool_choice": None}, False),
+        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM}, True),
+        ("chat/completions", {"model": "bare", "tools": [TOOL], "response_format": FORM, "tool_choice": None}, True),
+        ("chat/completions", {"model": "bare", "tools": [TOOL], "logprobs": True}, False),
         (
             "chat/completions",
             {"model": "bare", "tools": [TOOL], "response_format": FORM, "tool_choice": "required"},
             True,
         ),
-        ("responses", {"model": "bare", "tools": [{"type": "function", "name": "f"}], "text": {"format": FORM}}, False),
+        ("responses", {"model": "bare", "tools": [{"type": "function", "name": "f"}], "text": {"format": FORM}}, True),
         ("completions", {"model": "bare", "prompt": ""}, False),
         ("completions", {"model": "bare", "prompt": ["hi", ""]}, False),
     ],

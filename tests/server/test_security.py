@@ -211,6 +211,9 @@ def test_feedback_is_stored_whole(client: Any, tmp_path: Path) -> None:
     assert {k: json.loads(lines[0])[k] for k in row} == row
     assert http.post("/mirim/feedback", json={**row, "rating": "maybe"}).status_code == 400
     assert http.post("/mirim/feedback", json={**row, "path": "/etc"}).status_code == 400
+    (tmp_path / "data" / "feedback.jsonl").unlink()
+    (tmp_path / "data" / "feedback.jsonl").mkdir()
+    assert http.post("/mirim/feedback", json=row).status_code == 500
 
 
 def test_the_audit_log_holds_no_text(client: Any, caplog: pytest.LogCaptureFixture) -> None:

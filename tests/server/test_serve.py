@@ -153,6 +153,10 @@ def test_the_openai_sdk(server: Callable[..., Any], toy: Path) -> None:
         assert row["unit"] in ("C", "F")
         done = client.chat.completions.create(**ask, response_format={"type": "json_object"}, max_tokens=limit)
         assert isinstance(json.loads(done.choices[0].message.content), dict)
+        done = client.chat.completions.create(**ask, tools=tools, response_format=form, max_tokens=limit)
+        message = done.choices[0].message
+        row = json.loads(message.tool_calls[0].function.arguments if message.tool_calls else message.content)
+        assert row["unit"] in ("C", "F")
 
     with pytest.raises(openai.BadRequestError) as long:
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "good " * 2000}])

@@ -171,18 +171,6 @@ def cores() -> int:
     return max(1, min(allowed, len(pairs) or allowed))
 
 
-def check_json(text: str, engine: str, *, whole: bool) -> None:
-    """Notice, in text that was to follow a schema, that it does not."""
-    sound = not text.strip() or text.lstrip()[0] in '{["-0123456789tfn'
-    if sound and whole:
-        try:
-            json.loads(text)
-        except ValueError:
-            sound = False
-    if not sound:
-        raise UsageError(f"{engine} cannot hold a model to this JSON schema (it wrote {text[:40]!r}); simplify it")
-
-
 def log_softmax(rows: Any) -> Any:
     import numpy as np
 
@@ -195,7 +183,7 @@ def tool_calls(text: str) -> tuple[dict[str, Any], ...]:
     """Calls that a model wrote as <tool_call>{...}</tool_call>; what is not valid JSON stays text."""
     calls: list[dict[str, Any]] = []
     for part in text.split("<tool_call>")[1:]:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             row = json.loads(part.partition("</tool_call>")[0])
             arguments = row.get("arguments", row.get("parameters", {}))
             arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

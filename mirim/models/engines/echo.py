@@ -14,7 +14,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0) -> Engine:
     return Echo(ref.partition(":")[2], context or 4096)
 
 
@@ -31,6 +31,7 @@ class Echo:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         """The script, or the last line of the prompt, word by word.
 

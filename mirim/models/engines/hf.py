@@ -21,7 +21,7 @@ from mirim.models import convert, decode, pooling
 _CONTEXT = 4096
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, base: str = "", name: str = "", **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0, base: str = "", name: str = "") -> Engine:
     """Load the folder at `ref`; with `base`, `ref` is a PEFT adapter of the model there. Weights in float32."""
     return HuggingFace(Path(ref), context, threads, base, name)
 
@@ -71,6 +71,7 @@ class HuggingFace:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         if schema is not None:
             raise UsageError("the hf engine cannot hold a model to a JSON schema; use llama_cpp")

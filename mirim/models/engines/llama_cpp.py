@@ -18,11 +18,9 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.models import decode, gguf_check, lora
+from mirim.models.engines._grammar import check_json, compact, either
 from mirim.models.engines._llama import Scorer
-from mirim.models.engines._local import Local, check_json, cores, log_softmax, tool_calls
-
-#: How llguidance, which holds the model to a schema, is to space JSON: as json.dumps does.
-_COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+from mirim.models.engines._local import Local, cores, log_softmax, tool_calls
 
 
 def open(
@@ -33,7 +31,6 @@ def open(
     parallel: int = 1,
     adapters: Sequence[str] = (),
     name: str = "",
-    **_: Any,
 ) -> Engine:
     """Load the GGUF file at `ref`.
 
@@ -55,6 +52,9 @@ class Completion:
 
 class LlamaCpp(Local):
     """See `mirim.core.types.Engine` and `Local`; `complete` is this engine's own."""
+
+    #: `Sampling.logprobs` is kept to.
+    logprobs = True
 
     def __init__(
         self, path: Path, context: int, threads: int, parallel: int, adapters: Sequence[str], name: str
@@ -79,6 +79,7 @@ class LlamaCpp(Local):
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
         adapter: int | None = None,
     ) -> Iterator[Delta]:
         """Stream the continuation. Closing the iterator cancels the work within a token.
@@ -86,9 +87,9 @@ class LlamaCpp(Local):
         UsageError before any work when the prompt does not fit the context.
         """
         ids = self._prompt(prompt, tools, sampling)
-        request = self._request(ids, sampling, schema, adapter)
+        request = self._request(ids, sampling, adapter) | _held(schema, call)
         request |= {"stream": True, "stream_options": {"include_usage": True}}
-        stream = self._stream(request, len(ids), bool(tools), schema is not None)
+        stream = self._stream(request, len(ids), bool(tools), schema is not None, call is not None)
         return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
     def complete(self, prompt: str | Sequence[Message], sampling: Sampling) -> Completion:
@@ -108,7 +109,7 @@ class LlamaCpp(Local):
         tokens = tuple(t for d in deltas for t in d.token_ids)
         return Completion("".join(d.text for d in deltas), tokens, len(ids), deltas[-1].finish_reason)
 
-    def _stream(self, request: dict[str, Any], used: int, tools: bool, held: bool) -> Iterator[Delta]:
+    def _stream(self, request: dict[str, Any], used: int, tools: bool, held: bool, call: bool) -> Iterator[Delta]:
         if request["n_predict"] == 0:
             yield Delta("", finish_reason="length", prompt_tokens=used)
             return
@@ -145,7 +146,7 @@ class LlamaCpp(Local):
                         if choice["text"] or logprobs:
                             said += choice["text"]
                             if held:
-                                check_json(said, "llama.cpp", whole=False)
+                                check_json(said, "llama.cpp", whole=False, call=call)
                             yield Delta(_clean(choice["text"]), logprobs=logprobs)
         finally:
             closed.set()
@@ -153,7 +154,8 @@ class LlamaCpp(Local):
         if not reason:
             raise MirimError("llama.cpp ended a generation without saying why; run it again")
         if held and reason == "stop":
-            check_json(said, "llama.cpp", whole=True)
+            # The server does not tell a stop string, which cuts JSON like max_tokens does, from an end.
+            check_json(said, "llama.cpp", whole=not request["stop"], call=call)
         calls = tool_calls(said) if tools else ()
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         yield Delta(
@@ -165,9 +167,7 @@ class LlamaCpp(Local):
             cached_tokens=cached,
         )
 
-    def _request(
-        self, ids: list[int], sampling: Sampling, schema: dict[str, Any] | None, adapter: int | None
-    ) -> dict[str, Any]:
+    def _request(self, ids: list[int], sampling: Sampling, adapter: int | None) -> dict[str, Any]:
         request: dict[str, Any] = {
             "prompt": ids,
             # What is left of the context bounds the answer, so that it ends with 'length' and never shifts.
@@ -183,9 +183,6 @@ class LlamaCpp(Local):
         }
         if sampling.logprobs is not None:
             request["logprobs"] = max(1, sampling.logprobs)
-        if schema is not None:
-            # Blanks between the parts are fixed: a small model could write them until its tokens are used up.
-            request["json_schema"] = {**schema, "x-guidance": _COMPACT}
         if adapter is not None:
             if not 0 <= adapter < len(self._adapters):
                 raise UsageError(f"there is no adapter {adapter}; {len(self._adapters)} are loaded")
@@ -283,6 +280,15 @@ def _serve(
         return x.Server(params)
     except RuntimeError as error:
         raise MirimError(f"{path} could not be opened by llama.cpp with a context of {params.n_ctx} tokens") from error
+
+
+def _held(schema: dict[str, Any] | None, call: dict[str, Any] | None) -> dict[str, Any]:
+    """What a request says of the text's form."""
+    if schema is None:
+        return {}
+    if call is None:
+        return {"json_schema": compact(schema)}
+    return {"grammar": f"%llguidance {{}}\n{either(schema, call)}"}
 
 
 def _raise(row: Any) -> None:

@@ -18,9 +18,10 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.models import decode, gguf_check, lora
 from mirim.models.engines import _graph, _threads
+from mirim.models.engines._grammar import Guide, check_json
 from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
-from mirim.models.engines._local import check_json, cores, tool_calls
+from mirim.models.engines._local import cores, tool_calls
 
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
@@ -39,7 +40,6 @@ def open(
     draft: int = _DRAFT,
     spare: int = SPARE,
     adapters: Sequence[str] = (),
-    **_: Any,
 ) -> Engine:
     """Load the GGUF file at `ref`.
 
@@ -77,6 +77,9 @@ def unsupported(header: gguf_check.Header, adapters: Sequence[str] = ()) -> str:
 class Native(Prefixes):
     """See `mirim.core.types.Engine` and `Local`; `complete`, `counts` and `last` are this engine's own."""
 
+    #: `Sampling.logprobs` is kept to.
+    logprobs = True
+
     def __init__(
         self,
         path: Path,
@@ -99,7 +102,7 @@ class Native(Prefixes):
         self.threads = threads or cores()
         self._draft = draft
         self._lock = threading.Lock()
-        self._guide: Any = None
+        self._guide: Guide | None = None
         #: Counts of the last answer that ended: prompt and written tokens, steps, proposed and accepted ones.
         self.last: dict[str, int] = {}
         self.words = Vocabulary(path)
@@ -179,6 +182,7 @@ class Native(Prefixes):
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
         adapter: int | None = None,
     ) -> Iterator[Delta]:
         """Stream the continuation. Closing the iterator cancels the work within a token.
@@ -187,8 +191,8 @@ class Native(Prefixes):
         """
         number = self._adapter(adapter)
         ids = self._prompt(prompt, tools, sampling)
-        matcher = self._matcher(schema) if schema is not None else None
-        stream = self._stream(ids, sampling, bool(tools), matcher, number)
+        matcher = self._matcher(schema, call) if schema is not None else None
+        stream = self._stream(ids, sampling, bool(tools), matcher, number, call is not None)
         return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 
     def _adapter(self, number: int | None) -> int:
@@ -206,7 +210,9 @@ class Native(Prefixes):
         tokens = tuple(t for d in deltas for t in d.token_ids)
         return Completion("".join(d.text for d in deltas), tokens, len(ids), deltas[-1].finish_reason)
 
-    def _stream(self, ids: list[int], sampling: Sampling, tools: bool, matcher: Any, adapter: int) -> Iterator[Delta]:
+    def _stream(
+        self, ids: list[int], sampling: Sampling, tools: bool, matcher: Any, adapter: int, call: bool = False
+    ) -> Iterator[Delta]:
         most = min(sampling.max_tokens, self.context - len(ids))
         if most <= 0:
             yield Delta("", finish_reason="length", prompt_tokens=len(ids))
@@ -265,7 +271,8 @@ class Native(Prefixes):
         last = text.end(reason, prompt_tokens=len(ids), completion_tokens=text.count, cached_tokens=request.cached)
         said += last.text
         if matcher is not None and reason == "stop":
-            check_json(said, "mirim's core", whole=True)
+            # A stop string cuts JSON like max_tokens does.
+            check_json(said, "mirim's core", whole=not text.stopped, call=call)
         calls = tool_calls(said) if tools else ()
         if calls:
             last = Delta(
@@ -291,27 +298,12 @@ class Native(Prefixes):
 
     # -- schemas ------------------------------------------------------------------------------------
 
-    def _matcher(self, schema: dict[str, Any]) -> Any:
-        """Which tokens a JSON schema allows next (llguidance, https://github.com/guidance-ai/llguidance)."""
-        from mirim.core.extras import need
-
-        guidance = need("llguidance", "serve")
+    def _matcher(self, schema: dict[str, Any], call: dict[str, Any] | None) -> Any:
+        """Which tokens a JSON schema, or a call in its stead, allows next."""
         with self._lock:
             if self._guide is None:
-                self._guide = guidance.LLTokenizer(guidance.TokenizerWrapper(_Words(self)), eos_token=self._end_tokens)
-        # Blanks between the parts are fixed: a small model could write them until its tokens are used up.
-        compact = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-        try:
-            grammar = guidance.LLMatcher.grammar_from_json_schema({**schema, "x-guidance": compact})
-            matcher = guidance.LLMatcher(self._guide, grammar)
-        except ValueError as error:
-            raise UsageError(
-                f"this JSON schema cannot be held to: {str(error).splitlines()[0]}; simplify it"
-            ) from error
-        if matcher.is_error():
-            why = (matcher.get_error() or "").strip().splitlines() or ["unknown"]
-            raise UsageError(f"this JSON schema cannot be held to: {why[0]}; simplify it")
-        return matcher
+                self._guide = Guide(self.words, self._end_tokens, self.encode)
+        return self._guide.matcher(schema, call)
 
     def _mask(self, matcher: Any) -> Any:
         import numpy as np
@@ -358,19 +350,3 @@ class Native(Prefixes):
             if self._core is not None:
                 self._core.close()
                 self._core = None
-
-
-class _Words:
-    """The vocabulary as llguidance wants it: bytes of each token, a mark before those that are no text."""
-
-    def __init__(self, engine: Native) -> None:
-        words = engine.words
-        self.eos_token_id = engine._end_tokens[0] if engine._end_tokens else 0
-        self.bos_token_id = None
-        pieces = [words.piece(t) for t in range(words.vocabulary)]
-        self.special_token_ids = [t for t, piece in enumerate(pieces) if not piece]
-        self.tokens = [piece or b"\xff" + words.text(t) for t, piece in enumerate(pieces)]
-        self._encode = engine.encode
-
-    def __call__(self, text: str) -> list[int]:
-        return self._encode(text)

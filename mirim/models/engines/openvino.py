@@ -22,7 +22,7 @@ from mirim.models.engines._local import Local, cores
 _WHY = "the openvino engine is there to be measured; use --engine native or llama_cpp"
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, name: str = "", **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0, name: str = "") -> Engine:
     """Load the GGUF file at `ref`; UsageError for an architecture that OpenVINO does not read from GGUF."""
     return OpenVino(Path(ref), context, threads, name)
 
@@ -51,10 +51,13 @@ class OpenVino(Local):
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
         """Stream the continuation. UsageError before any work for what this engine does not do."""
-        if schema is not None or sampling.logprobs is not None:
-            raise UsageError(f"OpenVINO is asked for plain text only, no schema and no log-probabilities: {_WHY}")
+        if schema is not None:
+            raise UsageError(f"OpenVINO cannot hold a model to a JSON schema here: {_WHY}")
+        if sampling.logprobs is not None or sampling.min_p:
+            raise UsageError(f"OpenVINO knows no log-probabilities and no min_p here: {_WHY}")
         stream = self._stream(self._prompt(prompt, tools, sampling), sampling)
         return stream if isinstance(prompt, str) else decode.without(stream, self.lead)
 

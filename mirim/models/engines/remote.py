@@ -18,7 +18,7 @@ from mirim.core.types import Delta, Engine, Message, Sampling
 _TIMEOUT = 120.0
 
 
-def open(ref: str, *, context: int = 0, threads: int = 0, timeout: float = _TIMEOUT, **_: Any) -> Engine:
+def open(ref: str, *, context: int = 0, threads: int = 0, timeout: float = _TIMEOUT) -> Engine:
     """Nothing is asked of the endpoint until it is used."""
     if ref.startswith("remote:"):
         url = os.environ.get("MIRIM_REMOTE_URL") or os.environ.get("OPENAI_BASE_URL") or ""
@@ -50,8 +50,12 @@ class Remote:
         *,
         tools: Sequence[dict[str, Any]] = (),
         schema: dict[str, Any] | None = None,
+        call: dict[str, Any] | None = None,
     ) -> Iterator[Delta]:
-        """Stream the answer. A connection that breaks off is an error, not a short answer."""
+        """Stream the answer. A connection that breaks off is an error, not a short answer.
+
+        A call in the schema's stead is for the endpoint to make: `tools` say of it what `call` does.
+        """
         body: dict[str, Any] = {
             "model": self.model,
             "stream": True,

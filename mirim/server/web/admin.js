@@ -1,6 +1,6 @@
 // The server's load, asked for every two seconds while somebody looks.
 
-import { $, ask, make, number, onLanguage, speak, t } from "/web/words.js";
+import { $, ask, make, number, onLanguage, read, speak, t } from "/web/words.js";
 
 const past = [];
 let last = null;
@@ -12,16 +12,14 @@ look();
 async function look() {
   if (!document.hidden) {
     try {
-      const reply = await ask("/mirim/status");
-      const row = await reply.json();
-      if (!reply.ok) throw new Error(row.error.message);
+      const row = await read(await ask("/mirim/status"));
       $("trouble").hidden = true;
       past.push(row.load.tokens_per_second);
       if (past.length > 60) past.shift();
       show((last = row));
     } catch (error) {
       $("trouble").hidden = false;
-      $("trouble").textContent = `${t("offline")} ${error.message}`;
+      $("trouble").textContent = error.message;
     }
   }
   setTimeout(look, 2000);

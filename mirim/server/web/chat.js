@@ -1,6 +1,6 @@
 // The conversation: streaming answers, their sources, what people think of them.
 
-import { $, ask, icon, make, number, onLanguage, speak, t, tongue } from "/web/words.js";
+import { $, ask, icon, make, number, onLanguage, read, speak, t, told, tongue } from "/web/words.js";
 
 const UP = "M7 11v8H4v-8zM7 11l4-7c1.500 0 2.500 1 2.300 2.700L12.800 10H18a2 2 0 0 1 2 2.300l-1 5A2 2 0 0 1 17 19H7";
 const DOWN = "M7 13V5H4v8zM7 13l4 7c1.500 0 2.500-1 2.300-2.700L12.800 14H18a2 2 0 0 0 2-2.300l-1-5A2 2 0 0 0 17 5H7";
@@ -16,14 +16,12 @@ start();
 
 async function start() {
   try {
-    const reply = await ask("/v1/models");
-    if (!reply.ok) throw new Error((await reply.json()).error.message);
-    models = (await reply.json()).data;
+    models = (await read(await ask("/v1/models"))).data;
     fillModels(sessionStorage.getItem("mirim.model"));
     describe();
   } catch (error) {
-    $("said").textContent = t("offline");
-    $("log").append(make("li", { class: "trouble" }, `${t("offline")} ${error.message}`));
+    $("said").textContent = error.message;
+    $("log").append(make("li", { class: "trouble" }, error.message));
   }
   $("question").focus();
 }
@@ -144,18 +142,13 @@ async function stream(turn, signal, show) {
   const messages = turns.filter((m) => m.content).map(({ role, content }) => ({ role, content }));
   const request = { model: turn.model, messages, stream: true };
   if (!grounded()) request.temperature = 0.3;
-  const reply = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(request), signal })
-    .catch((error) => { throw error.name === "AbortError" ? error : new Error(t("offline")); });
-  if (!reply.ok) {
-    const wait = reply.headers.get("retry-after");
-    if (reply.status === 429) throw new Error(t("busy", wait ?? "5"));
-    const message = await reply.json().then((row) => row.error.message).catch(() => reply.status);
-    throw new Error(t("broken", message));
-  }
+  const reply = await ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(request), signal });
+  if (!reply.ok) await read(reply);
   let held = "";
   const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read()
+      .catch((error) => { throw error.name === "AbortError" ? error : new Error(t("lost")); });
     if (done) break;
     held += value;
     const events = held.split("\n\n");
@@ -164,7 +157,7 @@ async function stream(turn, signal, show) {
       const data = line.split("\n").filter((l) => l.startsWith("data: ")).map((l) => l.slice(6)).join("\n");
       if (!data || data === "[DONE]") continue;
       const row = JSON.parse(data);
-      if (row.error) throw new Error(t("broken", row.error.message));
+      if (row.error) throw new Error(told(row.error, reply));
       turn.id = row.id;
       const choice = row.choices[0];
       if (!choice) continue;
@@ -174,6 +167,7 @@ async function stream(turn, signal, show) {
       if (choice.delta.content) show();
     }
   }
+  if (!turn.reason) throw new Error(t("lost"));
 }
 
 // -- what stands below an answer -----------------------------------------------------------------------------
@@ -220,9 +214,7 @@ async function open(model, c, where) {
   text.textContent = "…";
   $("source").showModal();
   try {
-    const reply = await ask(url);
-    const row = await reply.json();
-    if (!reply.ok) throw new Error(row.error.message);
+    const row = await read(await ask(url));
     // Offsets count Unicode characters, JavaScript counts halves of them.
     const all = Array.from(row.text);
     const part = (a, b) => all.slice(a, b).join("");
@@ -233,7 +225,7 @@ async function open(model, c, where) {
     mark.scrollIntoView({ block: "center" });
     text.focus({ preventScroll: true });
   } catch (error) {
-    text.textContent = t("broken", error.message);
+    text.textContent = error.message;
   }
 }
 for (const button of document.querySelectorAll("dialog .close")) {
@@ -272,8 +264,8 @@ function comment(item, turn, rating) {
     const row = { model: turn.model, rating, question: turn.question, answer: turn.content, response_id: turn.id };
     if (input.value.trim()) row.comment = input.value.trim();
     if (turn.extra?.citations?.length) row.citations = turn.extra.citations;
-    const reply = await ask("/mirim/feedback", { method: "POST", body: JSON.stringify(row) }).catch(() => null);
-    const said = reply?.ok ? t("thanks") : t("broken", reply ? (await reply.json()).error.message : t("offline"));
+    const said = await ask("/mirim/feedback", { method: "POST", body: JSON.stringify(row) })
+      .then(read).then(() => t("thanks"), (error) => error.message);
     form.replaceWith(make("p", { class: "dim comment", role: "status" }, said));
   });
   item.append(form);
