@@ -23,7 +23,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from serving import CONTEXT, _spread, layouts
+from servers import CONTEXT
+from serving import _spread, layouts
 
 from mirim.assist.answer import Assistant
 from mirim.core.project import Project

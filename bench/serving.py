@@ -8,6 +8,7 @@ both). The bare server is `llama-server` when one is on the PATH, otherwise xlla
 alone     one user, grounded answers: through mirim's assistant, and the same prompts sent to the bare server
 users     1, 4, 16, 64 users at once on the chat interface of both servers
 overhead  what mirim adds to a request: with the echo engine, and with the real one beside the engine alone
+share     processor time of an answer through the server, whole and streamed, beside that in the engine alone
 memory    memory of the server after its load
 """
 
@@ -15,13 +16,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import re
-import shutil
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from servers import CONTEXT, Reply, bare, chat, mirim, once, started
 
 from mirim.assist.answer import Assistant, Calibration
 from mirim.assist.policies.free import PASSAGES
@@ -58,126 +56,6 @@ async def main():
 asyncio.run(main())
 """
 ANSWER, SHORT = 200, 64
-CONTEXT = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Seconds to the first content and to the end; tokens of prompt, cache and answer as the server counted them."""
-
-    first: float
-    total: float
-    prompt: int = 0
-    cached: int = 0
-    made: int = 0
-    status: int = 200
-
-
-# -- servers -----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def started(line: Sequence[str], address: str = "") -> Iterator[tuple[str, int]]:
-    """A server's address and process id; without `address`, the first line on its stdout holds it."""
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        if not address:
-            said = process.stdout.readline()
-            found = re.search(r"https?://[^\s\"]+:\d+", said)
-            if not found:
-                raise SystemExit(f"{' '.join(line)} did not start: {said!r}")
-            address = found.group()
-        _healthy(address)
-        yield address, process.pid
-    finally:
-        process.kill()
-        process.wait()
-
-
-def mirim(*words: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
-    return started([sys.executable, "-m", "mirim", "serve", "--port", "0", *words])
-
-
-def bare(model: Path, parallel: int, threads: int) -> contextlib.AbstractContextManager[tuple[str, int]]:
-    program = shutil.which("llama-server")
-    if program is None:
-        return started([sys.executable, __file__, "--bare", str(model), str(parallel), str(threads)])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    sizes = ["-np", str(parallel), "-c", str(CONTEXT * parallel), "-t", str(threads)]
-    return started([program, "-m", str(model), *sizes, "--port", port], f"http://127.0.0.1:{port}")
-
-
-def serve_bare(model: str, parallel: str, threads: str) -> None:
-    """xllamacpp's server until the process is ended."""
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = model
-    params.n_parallel = int(parallel)
-    params.n_ctx = CONTEXT * int(parallel)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(threads)
-    params.ui, params.verbosity = False, -1
-    server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
-    while True:
-        time.sleep(3600)
-
-
-def _healthy(address: str) -> None:
-    import urllib.request
-
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError):
-            if urllib.request.urlopen(f"{address}/health", timeout=5).status == 200:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"{address} did not become ready")
-
-
-# -- one request -------------------------------------------------------------------------------------------------
-
-
-async def chat(address: str, model: str, messages: Sequence[Message], tokens: int, **more: Any) -> Reply:
-    """One streamed chat completion over a connection of its own."""
-    body = {
-        "model": model, "messages": [m.to_json() for m in messages], "max_tokens": tokens, "temperature": 0,
-        "stream": True, "stream_options": {"include_usage": True}, **more,
-    }  # fmt: skip
-    data = json.dumps(body).encode()
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    started = time.perf_counter()
-    reader, writer = await asyncio.open_connection(host, int(port), limit=2**20)
-    try:
-        writer.write(
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n".encode()
-            + data
-        )
-        status = int((await reader.readline()).split()[1])
-        first, usage = 0.0, {}
-        while line := await reader.readline():
-            # Only what is needed is parsed: the client shares the processor with the servers.
-            if not line.startswith(b"data: {"):
-                continue
-            if not first and b'"content":"' in line.replace(b'": "', b'":"') and b'"content":""' not in line:
-                first = time.perf_counter() - started
-            if b'"usage"' in line and b'"usage":null' not in line.replace(b'": n', b'":n'):
-                usage = json.loads(line[6:]).get("usage") or usage
-        total = time.perf_counter() - started
-    finally:
-        writer.close()
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-    return Reply(
-        first or total, total, usage.get("prompt_tokens", 0), cached, usage.get("completion_tokens", 0), status
-    )
-
-
-def once(*words: Any, **more: Any) -> Reply:
-    return asyncio.run(chat(*words, **more))
 
 
 # -- one user ----------------------------------------------------------------------------------------------------
@@ -279,7 +157,7 @@ def spent_by(pid: int) -> float:
 
 
 async def crowd(
-    address: str, model: str, prompts: Sequence[Sequence[Message]], users: int, pid: int
+    address: str, model: str, prompts: Sequence[Sequence[Message]], users: int, pid: int, stream: bool = True
 ) -> dict[str, float]:
     """Every user asks as soon as the last answer came; tokens a second of all, latency of each."""
     left = iter(prompts)
@@ -287,7 +165,7 @@ async def crowd(
 
     async def user() -> None:
         for prompt in left:
-            done.append(await chat(address, model, prompt, SHORT))
+            done.append(await chat(address, model, prompt, SHORT, stream))
 
     began, worked = time.perf_counter(), spent_by(pid)
     await asyncio.gather(*(user() for _ in range(users)))
@@ -390,27 +268,33 @@ def overhead(model: Path, threads: int, engine: str) -> None:
             print(f"| {name}, more than the engine, ms | {_spread(more, 2)} |")
 
 
-def share(project: Project, model: Path, count: int, parallel: int, engine: str) -> None:
+def share(project: Project, model: Path, count: int, parallel: int, rounds: int, engine: str) -> None:
     """Processor time of an answer in the engine alone, and through the server: what HTTP costs of the throughput.
 
-    One thread computes on either side, as many requests at once as there are places.
+    One thread computes on either side, as many requests at once as there are places. In every round each takes its turn
+    with prompts that nobody has seen.
     """
     with Assistant.open(project, model="none") as assistant:
         prompts = [layouts(assistant, q)[0] for q in questions(project, count)]
-    fresh = [[[replace(m, content=f"{n}\n{m.content}") for m in p] for p in prompts] for n in range(2)]
     own = open_engine(model, engine=engine, context=CONTEXT, threads=1, parallel=parallel)
-    with ThreadPoolExecutor(parallel) as pool:
-        began = time.process_time()
-        list(pool.map(lambda p: list(own.generate(p, Sampling(max_tokens=SHORT, temperature=0))), fresh[0]))
-        alone_ = (time.process_time() - began) / count
-    own.close()
     words = ["--model", str(model), "--parallel", str(parallel), "--ctx", str(CONTEXT), "--engine", engine]
-    with mirim(*words, "--threads", "1") as (address, pid):
-        began = spent_by(pid)
-        asyncio.run(crowd(address, model.stem, fresh[1], parallel, pid))
-        served = (spent_by(pid) - began) / count
-    print(f"\n## Share of the server, {model.stem}, {parallel} at once, answers of {SHORT} tokens, streamed\n")
-    print(f"processor ms an answer: engine {alone_ * 1000:.1f}, served {served * 1000:.1f}: {served / alone_ - 1:+.1%}")
+    found: dict[str, list[float]] = {"engine alone": [], "served whole": [], "streamed": []}
+    with mirim(*words, "--threads", "1") as (address, pid), ThreadPoolExecutor(parallel) as pool:
+        for number in range(rounds + 1):  # the first only warms up
+            fresh = [[[replace(m, content=f"{number}.{n}\n{m.content}") for m in p] for p in prompts] for n in range(3)]
+            began = time.process_time()
+            list(pool.map(lambda p: list(own.generate(p, Sampling(max_tokens=SHORT, temperature=0))), fresh[0]))
+            found["engine alone"].append(time.process_time() - began)
+            for name, some, stream in (("served whole", fresh[1], False), ("streamed", fresh[2], True)):
+                began = spent_by(pid)
+                asyncio.run(crowd(address, model.stem, some, parallel, pid, stream))
+                found[name].append(spent_by(pid) - began)
+    own.close()
+    print(f"\n## Share of the server, {model.stem}, {parallel} at once, answers of {SHORT} tokens, {rounds} rounds\n")
+    print("| | processor ms an answer | more than the engine alone, % |\n| --- | --- | --- |")
+    for name, spent in found.items():
+        more = [(s / e - 1) * 100 for s, e in zip(spent, found["engine alone"], strict=True)]
+        print(f"| {name} | {_spread([s / count * 1000 for s in spent[1:]], 1)} | {_spread(more[1:], 1)} |")
 
 
 def memory(project: Project, model: Path, engine: str) -> None:
@@ -444,8 +328,6 @@ def _spread(values: Sequence[float], digits: int = 0) -> str:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--bare"]:
-        serve_bare(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--model", type=Path, action="append", required=True)
@@ -471,7 +353,7 @@ def main() -> None:
             elif part == "overhead":
                 overhead(model, options.threads, options.engine)
             elif part == "share":
-                share(project, model, options.questions, options.parallel, options.engine)
+                share(project, model, options.questions, options.parallel, options.rounds, options.engine)
             elif part == "memory":
                 memory(project, model, options.engine)
             else:
