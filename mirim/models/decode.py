@@ -42,7 +42,8 @@ def stream(
             reason = "stop"
             break
         seen.append(token)
-        if delta := text.add(token):
+        text.add(token)
+        if delta := text.ready():
             yield delta
         if text.stopped:
             reason = "stop"
@@ -77,8 +78,8 @@ class Text:
         self._tokens: list[int] = []
         self._logprobs: list[TokenLogprob] = []
 
-    def add(self, token: int, logprob: TokenLogprob | None = None) -> Delta | None:
-        """What can be given out now; once a stop string is there, `stopped` is set."""
+    def add(self, token: int, logprob: TokenLogprob | None = None) -> None:
+        """Once a stop string is there, `stopped` is set."""
         self.count += 1
         self._tokens.append(token)
         if logprob is not None:
@@ -87,9 +88,11 @@ class Text:
         cut = min((at for s in self._stops if (at := self._held.find(s)) >= 0), default=-1)
         if cut >= 0:
             self._held, self.stopped = self._held[:cut], True
-            return None
+
+    def ready(self) -> Delta | None:
+        """What can be given out of all that was added."""
         keep = _unsure(self._held, self._stops)
-        if len(self._held) == keep and logprob is None:
+        if self.stopped or (len(self._held) == keep and not self._logprobs):
             return None
         give, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return self._delta(give)

@@ -242,10 +242,7 @@ class Native(Prefixes):
                     if matcher is not None and not matcher.consume_token(token):
                         raise MirimError(f"the schema's grammar refused its own token {token}: {matcher.get_error()}")
                     one = None if sampling.logprobs is None else self._logprob(token, logprob, likely)
-                    delta = text.add(token, one)
-                    if delta is not None:
-                        said += delta.text
-                        yield delta
+                    text.add(token, one)
                     if text.stopped:
                         reason = "stop"
                         break
@@ -254,6 +251,9 @@ class Native(Prefixes):
                         reason = "stop"
                     else:
                         request.allow(self._mask(matcher))
+                if delta := text.ready():
+                    said += delta.text
+                    yield delta
         finally:
             request.cancel()
         if reason == "cancelled":

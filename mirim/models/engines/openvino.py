@@ -91,10 +91,12 @@ class OpenVino(Local):
                     raise MirimError(f"OpenVINO stopped: {token}") from token
                 if self._ends(token):
                     reason = "stop"
-                elif delta := text.add(token, None):
-                    yield delta
+                    continue
+                text.add(token)
                 if text.stopped:
                     reason = "stop"
+                elif delta := text.ready():
+                    yield delta
         finally:
             closed.set()
             thread.join(timeout=30)
