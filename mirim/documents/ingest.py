@@ -59,7 +59,8 @@ def ingest(
     """Turn files of any format into documents and a search index; only what changed is done again.
 
     Args:
-        paths: Files and folders to copy into sources/ first; without any, sources/ is looked through again.
+        paths: Files and folders to copy into sources/ first; links inside a folder are followed only as far as they
+            stay in it. Without any, sources/ is looked through again.
         replace: Take a new file whose name another file in sources/ already has.
         max_megabytes: Files larger than this are refused.
         max_seconds: A file that takes longer to read is refused.
