@@ -28,7 +28,6 @@ class Intake:
     def __init__(self, project: Project, replace: bool) -> None:
         self.project, self.replace = project, replace
         self.findings: list[Finding] = []
-        self.refused = 0
         #: Links in sources/ that lead out of the project.
         self._outward: set[str] = set()
         # An empty name is a private database in a temporary file.
@@ -100,7 +99,6 @@ class Intake:
             )
 
     def refuse(self, where: str, what: str, do: str = "") -> None:
-        self.refused += 1
         self.findings.append(Finding("error", where, what, do))
 
     def _refuse_link(self, path: str, source: str, copied: bool) -> None:
