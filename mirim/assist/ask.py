@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mirim.core.errors import UsageError
-from mirim.core.files import read_jsonl
+from mirim.core.files import numbered_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Answer
 from mirim.core.verbs import verb
@@ -18,7 +19,7 @@ from mirim.core.verbs import verb
 class Answered:
     """An answer with the id of its question."""
 
-    id: str
+    id: str | int
     answer: Answer
 
     def to_json(self) -> dict[str, Any]:
@@ -74,17 +75,26 @@ def ask(
     return Answers(_answer_all(assistant, rows))
 
 
-def _questions(path: Path) -> Iterator[tuple[str, str]]:
-    for number, row in enumerate(read_jsonl(path), 1):
-        missing = [key for key in ("id", "question") if not isinstance(row.get(key), str | int)]
-        if missing:
-            raise UsageError(f'{path} line {number}: "{missing[0]}" is missing; a line is {{"id", "question"}}')
-        if not str(row["question"]).strip():
+def _questions(path: Path) -> Iterator[tuple[str | int, str]]:
+    """(id, question) of each line. Answers are matched by id, so that no two lines may have one."""
+    places: dict[str, int] = {}
+    for number, row in numbered_jsonl(path):
+        for name, kinds in (("id", (str, int)), ("question", (str,))):
+            # To Python true is a whole number.
+            if type(row.get(name)) not in kinds:
+                what = f"is {json.dumps(row[name])}" if name in row else "is missing"
+                raise UsageError(f'{path} line {number}: "{name}" {what}; a line is {{"id", "question"}}')
+        key, question = row["id"], row["question"]
+        if not question.strip():
             raise UsageError(f"{path} line {number}: the question is empty")
-        yield row["id"], str(row["question"])
+        if str(key) in places:
+            first = places[str(key)]
+            raise UsageError(f'{path} line {number}: the id "{key}" stands in line {first} too; give each its own')
+        places[str(key)] = number
+        yield key, question
 
 
-def _answer_all(assistant: Any, rows: list[tuple[str, str]]) -> Iterator[Answered]:
+def _answer_all(assistant: Any, rows: list[tuple[str | int, str]]) -> Iterator[Answered]:
     with assistant:
         for key, question in rows:
             yield Answered(key, assistant.answer(question))

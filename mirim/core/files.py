@@ -79,23 +79,28 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON Lines file; UsageError names the file and the line that is broken."""
+    for _, row in numbered_jsonl(path):
+        yield row
+
+
+def numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same with the number of each line; blank lines are passed over, and counted."""
     try:
-        stream = path.open(encoding="utf-8-sig")
+        stream = path.open("rb")
     except OSError as error:
         raise explain(error, path) from error
     with stream:
-        number = 0
-        try:
-            for line in stream:
-                number += 1
-                if not line.strip():
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if not text.strip():
                     continue
-                row = json.loads(line)
+                row = json.loads(text)
                 if not isinstance(row, dict):
                     raise ValueError(f"expected an object, found {type(row).__name__}")
-                yield row
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{path} line {number}: not a JSON object: {error}") from error
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"{path} line {number}: not a JSON object: {error}") from error
+            yield number, row
 
 
 def sha256_file(path: Path) -> str:

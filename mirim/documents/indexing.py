@@ -8,14 +8,18 @@ it keeps no copy of them (a contentless table), and a passage leaves by handing 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from mirim.core.files import explain
 from mirim.core.types import Document, Passage
-from mirim.documents.passages import cut
+from mirim.documents.passages import cuts
 from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
@@ -38,14 +42,25 @@ CREATE TABLE frequencies (term TEXT PRIMARY KEY, passages INTEGER) WITHOUT ROWID
 Row = tuple[int, int, int, int | None, str, str, str, str, str, str]
 
 
-def rows(document: Document, most: int) -> list[Row]:
-    """What the index holds of a document, ready to insert."""
-    return [_row(document.title, passage) for passage in cut(document, most)]
+#: Rows that are handed to SQLite at a time.
+_ROWS = 1000
 
 
-def _row(title: str, p: Passage) -> Row:
-    where = hashlib.blake2b(f"{p.document}\n{p.start}".encode(), digest_size=8).digest()
-    number = int.from_bytes(where, "big") >> 1
+def rows(document: Document, most: int) -> Iterator[Row]:
+    """What the index holds of a document, ready to insert, by number.
+
+    FTS5 writes fastest when numbers grow, and must flush whenever one does not.
+    """
+    numbered = ((_number(document.id, one.start), one) for one in cuts(document, most))
+    for number, one in sorted(numbered, key=itemgetter(0)):
+        yield _row(number, document.title, one.of(document))
+
+
+def _number(id: str, start: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{id}\n{start}".encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _row(number: int, title: str, p: Passage) -> Row:
     words = _stems(title, p.heading, p.header, p.text, p.language)
     return (number, p.start, p.end, p.page, p.heading, p.header, p.text, *words)
 
@@ -123,24 +138,25 @@ class Writer:
         """Say that the index is being changed."""
         self._set("complete", "0")
 
-    def put(self, batch: Iterable[tuple[dict[str, Any], list[Row]]]) -> None:
-        """Add or replace documents: {'id', 'digest', 'source', 'title', 'language'} and their rows."""
+    def put(self, batch: Iterable[tuple[dict[str, Any], Iterable[Row]]]) -> None:
+        """Add or replace documents: {'id', 'digest', 'source', 'title', 'language'} and their rows, by number."""
         batch = list(batch)
         self.db.execute("DELETE FROM frequencies")
         for about, _ in batch:
             self.remove(about["id"])
+        counts: Counter[str] = Counter()
+        every = heapq.merge(*(_of(about["id"], rows, counts) for about, rows in batch), key=itemgetter(0))
+        while part := list(islice(every, _ROWS)):
+            self.db.executemany(
+                "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, id, *row[1:7]) for n, id, row in part]
+            )
+            self.db.executemany(
+                "INSERT INTO words (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
+                [(n, *row[7:]) for n, _, row in part],
+            )
         self.db.executemany(
             "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
-            [(a["id"], a["digest"], a["source"], a["title"], a["language"], len(rows)) for a, rows in batch],
-        )
-        # FTS5 writes fastest when numbers grow, and must flush whenever one does not.
-        flat = sorted((row[0], about["id"], row) for about, rows in batch for row in rows)
-        self.db.executemany(
-            "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, id, *row[1:7]) for n, id, row in flat]
-        )
-        self.db.executemany(
-            "INSERT INTO words (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
-            [(n, *row[7:]) for n, _, row in flat],
+            [(a["id"], a["digest"], a["source"], a["title"], a["language"], counts[a["id"]]) for a, _ in batch],
         )
 
     def remove(self, id: str) -> None:
@@ -176,6 +192,12 @@ class Writer:
 
     def close(self) -> None:
         self.db.close()
+
+
+def _of(id: str, rows: Iterable[Row], counts: Counter[str]) -> Iterator[tuple[int, str, Row]]:
+    for row in rows:
+        counts[id] += 1
+        yield row[0], id, row
 
 
 def _prepare(db: sqlite3.Connection) -> None:

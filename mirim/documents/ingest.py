@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,15 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain
 from mirim.core.progress import bar
 from mirim.core.project import Project
-from mirim.core.report import Finding, Report, Table
+from mirim.core.report import Finding, Report
 from mirim.core.verbs import verb
-from mirim.documents import kinds, store
+from mirim.documents import kinds, spool, store
 from mirim.documents import workers as crew
 from mirim.documents.indexing import Writer
 from mirim.documents.intake import Intake, below
 from mirim.documents.job import Done, Job
 from mirim.documents.passages import LEAST, MOST
+from mirim.documents.tally import Tally
 
 #: Documents and characters that go to the index in one transaction.
 _BATCH, _CHARACTERS = 400, 4_000_000
@@ -33,17 +33,6 @@ _BATCH, _CHARACTERS = 400, 4_000_000
 _SMALL = 2_000_000
 
 _MOST_WORKERS = 256
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What happened so far."""
-
-    states: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    refused: list[dict[str, str]] = field(default_factory=list)
-    bytes: int = 0
-    characters: int = 0
 
 
 @verb
@@ -59,7 +48,8 @@ def ingest(
     """Turn files of any format into documents and a search index; only what changed is done again.
 
     Args:
-        paths: Files and folders to copy into sources/ first; without any, sources/ is looked through again.
+        paths: Files and folders to copy into sources/ first; links inside a folder are followed only as far as they
+            stay in it. Without any, sources/ is looked through again.
         replace: Take a new file whose name another file in sources/ already has.
         max_megabytes: Files larger than this are refused.
         max_seconds: A file that takes longer to read is refused.
@@ -86,16 +76,14 @@ def ingest(
             explained(project.index, "delete it and type: mirim ingest"),
             contextlib.closing(Writer(project.index, f"passages {passage_words}")) as writer,
         ):
-            tally = _Tally(findings=intake.findings)
-            tally.refused += [{"source": f.where, "reason": f.what} for f in intake.findings]
-            tally.states["refused"] += intake.refused
+            tally = Tally(intake.findings)
             settings = _Settings(max_megabytes * 1_000_000, max_seconds, passage_words, workers)
             _update(project, intake, writer, settings, tally)
             _drop(project, intake, writer, tally)
             changed = sum(tally.states[s] for s in ("new", "changed", "removed"))
             writer.finish(tidy=changed > 50)
             counts = writer.counts()
-        report = _report(project, tally, counts, time.monotonic() - started)
+        report = tally.report(project, counts, time.monotonic() - started)
         return _conclude(project, [Path(p) for p in paths], report, tally, len(intake))
 
 
@@ -136,9 +124,10 @@ def _sweep(project: Project) -> None:
             for path in folder.rglob(".tmp-*"):
                 with contextlib.suppress(OSError):
                     path.unlink()
+    spool.sweep(project.index.parent)
 
 
-def _update(project: Project, intake: Intake, writer: Writer, settings: _Settings, tally: _Tally) -> None:
+def _update(project: Project, intake: Intake, writer: Writer, settings: _Settings, tally: Tally) -> None:
     """Read every file that is new or changed; bring the index up to date in batches."""
     total = len(intake)
     if not total:
@@ -167,10 +156,10 @@ def _update(project: Project, intake: Intake, writer: Writer, settings: _Setting
             if done.fatal:
                 _put(writer, batch)
                 raise getattr(errors, done.fatal, MirimError)(done.findings[0][1])
-            _note(tally, done)
+            tally.note(done)
             if done.state == "refused":
                 _forget(project, writer, done, tally)
-            elif done.rows is not None:
+            elif done.rows is not None or done.spooled:
                 batch.append(done)
                 characters += done.characters
             if len(batch) >= _BATCH or characters >= _CHARACTERS:
@@ -191,21 +180,17 @@ def _crew(intake: Intake, total: int) -> int:
 
 def _put(writer: Writer, batch: list[Done]) -> None:
     if batch:
-        writer.begin()
-        writer.put((d.about, d.rows or []) for d in batch)
-        writer.commit()
+        spooled = [Path(d.spooled) for d in batch if d.spooled]
+        try:
+            writer.begin()
+            writer.put((d.about, spool.read(Path(d.spooled)) if d.spooled else d.rows or []) for d in batch)
+            writer.commit()
+        finally:
+            for path in spooled:
+                path.unlink(missing_ok=True)
 
 
-def _note(tally: _Tally, done: Done) -> None:
-    tally.states[done.state] += 1
-    tally.bytes += done.size
-    tally.characters += done.characters
-    tally.findings += [Finding(severity, done.source, what, do) for severity, what, do in done.findings]  # type: ignore[arg-type]
-    if done.state == "refused":
-        tally.refused.append({"source": done.source, "reason": done.findings[0][1]})
-
-
-def _forget(project: Project, writer: Writer, done: Done, tally: _Tally) -> None:
+def _forget(project: Project, writer: Writer, done: Done, tally: Tally) -> None:
     """A source that can no longer be read has no document, unless a person's edit stands in it."""
     try:
         store.read(project.documents, done.id)
@@ -216,7 +201,7 @@ def _forget(project: Project, writer: Writer, done: Done, tally: _Tally) -> None
     _remove(project, writer, done.id, tally, "its source can no longer be read")
 
 
-def _drop(project: Project, intake: Intake, writer: Writer, tally: _Tally) -> None:
+def _drop(project: Project, intake: Intake, writer: Writer, tally: Tally) -> None:
     """Documents and index rows whose source is gone."""
     for id in store.walk(project.documents):
         if not intake.holds(id):
@@ -228,7 +213,7 @@ def _drop(project: Project, intake: Intake, writer: Writer, tally: _Tally) -> No
     writer.commit()
 
 
-def _remove(project: Project, writer: Writer, id: str, tally: _Tally, why: str) -> None:
+def _remove(project: Project, writer: Writer, id: str, tally: Tally, why: str) -> None:
     path = store.path_of(project.documents, id)
     try:
         if path.is_file():
@@ -254,32 +239,7 @@ def _edited(documents: Path, id: str) -> bool:
         return True
 
 
-def _report(project: Project, tally: _Tally, counts: tuple[int, int], seconds: float) -> Report:
-    documents, passages = counts
-    states = {s: tally.states[s] for s in ("new", "changed", "unchanged", "edited", "removed", "refused")}
-    findings = tuple(sorted(tally.findings, key=lambda f: (f.where, f.severity, f.what)))
-    tally.refused.sort(key=lambda r: (r["source"], r["reason"]))
-    summary = (
-        f"{documents} documents in {passages} passages, {tally.bytes / 1e6:.1f} MB read in {seconds:.1f} s. "
-        f"Next, type: mirim audit {project.flag}   or: mirim build {project.flag}"
-    )
-    return Report(
-        f"Ingested {project.name}",
-        summary,
-        (Table("Files", tuple(states), (tuple(states.values()),)),),
-        findings,
-        data={
-            "documents": documents,
-            "passages": passages,
-            **states,
-            "refusals": tally.refused,
-            "megabytes": round(tally.bytes / 1e6, 3),
-            "seconds": round(seconds, 3),
-        },
-    )
-
-
-def _conclude(project: Project, paths: list[Path], report: Report, tally: _Tally, total: int) -> Report:
+def _conclude(project: Project, paths: list[Path], report: Report, tally: Tally, total: int) -> Report:
     if not total and not tally.refused:
         raise UsageError(f"{project.sources} holds no files yet; put documents there, or type: mirim ingest PATH")
     if len(paths) == 1 and not paths[0].expanduser().is_dir():
@@ -288,7 +248,7 @@ def _conclude(project: Project, paths: list[Path], report: Report, tally: _Tally
         for row in tally.refused:
             if row["source"] == source:
                 raise MirimError(f"{paths[0]}: {row['reason']}", report=report)
-        return _with_document(project, report, store.identify(source))
+        return _with_document(project, report, source)
     read = sum(tally.states[s] for s in ("new", "changed", "unchanged", "edited"))
     if not read:
         first = tally.refused[0]
@@ -299,9 +259,20 @@ def _conclude(project: Project, paths: list[Path], report: Report, tally: _Tally
     return report
 
 
-def _with_document(project: Project, report: Report, id: str) -> Report:
-    """The report of one file also shows its document."""
-    row: dict[str, Any] = asdict(store.load(project.documents, id))
-    row.pop("sections")
-    summary = f"{report.summary}\n\n{row['source']} → {store.path_of(project.documents, id)}"
-    return Report(report.title, summary, report.tables, report.findings, data={**row, **report.data})
+@dataclass(frozen=True, slots=True)
+class _OfOne(Report):
+    """The report of one file: as JSON it shows the document too, which may be large and is read only then."""
+
+    documents: Path = Path()
+
+    def to_json(self) -> dict[str, Any]:
+        row: dict[str, Any] = asdict(store.load(self.documents, self.data["id"]))
+        row.pop("sections")
+        return {**row, **Report.to_json(self)}
+
+
+def _with_document(project: Project, report: Report, source: str) -> Report:
+    id = store.identify(source)
+    summary = f"{report.summary}\n\n{source} → {store.path_of(project.documents, id)}"
+    data = {"id": id, "source": source, **report.data}
+    return _OfOne(report.title, summary, report.tables, report.findings, data=data, documents=project.documents)

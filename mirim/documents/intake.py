@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +28,8 @@ class Intake:
     def __init__(self, project: Project, replace: bool) -> None:
         self.project, self.replace = project, replace
         self.findings: list[Finding] = []
-        self.refused = 0
+        #: Links in sources/ that lead out of the project.
+        self._outward: set[str] = set()
         # An empty name is a private database in a temporary file.
         self._db = sqlite3.connect("")
         self._db.execute("CREATE TABLE files (source TEXT PRIMARY KEY, id TEXT, origin TEXT) WITHOUT ROWID")
@@ -38,15 +40,20 @@ class Intake:
 
     def scan(self) -> None:
         """List what lies in sources/."""
-        root = self.project.sources
+        root, real = self.project.sources, os.path.realpath(self.project.sources)
         if root.is_dir():
-            for path in self._walk(root):
+            if not _within(real, [str(self.project.root)]):
+                what = f"is a link to {_shown(real)}; what lies there is taken"
+                self.findings.append(Finding("info", "sources/", what))
+            # What lies elsewhere in the project came with it, as sources/ itself did.
+            for path in self._walk(root, "", [real, str(self.project.root)]):
                 self._put(path.relative_to(root).as_posix(), path)
 
     def bring(self, path: Path) -> None:
         """List a file or folder from outside for copying: a file by its name, a folder with its layout.
 
-        A file whose place in sources/ holds another file is refused unless `replace`; equal files are one.
+        What is named is taken, be it a link; links inside a folder are as long as they stay in it. A file whose place
+        in sources/ holds another file is refused unless `replace`; equal files are one.
         """
         path = Path(os.path.abspath(path.expanduser()))
         sources = self.project.sources
@@ -59,11 +66,11 @@ class Intake:
             raise explain(error, path) from error
         if below(path, sources):
             return
-        if path.is_dir() and sources.is_relative_to(path):
+        if path.is_dir() and sources.is_relative_to(os.path.realpath(path)):
             raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
         if path.is_dir():
             name = path.name or "sources"
-            for file in self._walk(path):
+            for file in self._walk(path, f"{name}/", [os.path.realpath(path)]):
                 self._bring(file, f"{name}/{file.relative_to(path).as_posix()}")
         else:
             self._bring(path, path.name)
@@ -71,6 +78,11 @@ class Intake:
     def _bring(self, file: Path, source: str) -> None:
         if not self._named(source):
             return
+        for link in self._outward:
+            if f"{source}/".startswith(f"{link}/"):
+                # Copying would write where the link leads.
+                self.refuse(str(file), f"was not taken: sources/{link} is a link that leads out of the project")
+                return
         target = self.project.sources / source
         row = self._db.execute("SELECT origin FROM files WHERE source = ?", (source,)).fetchone()
         held = Path(row[0]) if row else target if os.path.lexists(target) else None
@@ -87,15 +99,23 @@ class Intake:
             )
 
     def refuse(self, where: str, what: str, do: str = "") -> None:
-        self.refused += 1
         self.findings.append(Finding("error", where, what, do))
+
+    def _refuse_link(self, path: str, source: str, copied: bool) -> None:
+        link, to = shlex.quote(_shown(path)), _shown(os.path.realpath(path))
+        if copied:
+            what, do = "the folder that was named", f"type: mirim ingest {link} {self.project.flag}"
+        else:
+            what, do = "the project", f"type: rm {link} && mirim ingest {shlex.quote(to)} {self.project.flag}"
+            self._outward.add(source)
+        self.refuse(_shown(source), f"is a link that leads out of {what}, to {to}", f"to take it all the same, {do}")
 
     def _named(self, source: str) -> bool:
         """Whether a name can be stored as text; refused where it cannot."""
         try:
             source.encode()
         except UnicodeEncodeError:
-            self.refuse(os.fsencode(source).decode("utf-8", "replace"), "has a name that is not UTF-8", "rename it")
+            self.refuse(_shown(source), "has a name that is not UTF-8", "rename it")
             return False
         return True
 
@@ -103,10 +123,11 @@ class Intake:
         if self._named(source):
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (source, identify(source), str(origin)))
 
-    def _walk(self, root: Path) -> Iterator[Path]:
-        """Files below a folder, links followed once; hidden and temporary ones left out.
+    def _walk(self, root: Path, prefix: str, bounds: list[str]) -> Iterator[Path]:
+        """Files below a folder, hidden and temporary ones left out; `prefix` stands before their names in sources/.
 
-        A link that leads back to the project must not bring in what was made of it.
+        Links are followed once, and only to what lies below `bounds`: a folder of somebody else's may hold links to
+        private files of this machine. One that leads back to the project must not bring in what was made of it.
         """
         waiting, seen = [str(root)], set()
         for own in (self.project.root, self.project.root / "data"):
@@ -122,17 +143,17 @@ class Intake:
                 seen.add((facts.st_dev, facts.st_ino))
                 names = sorted(os.listdir(folder))
             except OSError as error:
-                self.refuse(
-                    os.fsencode(os.path.relpath(folder, root)).decode("utf-8", "replace"),
-                    f"cannot be read: {error.strerror}",
-                )
+                self.refuse(_shown(prefix + os.path.relpath(folder, root)), f"cannot be read: {error.strerror}")
                 continue
             below = []
             for name in names:
                 if name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SKIPPED:
                     continue
                 path = os.path.join(folder, name)
-                if os.path.isdir(path):
+                # One that leads nowhere is refused as that.
+                if os.path.islink(path) and os.path.exists(path) and not _within(os.path.realpath(path), bounds):
+                    self._refuse_link(path, prefix + os.path.relpath(path, root), bool(prefix))
+                elif os.path.isdir(path):
                     below.append(path)
                 else:
                     yield Path(path)
@@ -174,6 +195,15 @@ def below(path: Path, sources: Path) -> str:
         if one.is_relative_to(folder):
             return one.relative_to(folder).as_posix()
     return ""
+
+
+def _within(path: str, bounds: list[str]) -> bool:
+    return any(Path(path).is_relative_to(bound) for bound in bounds)
+
+
+def _shown(path: str) -> str:
+    """A path as it can be printed, whatever its bytes."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _same(a: Path, b: Path) -> bool:

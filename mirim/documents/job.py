@@ -16,10 +16,13 @@ from typing import Any
 from mirim.core.errors import MirimError
 from mirim.core.files import sha256_file, writing
 from mirim.core.types import Document
-from mirim.documents import kinds, store
+from mirim.documents import kinds, spool, store
 from mirim.documents.draft import Refused
 from mirim.documents.extract import extract, tag
 from mirim.documents.indexing import Row, rows
+
+#: Characters of a document whose rows go by way of the disk.
+_LARGE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Done:
     state      'new', 'changed', 'unchanged', 'edited' (a person's text was kept) or 'refused'
     findings   (severity, what, what to do)
     about      what the index says of the document; `rows` its passages, None when the index has them already
+    spooled    the file that the rows of a large document lie in
     """
 
     source: str
@@ -56,6 +60,7 @@ class Done:
     findings: list[tuple[str, str, str]]
     about: dict[str, Any]
     rows: list[Row] | None = None
+    spooled: str = ""
     size: int = 0
     characters: int = 0
     fatal: str = ""
@@ -181,8 +186,13 @@ def _indexed(job: Job, document: Document, state: str, findings: list[tuple[str,
         "title": document.title,
         "language": document.language,
     }
-    held = None if digest == job.indexed else rows(document, job.passage_words)
-    return Done(job.source, document.id, state, findings, about, held, size, len(document.text))
+    done = Done(job.source, document.id, state, findings, about, size=size, characters=len(document.text))
+    if digest == job.indexed:
+        return done
+    found = rows(document, job.passage_words)
+    if len(document.text) <= _LARGE:
+        return replace(done, rows=list(found))
+    return replace(done, spooled=str(spool.write(Path(job.documents).parent, found)))
 
 
 def to_json(value: Job | Done) -> dict[str, Any]:

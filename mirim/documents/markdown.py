@@ -3,31 +3,50 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from mirim.documents.blocks import replaced
 
 _UNDERLINED = re.compile(
     r"(?:^|(?<=\n))(?P<over>[=~*#^\"-]{3,}\n)?(?P<title>[ ]{0,3}[^\s|>#*+`=~-][^\n|]{0,118})\n"
     r"(?P<line>=+|-{2,})[ \t]*(?=\n|\Z)"
 )
 
+_FENCE = re.compile(r"^(?:```|~~~)[^\n]*\n", re.MULTILINE)
+_CLOSED = re.compile(r"^(?:```|~~~)[ \t]*$", re.MULTILINE)
+_LINE = re.compile(r"[^\n]+")
+_INK = re.compile(r"\S")
+
 #: Characters of a heading at most.
 _HEADING = 80
+
+
+def fences(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each block of code between fences."""
+    end = 0
+    while (opened := _FENCE.search(text, end)) and (closed := _CLOSED.search(text, opened.end())):
+        end = closed.end()
+        yield opened.start(), end
 
 
 def underlined(text: str) -> str:
     """Headings underlined with '=' or '-' as '#' and '##' headings; code fences stay as they are."""
     if "\n==" not in text and "\n--" not in text:
         return text
-    parts = re.split(r"(^(?:```|~~~)[^\n]*\n.*?^(?:```|~~~)[ \t]*$)", text, flags=re.MULTILINE | re.DOTALL)
-    return "".join(part if i % 2 else _UNDERLINED.sub(_heading, part) for i, part in enumerate(parts))
+    return replaced(text, _underlined(text))
 
 
-def _heading(match: re.Match[str]) -> str:
-    before = match.string[: match.start()]
-    if before and not before.endswith("\n\n") and match.group("line")[0] == "-" and not match.group("over"):
-        # '---' right under a paragraph of several lines is a rule to most writers.
-        return match.group()
-    return ("# " if match.group("line")[0] == "=" else "## ") + match.group("title").strip()
+def _underlined(text: str) -> Iterator[tuple[int, int, str]]:
+    start = 0
+    for fence, after in chain(fences(text), [(len(text), len(text))]):
+        for match in _UNDERLINED.finditer(text, start, fence):
+            at, rule = match.start(), match.group("line")[0] == "-" and not match.group("over")
+            # '---' right under a paragraph of several lines is a rule to most writers.
+            if not (rule and at > start and not text.endswith("\n\n", start, at)):
+                sign = "# " if match.group("line")[0] == "=" else "## "
+                yield at, match.end(), sign + match.group("title").strip()
+        start = after
 
 
 def capitals(text: str) -> str:
@@ -35,41 +54,46 @@ def capitals(text: str) -> str:
 
     Plain text has no other way to show a heading. A text that shouts (more than half of its lines) has none.
     """
-    lines = text.split("\n")
-    loud = [i for i, line in enumerate(lines) if _loud(line)]
-    if 2 * len(loud) > sum(1 for line in lines if line.strip()):
+    loud: list[tuple[int, int]] = []
+    lines, first = 0, -1
+    for match in _LINE.finditer(text):
+        if line := match.group().strip():
+            lines += 1
+            first = match.start() if first < 0 else first
+            if _loud(line):
+                loud.append(match.span())
+    if 2 * len(loud) > lines:
         return text
-    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    # A heading opens a block and has something below it.
-    for i in loud:
-        if (i == 0 or not lines[i - 1].strip()) and any(line.strip() for line in lines[i + 1 : i + 3]):
-            lines[i] = ("# " if i == first else "## ") + lines[i].strip()
-    return "\n".join(lines)
+    opening = ((start, end) for start, end in loud if _opens(text, start, end))
+    return replaced(text, ((a, b, ("# " if a == first else "## ") + text[a:b].strip()) for a, b in opening))
+
+
+def _opens(text: str, start: int, end: int) -> bool:
+    """Whether a line opens a block and has something below it, as a heading does."""
+    above = text[text.rfind("\n", 0, max(0, start - 1)) + 1 : start]
+    following = text.find("\n", end + 1)
+    second = text.find("\n", following + 1) if following >= 0 else -1
+    return not above.strip() and _INK.search(text, end, second if second >= 0 else len(text)) is not None
 
 
 def _loud(line: str) -> bool:
-    words = line.strip()
-    letters = [c for c in words if c.isalpha()]
-    return (
-        len(letters) > 3
-        and 2 * len(letters) > len(words)
-        and len(words) <= _HEADING
-        and all(c.isupper() for c in letters)
-        and words[0].isalnum()
-        and words[-1] not in ".,;!"
-    )
+    if len(line) > _HEADING or not line[0].isalnum() or line[-1] in ".,;!":
+        return False
+    letters = [c for c in line if c.isalpha()]
+    return len(letters) > 3 and 2 * len(letters) > len(line) and all(c.isupper() for c in letters)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """A GitHub table, its first row the header; shorter rows are filled up. '' without rows."""
-    width = max(map(len, rows), default=0)
-    if not width:
-        return ""
-    lines = []
-    for row in rows:
-        lines.append("| " + " | ".join([*map(cell, row), *[""] * (width - len(row))]) + " |")
-    lines.insert(1, "|" + " --- |" * width)
-    return "\n".join(lines) + "\n"
+    return "".join(tabled(rows, max(map(len, rows), default=0)))
+
+
+def tabled(rows: Iterable[Sequence[str]], width: int) -> Iterator[str]:
+    """The lines of a table whose longest row has `width` cells."""
+    for number, row in enumerate(rows if width else ()):
+        yield "| " + " | ".join([*map(cell, row), *[""] * (width - len(row))]) + " |\n"
+        if number == 0:
+            yield "|" + " --- |" * width + "\n"
 
 
 def cell(text: str) -> str:

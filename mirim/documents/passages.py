@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 
 from mirim.core.types import Document, Passage
-from mirim.documents.sentences import sentences
+from mirim.documents.sentences import sentences, trimmed, within
 from mirim.documents.store import headings
 
 __all__ = ["LEAST", "MOST", "cut", "sentences"]
@@ -26,61 +28,73 @@ _LONG_WORD = 12
 _LONGEST_HEADER = 1000
 
 _BLANK = re.compile(r"\n[ \t]*\n")
+_CHUNK = re.compile(rf"\S{{1,{_LONG_WORD * 4}}}")
+_ROW = re.compile(r"[^\n]*(?:\n|\Z)")
 _BAR = re.compile(r"(?<!\\)\|")
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*$")
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a passage stands, without its text."""
+
+    start: int
+    end: int
+    heading: str
+    header: str = ""
+
+    def of(self, document: Document) -> Passage:
+        return Passage(
+            document=document.id,
+            source=document.source,
+            start=self.start,
+            end=self.end,
+            heading=self.heading,
+            text=document.text[self.start : self.end],
+            page=document.page_at(self.start),
+            language=document.language,
+            header=self.header,
+        )
+
+
 def cut(document: Document, most: int = MOST) -> list[Passage]:
     """The passages of a document in order, each of about LEAST to `most` words where the structure allows."""
-    text = document.text
-    found: list[Passage] = []
-    for start, end, heading, level in _sections(document):
-        spans = list(_pack(text, start, end, most, document.language))
-        if not spans and level:
-            continue
-        found += [_passage(document, a, b, heading, header) for a, b, header in spans]
+    return [one.of(document) for one in cuts(document, most)]
+
+
+def cuts(document: Document, most: int = MOST) -> list[Cut]:
+    """Where they stand."""
+    found: list[Cut] = []
+    for start, end, heading in _sections(document):
+        spans = _pack(document.text, start, end, most, document.language)
+        found += (Cut(a, b, heading, header) for a, b, header in spans)
     # A heading over nothing, and under it no deeper heading that carries its words, is content itself.
-    found += [_passage(document, a, b, path) for a, b, path in _lonely(document)]
+    found += _lonely(document)
     return sorted(found, key=lambda p: p.start)
 
 
-def _passage(document: Document, start: int, end: int, heading: str, header: str = "") -> Passage:
-    return Passage(
-        document=document.id,
-        source=document.source,
-        start=start,
-        end=end,
-        heading=heading,
-        text=document.text[start:end],
-        page=document.page_at(start),
-        language=document.language,
-        header=header,
-    )
+def _sections(document: Document) -> Iterator[tuple[int, int, str]]:
+    """(start, end, heading path) of the text between one heading line and the next."""
+    path: list[tuple[int, str]] = []
+    start = 0
+    for begin, end, depth, words in headings(document.text):
+        yield start, begin, _join(document.title, path)
+        path = [(d, w) for d, w in path if d < depth] + [(depth, words)]
+        start = end
+    yield start, len(document.text), _join(document.title, path)
 
 
-def _sections(document: Document) -> Iterator[tuple[int, int, str, int]]:
-    """(start, end, heading path, level) of the text between one heading line and the next."""
+def _lonely(document: Document) -> Iterator[Cut]:
     text = document.text
     path: list[tuple[int, str]] = []
-    start, level = 0, 0
-    for begin, end, depth, words in headings(text):
-        yield start, begin, _join(document.title, path), level
+    for one, after in pairwise(chain(headings(text), [None])):
+        assert one is not None
+        begin, end, depth, words = one
         path = [(d, w) for d, w in path if d < depth] + [(depth, words)]
-        start, level = end, depth
-    yield start, len(text), _join(document.title, path), level
-
-
-def _lonely(document: Document) -> Iterator[tuple[int, int, str]]:
-    found = list(headings(document.text))
-    path: list[tuple[int, str]] = []
-    for i, (begin, end, depth, words) in enumerate(found):
-        path = [(d, w) for d, w in path if d < depth] + [(depth, words)]
-        after = found[i + 1] if i + 1 < len(found) else None
-        body = document.text[end : after[0] if after else len(document.text)]
-        if not body.strip() and (after is None or after[2] <= depth) and words:
-            line = document.text[begin:end]
-            lead = len(line) - len(line.lstrip())
-            yield begin + lead, begin + len(line.rstrip()), _join(document.title, path)
+        deeper = after is not None and after[2] > depth
+        if words and not deeper and not any(trimmed(text, end, after[0] if after else len(text))):
+            for a, b in trimmed(text, begin, end):
+                yield Cut(a, b, _join(document.title, path))
 
 
 def _join(title: str, path: list[tuple[int, str]]) -> str:
@@ -91,8 +105,10 @@ def _join(title: str, path: list[tuple[int, str]]) -> str:
     return " > ".join(parts)
 
 
-def _size(text: str) -> int:
-    return max(len(text.split()), len(text) // _LONG_WORD)
+def _size(text: str, start: int, end: int, most: int) -> int:
+    """Words of a stretch; of a very long one only that they are more than `most`."""
+    least = (end - start) // _LONG_WORD
+    return least if least > most else max(len(text[start:end].split()), least)
 
 
 def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator[tuple[int, int, str]]:
@@ -100,7 +116,7 @@ def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator
     least = min(LEAST, most)
     held: tuple[int, int, int, str] | None = None  # start, end, words, header
     for begin, stop in _blocks(text, start, end):
-        size = _size(text[begin:stop])
+        size = _size(text, begin, stop, most)
         if held and held[2] + size <= most:
             held = (held[0], stop, held[2] + size, held[3])
             continue
@@ -110,9 +126,9 @@ def _pack(text: str, start: int, end: int, most: int, language: str) -> Iterator
             held = (begin, stop, size, "")
             continue
         # Too long for one passage, or the held one is too short to stand alone: go on unit by unit.
-        header = _header(text[begin:stop])
+        header = _header(text, begin, stop)
         for a, b in _units(text, begin, stop, most, language):
-            size = _size(text[a:b])
+            size = _size(text, a, b, most)
             if held and held[2] + size > most:
                 yield held[0], held[1], held[3]
                 held = None
@@ -130,24 +146,15 @@ def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         seen = match.end()
         if fences % 2:
             continue
-        yield from _trim(text, begin, match.start())
+        yield from trimmed(text, begin, match.start())
         begin = match.end()
-    yield from _trim(text, begin, end)
-
-
-def _trim(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    block = text[start:end]
-    kept = block.strip()
-    if kept:
-        start += len(block) - len(block.lstrip())
-        yield start, start + len(kept)
+    yield from trimmed(text, begin, end)
 
 
 def _units(text: str, start: int, end: int, most: int, language: str) -> Iterator[tuple[int, int]]:
     """Sentences of a block; one that is itself too long is cut between words, or anywhere if it has no spaces."""
-    for a, b in sentences(text[start:end], language):
-        a, b = a + start, b + start
-        if _size(text[a:b]) <= most:
+    for a, b in within(text, start, end, language):
+        if _size(text, a, b, most) <= most:
             yield a, b
         else:
             yield from _force(text, a, b, most)
@@ -155,23 +162,22 @@ def _units(text: str, start: int, end: int, most: int, language: str) -> Iterato
 
 def _force(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, int]]:
     size, begin, last = 0, start, start
-    for match in re.finditer(rf"\S{{1,{_LONG_WORD * 4}}}", text[start:end]):
-        a, b = match.start() + start, match.end() + start
-        words = _size(text[a:b])
+    for match in _CHUNK.finditer(text, start, end):
+        words = _size(text, *match.span(), most)
         if size and size + words > most:
             yield begin, last
-            begin, size = a, 0
-        size, last = size + words, b
+            begin, size = match.start(), 0
+        size, last = size + words, match.end()
     if size:
         yield begin, last
 
 
-def _header(block: str) -> str:
+def _header(text: str, start: int, end: int) -> str:
     """The header row's cells when a block is a table, unless they are too many to tell anything."""
-    first, _, rest = block.partition("\n")
-    if not first.lstrip().startswith("|") or not _RULE.match(rest.partition("\n")[0]):
+    rows = [match.group() for match in islice(_ROW.finditer(text, start, end), 2)]
+    if len(rows) < 2 or not rows[0].lstrip().startswith("|") or not _RULE.match(rows[1]):
         return ""
-    header = " | ".join(cells(first))
+    header = " | ".join(cells(rows[0]))
     return header if len(header) <= _LONGEST_HEADER else ""
 
 

@@ -6,6 +6,7 @@ Every character that is not white space lies in exactly one unit, so nothing tha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 #: How a line opens: fence, heading, rule, table row, list item, or nothing special.
@@ -33,6 +34,7 @@ _NUMBERED = """no nº n nos art arts p pp pag pág págs cap fig figs tab sec se
 apt apto jan feb mar apr jun jul aug sep sept oct nov dec fev abr mai ago set out dez lei res port"""
 _BEFORE_NUMBER = frozenset(_NUMBERED.split())
 _LAST_WORD = re.compile(r"[^\s(\[\"'“‘«]*\Z")
+_INK = re.compile(r"\S")
 _INITIAL = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]\Z")
 
 #: A list item up to this long is one unit: its second sentence rarely means much without the first.
@@ -46,42 +48,41 @@ def sentences(text: str, language: str = "") -> list[tuple[int, int]]:
     each; a list item is one unit, or several sentences when it is long. `language` ('en', 'pt' or '')
     chooses the abbreviations that end no sentence; '' knows those of both.
     """
-    found: list[tuple[int, int]] = []
+    return list(within(text, 0, len(text), language))
+
+
+def within(text: str, start: int, end: int, language: str = "") -> Iterator[tuple[int, int]]:
+    """The sentences of `text[start:end]`, one by one, at their offsets in the whole text."""
     never = _never(language)
-    start, limit, fence = -1, 0, False
-    item = False
+    for begin, stop, whole in _stretches(text, start, end):
+        if whole:
+            yield from trimmed(text, begin, stop)
+        else:
+            yield from _split(text, begin, stop, end, never)
 
-    def close(end: int) -> None:
-        nonlocal start, item
-        if start >= 0:
-            if item and end - start <= _ITEM:
-                _add(found, text, start, end)
-            else:
-                _split(found, text, start, end, never)
-        start, item = -1, False
 
-    for match in _LINE.finditer(text):
-        begin, limit = match.span()
+def _stretches(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+    """(start, end, whether it is one unit) of lines that belong together."""
+    begun, item, fence = -1, False, False
+    for match in _LINE.finditer(text, start, end):
+        begin, stop = match.span()
         line = match.group()
-        if not line.strip():
-            close(begin)
-            continue
         opening = _OPENS.match(line)
         kind = opening.lastgroup if opening else None
-        if fence or kind == "fence":
-            close(begin)
-            _add(found, text, begin, limit)
+        alone = fence or kind in ("fence", "heading", "rule", "row")
+        blank = not line.strip()
+        if begun >= 0 and (alone or blank or kind == "item"):
+            yield begun, begin, item and begin - begun <= _ITEM
+            begun = -1
+        if blank:
+            continue
+        if alone:
+            yield begin, stop, True
             fence = fence != (kind == "fence")
-        elif kind in ("heading", "rule", "row"):
-            close(begin)
-            _add(found, text, begin, limit)
-        elif kind == "item":
-            close(begin)
-            start, item = begin, True
-        elif start < 0:
-            start = begin
-    close(limit)
-    return found
+        elif begun < 0:
+            begun, item = begin, kind == "item"
+    if begun >= 0:
+        yield begun, end, item and end - begun <= _ITEM
 
 
 def _never(language: str) -> frozenset[str]:
@@ -89,29 +90,30 @@ def _never(language: str) -> frozenset[str]:
     return frozenset[str]().union(*(_NEVER[one] for one in known))
 
 
-def _add(found: list[tuple[int, int]], text: str, start: int, end: int) -> None:
-    piece = text[start:end]
-    trimmed = piece.strip()
-    if trimmed:
-        start += len(piece) - len(piece.lstrip())
-        found.append((start, start + len(trimmed)))
+def trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """`text[start:end]` without white space at its ends, if anything is left."""
+    first = _INK.search(text, start, end)
+    if first:
+        while text[end - 1].isspace():
+            end -= 1
+        yield first.start(), end
 
 
-def _split(found: list[tuple[int, int]], text: str, start: int, end: int, never: frozenset[str]) -> None:
+def _split(text: str, start: int, end: int, limit: int, never: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """The sentences of a stretch of prose. Nothing is seen of what stands beyond `limit`."""
     begin = start
     for match in _END.finditer(text, start, end):
-        # The lookahead may reach beyond `end`; what it saw there opens another unit anyway.
-        if match.group()[0] != "." or _ends(text, begin, match, never):
-            _add(found, text, begin, match.end())
+        following = text[match.end() : min(match.end() + 8, limit)].lstrip()
+        if match.group()[0] != "." or _ends(text, begin, match, following, never):
+            yield from trimmed(text, begin, match.end())
             begin = match.end()
-    _add(found, text, begin, end)
+    yield from trimmed(text, begin, end)
 
 
-def _ends(text: str, begin: int, match: re.Match[str], never: frozenset[str]) -> bool:
+def _ends(text: str, begin: int, match: re.Match[str], following: str, never: frozenset[str]) -> bool:
     """Whether the full stop at `match` ends a sentence rather than an abbreviation, an initial or a number."""
     last = _LAST_WORD.search(text, max(begin, match.start() - 40), match.start())
     word = last.group().strip("*_").lower() if last else ""
-    following = text[match.end() : match.end() + 8].lstrip()
     if match.group().startswith(".."):
         return True
     if word in never:
@@ -124,10 +126,14 @@ def _ends(text: str, begin: int, match: re.Match[str], never: frozenset[str]) ->
         # 'J. Silva', 'R. das Flores', 'S.A. Something'; but 'vitamin C. Take' ends: its letter is alone in prose.
         return "." not in word and last is not None and _lone_capital_ends(text, begin, last.start(), following)
     # '1. First' at the beginning of a line is a number of a list.
-    return not (word.isdigit() and len(word) <= 3 and not text[begin : match.start() - len(word)].strip())
+    return not (word.isdigit() and len(word) <= 3 and not _INK.search(text, begin, match.start() - len(word)))
 
 
 def _lone_capital_ends(text: str, begin: int, at: int, following: str) -> bool:
-    before = text[begin:at].split()[-1:]
+    while at > begin and text[at - 1].isspace():
+        at -= 1
+    word = at
+    while word > begin and not text[word - 1].isspace():
+        word -= 1
     # An initial stands after nothing or after another name; in 'hepatitis B. The' a lower-case word precedes.
-    return bool(before) and before[0].islower() and len(following) > 1
+    return text[word:at].islower() and len(following) > 1

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import MirimError, UsageError
-from mirim.core.files import explain, write_text
+from mirim.core.files import explain, writing
 from mirim.core.types import Document, Section
+from mirim.documents.blocks import blocks
 
 _KEYS = ("source", "media_type", "title", "language", "licence", "sha256", "pages", "metadata")
-_FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT = re.compile(rb"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$|^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\\(?=[^\w\s])")
 _NAME_BYTES = 180
@@ -84,15 +85,18 @@ class Stored:
 
 
 def digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    found = hashlib.sha256()
+    for block in blocks(text):
+        found.update(block.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def described(document: Document) -> str:
     return digest(json.dumps([document.title, document.language, document.licence]))[:16]
 
 
-def dump(document: Document, reader: str = "") -> str:
-    """The file of a freshly extracted document: front matter, then `document.text` unchanged."""
+def dump(document: Document, reader: str = "") -> Iterator[str]:
+    """The file of a freshly extracted document in blocks: front matter, then `document.text` unchanged."""
     values = {key: getattr(document, key) for key in _KEYS}
     values |= {"reader": reader, "extracted": digest(document.text), "described": described(document)}
     empty: tuple[Any, ...] = ("", (), {})
@@ -101,15 +105,17 @@ def dump(document: Document, reader: str = "") -> str:
         for key, value in values.items()
         if value not in empty
     ]
-    return f"---\n{''.join(lines)}---\n{document.text}"
+    yield f"---\n{''.join(lines)}---\n"
+    yield from blocks(document.text)
 
 
-def parse(content: str, id: str) -> Stored:
+def parse(content: bytes, id: str) -> Stored:
     """Read a document's file, whatever a person did to its front matter. The text is what follows it."""
-    content = content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     front = _FRONT.match(content)
-    values = _values(front.group(1)) if front else {}
-    text = content[front.end() :] if front else content
+    values = _values(front.group(1).decode("utf-8")) if front else {}
+    # Both parts are decoded where they lie: a copy of the text alone would double it.
+    text = str(memoryview(content)[front.end() if front else 0 :], "utf-8")
     # After an edit page starts are where they were, as near as can be known.
     pages = tuple(p for p in _pages(values.get("pages")) if p <= len(text))
     metadata = values.get("metadata")
@@ -207,9 +213,11 @@ def read(folder: Path, id: str) -> Stored:
     except OSError as error:
         raise explain(error, path) from error
     try:
-        return parse(data.decode("utf-8"), id)
+        return parse(data, id)
     except UnicodeDecodeError as error:
-        raise MirimError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        lines = enumerate(data.splitlines(), 1)
+        number = next(n for n, line in lines if line.decode("utf-8", "ignore").encode() != line)
+        raise MirimError(f"{path} is not UTF-8 ({error.reason} in line {number}); save it as UTF-8") from error
 
 
 def load(folder: Path, id: str) -> Document:
@@ -219,7 +227,8 @@ def load(folder: Path, id: str) -> Document:
 
 def save(folder: Path, document: Document, reader: str = "") -> None:
     """Write a freshly extracted document."""
-    write_text(path_of(folder, document.id), dump(document, reader))
+    with writing(path_of(folder, document.id)) as stream:
+        stream.writelines(dump(document, reader))
 
 
 def ids(folder: Path) -> list[str]:

@@ -1,11 +1,16 @@
-"""From bytes to clean text: which encoding, what was damaged, what was repaired, all of it said."""
+"""From bytes to clean text: which encoding, what was damaged, what was repaired, all of it said.
+
+A large text is decoded and changed block by block, for each copy of it counts.
+"""
 
 from __future__ import annotations
 
 import codecs
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
+from mirim.documents.blocks import SIZE, blocks, joined
 from mirim.documents.draft import Refused
 
 _BOMS = (
@@ -25,6 +30,8 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _BROKEN = re.compile("[\ud800-\udfff]")
 _LINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _INVISIBLE = re.compile("[\u00ad\ufeff\u200b]")
+_SPECIAL = re.compile("[\ud800-\udfff\u00ad\ufeff\u200b\u00a0\u202f]")
+_LOOSE = re.compile(r"[^\S\n]\n")
 
 
 def decode(data: bytes, declared: str = "") -> tuple[str, list[str]]:
@@ -34,33 +41,51 @@ def decode(data: bytes, declared: str = "") -> tuple[str, list[str]]:
     UTF-8 with a few damaged bytes, then a guess (charset-normalizer for long texts, Windows-1252 otherwise).
     Raises Refused for bytes that are no text in any of them.
     """
-    notes: list[str] = []
+    pieces, notes = _pieces(data, declared)
+    repaired = _Repaired(pieces)
+    return joined(repaired), notes + repaired.notes()
+
+
+def decode_clean(data: bytes) -> tuple[str, list[str]]:
+    """`decode`, then `clean`, without the text between."""
+    pieces, notes = _pieces(data, "")
+    repaired = _Repaired(pieces)
+    return _cleaned(repaired), notes + repaired.notes()
+
+
+def _pieces(data: bytes, declared: str) -> tuple[Iterable[str], list[str]]:
     for mark, name in _BOMS:
         if data.startswith(mark):
-            text = data.decode(name, "replace")
-            return _repaired(text, notes)
+            return _decoded(data, name, "replace"), []
     if name := _utf16(data):
-        return _repaired(data.decode(name, "replace"), [f"read as {name}: no byte order mark"])
+        return _decoded(data, name, "replace"), [f"read as {name}: no byte order mark"]
     _refuse_binary(data)
-    try:
-        return _repaired(data.decode("utf-8"), notes)
-    except UnicodeDecodeError:
-        pass
+    damaged = len(data) - sum(len(piece.encode()) for piece in _decoded(data, "utf-8", "ignore"))
+    if not damaged:
+        return _decoded(data, "utf-8", "strict"), []
+    notes: list[str] = []
     if declared and declared.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii", "us-ascii"):
         try:
-            return _repaired(data.decode(declared), notes)
-        except (UnicodeDecodeError, LookupError):
+            return [data.decode(declared)], []
+        except (UnicodeError, LookupError):
             notes.append(f"declares the encoding {declared}, which its bytes are not in")
-    high = sum(map(data.count, _HIGH))
-    loose = data.decode("utf-8", "surrogateescape")
-    damaged = len(_BROKEN.findall(loose))
-    if damaged * 4 <= high and damaged:
+    if damaged * 4 <= sum(map(data.count, _HIGH)):
         # Mostly UTF-8: the stray bytes come from another file pasted in, most often Windows-1252.
-        text = _BROKEN.sub(lambda m: bytes([ord(m.group()) - 0xDC00]).decode("cp1252", "replace"), loose)
-        return _repaired(text, [*notes, f"{damaged} bytes were not valid UTF-8 and were read as Windows-1252"])
+        notes.append(f"{damaged} bytes were not valid UTF-8 and were read as Windows-1252")
+        return map(_strays, _decoded(data, "utf-8", "surrogateescape")), notes
     name = _guess(data)
-    text = data.decode(name, "replace")
-    return _repaired(text, [*notes, f"not UTF-8: read as {name}"])
+    return _decoded(data, name, "replace"), [*notes, f"not UTF-8: read as {name}"]
+
+
+def _decoded(data: bytes, name: str, errors: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(name)(errors)
+    for start in range(0, len(data), SIZE):
+        yield decoder.decode(data[start : start + SIZE])
+    yield decoder.decode(b"", final=True)
+
+
+def _strays(piece: str) -> str:
+    return _BROKEN.sub(lambda m: bytes([ord(m.group()) - 0xDC00]).decode("cp1252", "replace"), piece)
 
 
 _HIGH = tuple(bytes([b]) for b in range(0x80, 0x100))
@@ -119,14 +144,36 @@ def _undefined(data: bytes) -> bool:
     return any(b in data for b in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d"))
 
 
-def _repaired(text: str, notes: list[str]) -> tuple[str, list[str]]:
-    fixed, count = unscramble(text)
-    if count:
-        notes = [*notes, f"{count} scrambled sequences such as 'Ã©' for 'é' were put right"]
-    lost = fixed.count("\ufffd")
-    if lost:
-        notes = [*notes, f"{lost} characters are lost (shown as \ufffd): the file was damaged before"]
-    return fixed, notes
+class _Repaired:
+    """Decoded pieces as blocks of lines, repaired; what was done is known when they are through."""
+
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self._pieces = pieces
+        self._fixed = self._lost = 0
+
+    def __iter__(self) -> Iterator[str]:
+        held: list[str] = []
+        for piece in self._pieces:
+            end = piece.rfind("\n") + 1
+            if end:
+                yield self._repair("".join([*held, piece[:end]]))
+                held.clear()
+            held.append(piece[end:])
+        yield self._repair("".join(held))
+
+    def _repair(self, block: str) -> str:
+        block, count = unscramble(block)
+        self._fixed += count
+        self._lost += block.count("\ufffd")
+        return block
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self._fixed:
+            notes.append(f"{self._fixed} scrambled sequences such as 'Ã©' for 'é' were put right")
+        if self._lost:
+            notes.append(f"{self._lost} characters are lost (shown as \ufffd): the file was damaged before")
+        return notes
 
 
 def unscramble(text: str) -> tuple[str, int]:
@@ -164,14 +211,73 @@ def clean(text: str) -> str:
 
     Trailing blanks go, runs of blank lines become one, and the text neither starts nor ends with one.
     """
-    if _LINES.search(text):
-        text = _LINES.sub("\n", text)
-    if _CONTROL.search(text):
-        text = _CONTROL.sub("", text)
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", _INVISIBLE.sub("", _BROKEN.sub("\ufffd", text)))
-        text = text.replace("\u00a0", " ").replace("\u202f", " ")
-    if " \n" in text or "\t\n" in text:
-        text = "\n".join(map(str.rstrip, text.split("\n")))
-    text = re.sub(r"\n{3,}", "\n\n", text).strip("\n").rstrip()
-    return text + "\n" if text else ""
+    return text if _is_clean(text) else _cleaned(blocks(text))
+
+
+def _is_clean(text: str) -> bool:
+    return not (
+        _LINES.search(text)
+        or _CONTROL.search(text)
+        or " \n" in text
+        or "\t\n" in text
+        or "\n\n\n" in text
+        or text.startswith("\n")
+        or (text and (text[-1] != "\n" or text[-2:-1].isspace()))
+        or (not text.isascii() and not all(map(_is_composed, blocks(text))))
+    )
+
+
+def _is_composed(block: str) -> bool:
+    return block.isascii() or not (_SPECIAL.search(block) or not unicodedata.is_normalized("NFC", block))
+
+
+def _cleaned(parts: Iterable[str]) -> str:
+    """Blocks of lines as one clean text."""
+    cleaner = _Cleaner()
+    text = joined(cleaner.through(parts))
+    if cleaner.stripped and cleaner.loose:
+        text = joined(_Cleaner(stripped=True).through(blocks(text)))
+    return text
+
+
+class _Cleaner:
+    """`clean`, block by block.
+
+    stripped   whether lines lose the white space at their ends: where some end with a blank, all kinds of it go
+    loose      whether a line ended with white space before that was known
+    """
+
+    def __init__(self, stripped: bool = False) -> None:
+        self.stripped, self.loose = stripped, False
+
+    def through(self, parts: Iterable[str]) -> Iterator[str]:
+        held, begun = "", False
+        for part in parts:
+            block = re.sub(r"\n{3,}", "\n\n", held + self._lines(_plain(part)))
+            if not begun:
+                block = block.lstrip("\n")
+            # White space at the end waits for what follows.
+            kept = block.rstrip()
+            held = block[len(kept) :]
+            begun = begun or bool(kept)
+            yield kept
+        if begun:
+            yield "\n"
+
+    def _lines(self, block: str) -> str:
+        self.stripped = self.stripped or " \n" in block or "\t\n" in block
+        if self.stripped:
+            return "\n".join(map(str.rstrip, block.split("\n")))
+        self.loose = self.loose or _LOOSE.search(block) is not None
+        return block
+
+
+def _plain(block: str) -> str:
+    if _LINES.search(block):
+        block = _LINES.sub("\n", block)
+    if _CONTROL.search(block):
+        block = _CONTROL.sub("", block)
+    if not block.isascii():
+        block = unicodedata.normalize("NFC", _INVISIBLE.sub("", _BROKEN.sub("\ufffd", block)))
+        block = block.replace("\u00a0", " ").replace("\u202f", " ")
+    return block

@@ -13,10 +13,10 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.evals import plots
-from mirim.evals.held_out import Scored, ask_all, calibration_error
+from mirim.evals.held_out import Scored, ask_all, calibration_error, known
 from mirim.evals.interval import Interval, bootstrap, paired, wilson
 from mirim.evals.metrics import percentile
-from mirim.examples.held import HeldOut, read
+from mirim.examples.held import HeldOut, read_all
 
 #: name → (what a question counts for, or None where it does not apply)
 FIGURES: dict[str, Callable[[Scored], float | None]] = {
@@ -51,7 +51,7 @@ def compare(
     """Ask, score, compare; write reports/evaluate.* and reports/predictions.jsonl, and scores into the bundle."""
     from mirim.assist.answer import Assistant
 
-    asked = _questions(project, questions, limit)
+    asked, findings = known(project, _questions(project, questions, limit))
     with Assistant.open(project, model=model, policy=policy, engine=engine) as assistant:
         name = assistant.model
         if _bundle(project, model) != project.model:
@@ -62,7 +62,7 @@ def compare(
     main = data["figures"]["right"]
     verdict = str(main.get("verdict", "not compared"))
     report = _report(
-        project, name, other_name, tuned, other, rows, data | {"verdict": verdict, "questions": len(asked)}
+        project, name, other_name, tuned, other, rows, data | {"verdict": verdict, "questions": len(asked)}, findings
     )
     report.save(project.reports, "evaluate")
     write_jsonl(project.reports / "predictions.jsonl", (r.to_json() for r in tuned))
@@ -73,8 +73,7 @@ def compare(
 
 
 def _questions(project: Project, path: Path | None, limit: int) -> list[HeldOut]:
-    files = [path] if path else project.eval_files()
-    asked = [q for file in files for q in read(file)]
+    asked = read_all([path] if path else project.eval_files())
     if not asked:
         raise UsageError(
             f"no questions in {path or project.evals}; write lines "
@@ -199,6 +198,7 @@ def _report(
     other: list[Scored],
     rows: list[tuple[Any, ...]],
     data: dict[str, Any],
+    findings: list[Finding],
 ) -> Report:
     columns = ("figure", name) + ((other_name, "difference", "verdict") if other else ())
     tables = [Table("Figures", columns, tuple(rows)), _by("By language", tuned, lambda r: r.language)]
@@ -239,7 +239,6 @@ def _report(
             ),
         )
     )
-    findings = []
     unverified = [r for r in tuned if r.verified is not None and r.verified < 1]
     if unverified:
         findings.append(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from mirim.core.errors import UsageError
 from mirim.core.progress import track
 from mirim.core.project import Project
+from mirim.core.report import Finding
 from mirim.core.types import Answer
 from mirim.documents import store
 from mirim.evals import metrics
@@ -50,6 +52,22 @@ class Scored:
             **{k: getattr(self, k) for k in ("fact", "exact", "f1", "rouge", "right_document", "verified")},
             **self.answer.to_json(),
         }
+
+
+def known(project: Project, questions: Sequence[HeldOut]) -> tuple[list[HeldOut], list[Finding]]:
+    """The questions, and a warning for each document they name that there is not: it can be cited by no answer."""
+    ids = {id.casefold(): id for id in store.ids(project.documents)}
+    rows, findings = [], []
+    for asked in questions:
+        if asked.document and ids and ids.get(asked.document.casefold()) != asked.document:
+            # A person may have written the path of its source.
+            meant = store.identify(asked.document).casefold()
+            near = [f'; did you mean "{ids[id]}"?' for id in difflib.get_close_matches(meant, ids, n=1)]
+            what = "".join([f'no document has the id "{asked.document}"', *near])
+            findings.append(Finding("warning", asked.place, what, "whether it is cited was not counted; mend the id"))
+            asked = replace(asked, document="")
+        rows.append(asked)
+    return rows, findings
 
 
 def ask_all(project: Project, assistant: Answers, questions: Sequence[HeldOut], label: str) -> list[Scored]:

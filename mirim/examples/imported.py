@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
-from mirim.core.files import read_jsonl
+from mirim.core.files import numbered_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.words import tokens
@@ -46,7 +46,7 @@ def files(project: Project) -> list[Path]:
 
 def read(path: Path) -> Iterator[Seed]:
     """The examples of a file; UsageError names the line that is of another shape."""
-    for number, row in enumerate(read_jsonl(path), 1):
+    for number, row in numbered_jsonl(path):
         yield _seed(row, f"{path} line {number}")
 
 

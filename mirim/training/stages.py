@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from mirim.core import stamp
 from mirim.core.bundle import FILE, Bundle
 from mirim.core.errors import MirimError, UsageError, suggest
-from mirim.core.files import explain, read_json, read_jsonl, sha256_file, write_json, write_text
+from mirim.core.files import explain, numbered_jsonl, read_json, sha256_file, write_json, write_text
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
@@ -177,7 +177,7 @@ def _examples(plan: Plan) -> list[Example]:
 
 def _stored(project: Project) -> Iterator[Example]:
     for path in sorted(project.examples.glob("*.jsonl")) if project.examples.is_dir() else []:
-        for number, row in enumerate(read_jsonl(path), 1):
+        for number, row in numbered_jsonl(path):
             try:
                 yield Example.from_json(row)
             except (KeyError, TypeError, AttributeError) as error:

@@ -185,6 +185,10 @@ def test_a_file_of_questions_comes_out_line_by_line(shop: Project, tmp_path: Any
         ask(shop, file=path, model="none")
     with pytest.raises(UsageError, match="not both and not neither"):
         ask(shop)
+    for key, said in ((None, '"id" is null'), (1.5, '"id" is 1.5'), (True, '"id" is true'), ("a", 'the id "a" stands')):
+        write_jsonl(path, [{"id": "a", "question": "Where?"}, {"id": key, "question": "When?"}])
+        with pytest.raises(UsageError, match=f"line 2: {said}"):
+            ask(shop, file=path, model="none")
 
 
 def test_answering_needs_no_torch(shop: Project) -> None:

@@ -48,6 +48,9 @@ def test_jsonl_goes_round_and_names_the_broken_line(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n\n{"a": \n', "utf-8")
     with pytest.raises(UsageError, match="line 3"):
         list(read_jsonl(path))
+    path.write_bytes(b'\xef\xbb\xbf\r\n{"a": 1}\r\n' + b"\n" * 9 + b'{"a": "\xe9"}\n')
+    with pytest.raises(UsageError, match="line 12: not a JSON object: 'utf-8' codec"):
+        list(read_jsonl(path))
     path.write_text("[1]\n", "utf-8")
     with pytest.raises(UsageError, match="expected an object, found list"):
         list(read_jsonl(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from mirim.core.project import Project
 from mirim.documents import store, workers
 from mirim.documents.ingest import ingest
 from mirim.documents.job import Job
+from mirim.documents.store import identify
 from mirim.documents.text import decode, unscramble
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
@@ -188,6 +190,59 @@ def test_links_and_special_files(project: Project) -> None:
         "pipe.md": "is not a regular file",
     }
     assert store.ids(project.documents) == ["also.md", "good.md"]
+
+
+@pytest.mark.parametrize("brought", [False, True])
+def test_links_that_lead_out_are_taken_only_when_named(project: Project, tmp_path: Path, brought: bool) -> None:
+    outside = tmp_path / "it's private"
+    outside.mkdir()
+    (outside / "key.md").write_text("The private words.\n")
+    folder = tmp_path / "handbook" if brought else project.sources
+    folder.mkdir(exist_ok=True)
+    (folder / "good.md").write_text("Good text.\n")
+    (folder / "also.md").symlink_to(folder / "good.md")
+    (folder / "key.md").symlink_to(outside / "key.md")
+    (folder / "all").symlink_to(outside)
+    (folder / "far.md").symlink_to("../../../../../../../../../../../../etc/passwd")
+    report = ingest(project, *[folder] * brought)
+    prefix = "handbook/" * brought
+    errors = {f.where: f for f in report.findings if f.severity == "error"}
+    assert sorted(errors) == [prefix + "all", prefix + "far.md", prefix + "key.md"]
+    assert all("is a link that leads out of the" in f.what for f in errors.values())
+    assert str(outside / "key.md") in errors[prefix + "key.md"].what
+    name = "handbook--" * brought
+    assert store.ids(project.documents) == [f"{name}also.md", f"{name}good.md"]
+
+    for link in ("key.md", "all"):
+        line = errors[prefix + link].do.partition("type: ")[2]
+        removal, _, line = line.rpartition("&& ")
+        if removal:
+            os.unlink(shlex.split(removal)[1])
+        words = shlex.split(line)
+        assert [words[:2], words[3:]] == [["mirim", "ingest"], ["--project", str(project.root)]]
+        ingest(project, Path(words[2]))
+    taken = "all--key.md" if brought else identify("it's private/key.md")
+    assert {"key.md", taken} < set(store.ids(project.documents))
+    assert (outside / "key.md").read_text() == "The private words.\n"
+
+
+def test_nothing_is_written_through_a_link(project: Project, tmp_path: Path) -> None:
+    (project.sources / "good.md").write_text("Good text.\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "handbook").mkdir()
+    (tmp_path / "handbook" / "a.md").write_text("Mine.\n")
+    (project.sources / "handbook").symlink_to(tmp_path / "theirs")
+    report = ingest(project, tmp_path / "handbook")
+    assert [r["source"] for r in report.data["refusals"]] == [str(tmp_path / "handbook" / "a.md"), "handbook"]
+    assert not list((tmp_path / "theirs").iterdir())
+
+
+def test_a_link_to_another_folder_of_the_project_is_taken(project: Project) -> None:
+    (project.root / "papers").mkdir()
+    (project.root / "papers" / "a.md").write_text("Alpha.\n")
+    (project.sources / "papers").symlink_to("../papers")
+    assert ingest(project).data["new"] == 1
+    assert store.ids(project.documents) == ["papers--a.md"]
 
 
 @pytest.mark.parametrize("brought", [False, True])

@@ -201,7 +201,9 @@ def test_sources_may_be_a_link_to_a_folder_elsewhere(project: Project, tmp_path:
     (papers / "sub" / "a.md").write_text("Alpha.\n")
     project.sources.rmdir()
     project.sources.symlink_to(papers)
-    assert counts(ingest(project, papers)) == {"new": 1}
+    report = ingest(project, papers)
+    assert (counts(report), report.data["refusals"]) == ({"new": 1}, [])
+    assert str(papers) in report.findings[0].what
     assert ingest(project, papers / "sub" / "a.md").data["id"] == "sub--a.md"
     assert sorted(p.name for p in papers.rglob("*")) == ["a.md", "sub"]
 
@@ -303,6 +305,21 @@ def test_processes_give_what_this_process_gives(project: Project, tmp_path: Path
     shutil.rmtree(project.root / "data")
     ingest(project, workers=2)
     assert state(project) == here
+
+
+def test_rows_that_go_by_way_of_the_disk_are_the_same(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(7):
+        write(project, f"{i}.md", f"# Title {i}\n\n" + "\n\n".join(f"Words{k} of {i}. " * 40 for k in range(9)))
+    ingest(project)
+    here = state(project)
+    shutil.rmtree(project.root / "data")
+    monkeypatch.setattr("mirim.documents.job._LARGE", 4000)
+    ingest(project)
+    assert state(project) == here
+    left = project.index.with_name(".tmp-rows-of-a-killed-run")
+    left.write_text("[]")
+    ingest(project)
+    assert not list(project.index.parent.glob(".tmp-*"))
 
 
 _RUN = """

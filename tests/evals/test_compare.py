@@ -11,7 +11,7 @@ from mirim.core.bundle import Bundle
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.core.types import Answer, Citation, Document
-from mirim.documents.store import dump
+from mirim.documents.store import save
 from mirim.evals.compare import _coverage
 from mirim.evals.evaluate import evaluate
 from mirim.evals.held_out import calibration_error, score
@@ -50,9 +50,8 @@ class Fake:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "mirim.toml").write_text('[project]\nname = "shop"\n', "utf-8")
-    (tmp_path / "data" / "documents").mkdir(parents=True)
     document = Document("prices.md", "prices.md", "text/markdown", "Prices", TEXT, language="en")
-    (tmp_path / "data" / "documents" / "prices.md.md").write_text(dump(document), "utf-8")
+    save(tmp_path / "data" / "documents", document)
     (tmp_path / "evals").mkdir()
     rows = [dict(zip(("id", "question", "answer", "answerable", "document"), a, strict=True)) for a in ASKED]
     (tmp_path / "evals" / "q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
@@ -161,7 +160,12 @@ def test_a_citation_must_be_the_documents_own_characters(project: Project) -> No
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"id": 1, "question": "a?", "answer": "b"}', '"answerable" is None'),
+        ('{"id": 1, "question": "a?", "answer": "b"}', '"answerable" is missing'),
+        ('{"id": 1, "question": "a?", "answer": "b", "answerable": "no"}', '"answerable" is "no"'),
+        ('{"id": true, "question": "a?", "answer": "b", "answerable": true}', '"id" is true'),
+        ('{"id": 1, "question": " ", "answer": "b", "answerable": true}', "the id or the question is empty"),
+        ('{"id": 1, "question": "a?", "answer": "", "answerable": true}', 'write "answerable": false'),
+        ('{"id": 1, "question": "a?", "answer": "b", "answerable": true, "document": 3}', '"document" is 3'),
         ('{"id": 1, "question": 2, "answer": "b", "answerable": true}', '"question" is 2'),
         ("nonsense", "line 1: not a JSON object"),
     ],
@@ -172,6 +176,30 @@ def test_broken_questions_are_named(project: Project, opened: list[str], line: s
         evaluate(project)
     assert "q.jsonl line 1" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_an_id_that_stands_twice_is_an_error_with_both_places(project: Project, opened: list[str]) -> None:
+    row = {"id": "a1", "question": "Who?", "answer": "", "answerable": False}
+    (project.evals / "q.jsonl").write_text(f"\ufeff\r\n{json.dumps(row)}\r\n", "utf-8", newline="")
+    (project.evals / "r.jsonl").write_text(f"\n{json.dumps(row | {'question': 'Where?'})}\n", "utf-8")
+    with pytest.raises(UsageError, match=r'r\.jsonl line 2: the id "a1" stands in .*q\.jsonl line 2 too'):
+        evaluate(project)
+    (project.evals / "r.jsonl").write_text(f"{json.dumps(row | {'id': 1})}\n{json.dumps(row | {'id': '1'})}\n")
+    with pytest.raises(UsageError, match=r'r\.jsonl line 2: the id "1" stands in .*r\.jsonl line 1 too'):
+        evaluate(project)
+
+
+def test_a_document_that_there_is_not_is_said_and_not_counted(project: Project, opened: list[str]) -> None:
+    file = project.evals / "q.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    wrong = next(r for r in rows if r["document"])
+    counted = evaluate(project).data["figures"]["document_cited"]["n"]
+    wrong["document"] = wrong["document"].upper()
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    report = evaluate(project)
+    [finding] = [f for f in report.findings if f.where.endswith(f"line {rows.index(wrong) + 1}")]
+    assert "did you mean" in finding.what
+    assert report.data["figures"]["document_cited"]["n"] == counted - 1
 
 
 def test_an_unanswerable_question_needs_no_answer(project: Project, opened: list[str]) -> None:

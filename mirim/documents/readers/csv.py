@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
-from itertools import pairwise
+import re
+from collections.abc import Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
+from mirim.documents.blocks import joined
 from mirim.documents.draft import Draft, Refused
-from mirim.documents.markdown import table
+from mirim.documents.markdown import tabled
 from mirim.documents.text import decode
 
 SUFFIXES = (".csv", ".tsv", ".tab")
@@ -16,6 +18,7 @@ MEDIA = "text/csv"
 VERSION = 1
 ISOLATE = False
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _DELIMITERS = (";", "\t", "|", ",")
 
 
@@ -23,33 +26,30 @@ def read(path: Path) -> Draft:
     text, notes = decode(path.read_bytes())
     text = text.replace("\x00", "").lstrip("\ufeff")
     delimiter = ""
-    first, _, rest = text.partition("\n")
+    first = text[: text.find("\n") + 1] or text
     if first.lower().startswith("sep=") and len(first.strip()) <= 5:
         # A line that spreadsheet programs write to name the delimiter.
-        delimiter, text = first.strip()[4:], rest
+        delimiter, text = first.strip()[4:], text[len(first) :]
     delimiter = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text))
-    rows = _rows(text, delimiter)
-    if not rows:
+    # The rows are read twice, for they would take ten times the text's memory.
+    widths = {len(row) for row in _rows(text, delimiter)}
+    if not widths:
         raise Refused("holds no rows")
-    widths = {len(row) for row in rows}
     if len(widths) > 1:
         notes.append(f"rows have {min(widths)} to {max(widths)} fields; shorter ones were filled up")
-    return Draft(table(rows), notes=tuple(notes))
+    return Draft(joined(tabled(_rows(text, delimiter), max(widths))), notes=tuple(notes))
 
 
-def _rows(text: str, delimiter: str, limit: int = 0) -> list[list[str]]:
+def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(2**31 - 1)
-    found = []
+    lines = (match.group() for match in _LINE.finditer(text))
     try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True):
+        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
             cells = [c.strip() for c in row]
             if any(cells):
-                found.append(cells)
-            if limit and len(found) >= limit:
-                break
+                yield cells
     except csv.Error as error:
         raise Refused(f"is not a table that can be read: {error}") from error
-    return found
 
 
 def _delimiter(text: str) -> str:
@@ -58,7 +58,7 @@ def _delimiter(text: str) -> str:
     best, score = ",", 0.0
     for delimiter in _DELIMITERS:
         try:
-            rows = _rows(sample, delimiter, limit=50)
+            rows = list(islice(_rows(sample, delimiter), 50))
         except Refused:
             continue
         if len(rows) > 2 and len(text) > len(sample):

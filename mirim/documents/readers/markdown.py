@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from mirim.documents.blocks import joined, replaced
 from mirim.documents.draft import Draft
-from mirim.documents.markdown import underlined
+from mirim.documents.markdown import fences, underlined
 from mirim.documents.readers.html import page
 from mirim.documents.store import title_of
-from mirim.documents.text import clean, decode
+from mirim.documents.text import clean, decode_clean
 
 SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
 MEDIA = "text/markdown"
@@ -21,13 +23,11 @@ _FRONT = re.compile(r"\A---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
 _PAIR = re.compile(r"^([A-Za-z][\w -]{0,40}):[ \t]*(.*)$")
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|#124;|vert;|#x7c;)#?\w{2,8};", re.IGNORECASE)
 _HTML = re.compile(r"^<(table|ul|ol|dl|div|p|details|section|figure|center|blockquote|h[1-6])\b[^>\n]*>", re.M | re.I)
-_FENCED = re.compile(r"(^(?:```|~~~)[^\n]*\n.*?^(?:```|~~~)[ \t]*$)", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->[ \t]*\n?", re.DOTALL)
 
 
 def read(path: Path) -> Draft:
-    text, notes = decode(path.read_bytes())
-    text = clean(text)
+    text, notes = decode_clean(path.read_bytes())
     metadata: dict[str, str] = {}
     front = _FRONT.match(text)
     if front:
@@ -35,29 +35,40 @@ def read(path: Path) -> Draft:
         if any(pairs):
             metadata = {p.group(1).strip().lower(): p.group(2).strip().strip("'\"") for p in pairs if p}
             text = text[front.end() :]
-    parts = _FENCED.split(text)
-    text = clean("".join(part if i % 2 else _prose(part) for i, part in enumerate(parts)))
+    text = clean(joined(_parts(text)))
     title = metadata.pop("title", "") or title_of(text)
     return Draft(text, title=title, metadata={k: v for k, v in metadata.items() if v}, notes=tuple(notes))
 
 
+def _parts(text: str) -> Iterator[str]:
+    last = 0
+    for start, end in fences(text):
+        yield _prose(text[last:start])
+        yield text[start:end]
+        last = end
+    yield _prose(text[last:])
+
+
 def _prose(text: str) -> str:
     """What stands outside code: comments out, HTML blocks as Markdown, characters for their entities."""
-    text = _embedded(underlined(_COMMENT.sub("", text)))
-    return _ENTITY.sub(lambda m: html.unescape(m.group()), text) if "&" in text else text
+    text = replaced(text, ((m.start(), m.end(), "") for m in _COMMENT.finditer(text)))
+    text = underlined(text)
+    text = replaced(text, _embedded(text))
+    if "&" not in text:
+        return text
+    return replaced(text, ((m.start(), m.end(), html.unescape(m.group())) for m in _ENTITY.finditer(text)))
 
 
-def _embedded(text: str) -> str:
-    """Blocks of HTML written into Markdown, such as tables, as Markdown."""
-    out, last = [], 0
+def _embedded(text: str) -> Iterator[tuple[int, int, str]]:
+    """Blocks of HTML written into Markdown, such as tables, and the Markdown for them."""
+    last = 0
     for match in _HTML.finditer(text):
         if match.start() < last:
             continue
         end = _closing(text, match.start(), match.group(1))
         if end:
-            out += [text[last : match.start()], "\n", page(text[match.start() : end])[0], "\n"]
+            yield match.start(), end, f"\n{page(text[match.start() : end])[0]}\n"
             last = end
-    return "".join(out) + text[last:]
 
 
 def _closing(text: str, start: int, tag: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mirim.documents.draft import Draft
 from mirim.documents.markdown import capitals, underlined
-from mirim.documents.text import clean, decode
+from mirim.documents.text import decode_clean
 
 SUFFIXES = (".txt", ".text", ".log", ".rst", ".asc")
 MEDIA = "text/plain"
@@ -15,5 +15,8 @@ ISOLATE = False
 
 
 def read(path: Path) -> Draft:
-    text, notes = decode(path.read_bytes())
-    return Draft(capitals(underlined(clean(text))), notes=tuple(notes))
+    text, notes = decode_clean(path.read_bytes())
+    # One after the other: each lets go of the text before it.
+    text = underlined(text)
+    text = capitals(text)
+    return Draft(text, notes=tuple(notes))
