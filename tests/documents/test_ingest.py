@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.documents import store
+from mirim.documents import spool, store
 from mirim.documents.ingest import ingest
 from mirim.documents.search import Index
 
@@ -378,3 +379,15 @@ def test_a_full_disk_stops_with_one_message(project: Project, monkeypatch: pytes
     monkeypatch.undo()
     assert counts(ingest(project)) == {"new": 1}
     assert not list(project.documents.glob(".tmp-*"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
+def test_rows_that_fill_the_disk_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int, mode: str, **how: str) -> Any:
+        os.close(handle)
+        return open("/dev/full", mode, **how)
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(MirimError, match="no space left"):
+        spool.write(tmp_path, [(1, 0, 5, None, "", "", "words", "", "", "word")])
+    assert not list(tmp_path.iterdir())
