@@ -223,6 +223,30 @@ def test_never_overwrites_silently(project: Project, tmp_path: Path) -> None:
     assert store.load(project.documents, "a.md").text == "The new one.\n"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_where_a_folder_would_be_costs_those_files_only(project: Project, tmp_path: Path, there: bool) -> None:
+    folder, file, other = tmp_path / "x" / "docs", tmp_path / "y" / "docs", tmp_path / "b.md"
+    folder.mkdir(parents=True)
+    (folder / "a.md").write_text("Alpha.\n")
+    file.parent.mkdir()
+    file.write_text("A file.\n")
+    other.write_text("Beta.\n")
+    for first, second, what in ((folder, file, "docs is a folder"), (file, folder, "docs is a file, not a folder")):
+        shutil.rmtree(project.sources)
+        if there:
+            ingest(project, first)
+        report = ingest(project, *[first] * (not there), second, other)
+        assert f"was not taken: sources/{what}" in report.data["refusals"][0]["reason"]
+        assert len(store.ids(project.documents)) == 2
+
+
+@pytest.mark.parametrize("name", [".notes.md", "notes.md~", "Thumbs.db"])
+def test_what_sources_leaves_out_cannot_be_named_either(project: Project, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("Words.\n")
+    with pytest.raises(UsageError, match="rename it"):
+        ingest(project, tmp_path / name)
+
+
 def test_two_files_of_one_name_in_one_call(project: Project, tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
