@@ -30,6 +30,8 @@ class Intake:
         self.findings: list[Finding] = []
         #: Links in sources/ that lead out of the project.
         self._outward: set[str] = set()
+        #: Folders of sources/ that could not be looked into, with '/' at the end; '' is sources/ itself.
+        self._unread: list[str] = []
         # An empty name is a private database in a temporary file.
         self._db = sqlite3.connect("")
         self._db.execute("CREATE TABLE files (source TEXT PRIMARY KEY, id TEXT, origin TEXT) WITHOUT ROWID")
@@ -48,6 +50,9 @@ class Intake:
             # What lies elsewhere in the project came with it, as sources/ itself did.
             for path in self._walk(root, "", [real, str(self.project.root)]):
                 self._put(path.relative_to(root).as_posix(), path)
+        elif root.is_symlink():
+            self._unread.append("")
+            self.refuse("sources/", f"is a link to {_shown(real)}, which is not there; its documents are kept")
 
     def bring(self, path: Path) -> None:
         """List a file or folder from outside for copying: a file by its name, a folder with its layout.
@@ -158,7 +163,11 @@ class Intake:
                 seen.add((facts.st_dev, facts.st_ino))
                 names = sorted(os.listdir(folder))
             except OSError as error:
-                self.refuse(_shown(prefix + os.path.relpath(folder, root)), f"cannot be read: {error.strerror}")
+                place = os.path.relpath(folder, root)
+                kept = "" if prefix else "; its documents are kept"
+                self.refuse(_shown(prefix + place), f"cannot be read: {error.strerror}{kept}")
+                if not prefix:
+                    self._unread.append("" if place == "." else f"{place}/")
                 continue
             below = []
             for name in names:
@@ -192,6 +201,10 @@ class Intake:
     def holds(self, id: str) -> bool:
         """Whether some listed file has this document id."""
         return self._db.execute("SELECT 1 FROM files WHERE id = ? LIMIT 1", (id,)).fetchone() is not None
+
+    def unknown(self, source: str) -> bool:
+        """Whether a source that is not listed may still be there."""
+        return source.startswith(tuple(self._unread))
 
     def size(self, most: int) -> int:
         """Bytes of all files together, counted until they exceed `most`."""

@@ -135,6 +135,66 @@ def test_an_edited_document_whose_source_is_gone_is_set_aside(project: Project) 
     assert "My own words." in store.load(project.documents, "a.md").text
 
 
+def test_an_edit_that_was_set_aside_is_not_overwritten_by_the_next(project: Project) -> None:
+    write(project, "b.md", "Beta.\n")
+    file = store.path_of(project.documents, "a.md")
+    for words in ("First edit.", "Second edit."):
+        source = write(project, "a.md", "Alpha.\n")
+        ingest(project)
+        file.write_text(file.read_text("utf-8") + words, "utf-8")
+        source.unlink()
+        ingest(project)
+    aside = project.root / "data" / "removed"
+    assert "First edit." in (aside / "a.md.md").read_text("utf-8")
+    assert "Second edit." in (aside / "a.md.2.md").read_text("utf-8")
+
+
+def test_documents_of_a_folder_that_cannot_be_looked_into_are_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, "a.md", "Alpha.\n")
+    write(project, "away/b.md", "Beta.\n")
+    ingest(project)
+    file = store.path_of(project.documents, "away--b.md")
+    file.write_text(file.read_text("utf-8") + "My own words.\n", "utf-8")
+    look = os.listdir
+
+    def locked(folder: str) -> list[str]:
+        if folder.endswith("away"):
+            raise PermissionError(13, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "listdir", locked)
+    report = ingest(project)
+    assert counts(report) == {"unchanged": 1, "refused": 1}
+    assert "its documents are kept" in report.data["refusals"][0]["reason"]
+    assert "My own words." in file.read_text("utf-8")
+    monkeypatch.undo()
+    assert counts(ingest(project)) == {"unchanged": 1, "edited": 1}
+
+
+def test_documents_are_kept_while_the_disk_that_sources_leads_to_is_away(project: Project, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    project.sources.rename(disk)
+    project.sources.symlink_to(disk)
+    write(project, "a.md", "Alpha.\n")
+    ingest(project)
+    disk.rename(tmp_path / "away")
+    with pytest.raises(MirimError, match=r"sources/: is a link to .*, which is not there"):
+        ingest(project)
+    assert store.ids(project.documents) == ["a.md"]
+    (tmp_path / "away").rename(disk)
+    assert counts(ingest(project)) == {"unchanged": 1}
+
+
+def test_hidden_files_of_a_person_are_left_alone(project: Project) -> None:
+    write(project, "a.md", "Alpha.\n")
+    mine = write(project, ".tmp-notes.md", "Mine.\n")
+    left = write(project, ".tmp-a1b2c3_4", "Half of a copy.\n")
+    ingest(project)
+    assert (mine.exists(), left.exists()) == (True, False)
+
+
 def test_an_edit_saved_in_another_encoding_stays_where_it_is(project: Project) -> None:
     write(project, "a.md", "Alpha.\n")
     write(project, "b.md", "Beta.\n")
