@@ -12,8 +12,11 @@ from mirim.core import stamp
 from mirim.core.errors import GateRefused, MirimError
 from mirim.core.progress import note
 from mirim.core.project import Project
-from mirim.core.report import Report, Table
+from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import verb
+
+#: Errors of a stage that are listed.
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,16 @@ def build(project: Project, *, base: str = "") -> Report:
         ),
     ]
     rows: list[dict[str, Any]] = []
+    errors: list[Finding] = []
     refused: GateRefused | None = None
     for number, stage in enumerate(stages, 1):
         if stage.name == "evaluate" and not project.eval_files():
             note(f"no questions in {project.evals}: the model is built but not evaluated; see docs/evaluate.md")
             continue
         try:
-            rows.append(_run(project, stage, f"[{number}/{len(stages)}] {stage.name}"))
+            row, found = _run(project, stage, f"[{number}/{len(stages)}] {stage.name}")
+            rows.append(row)
+            errors += found
         except GateRefused as error:
             # What passed its gate is built to the end; the refusal still decides the exit code.
             if stage.name != "export" or not any(gguf.glob("*.gguf")):
@@ -97,30 +103,36 @@ def build(project: Project, *, base: str = "") -> Report:
     scores = _scores(model)
     tables = (table, Table("Held-out questions", ("figure", "value"), tuple(scores.items()))) if scores else (table,)
     data = {"model": str(model), "stages": rows, "scores": scores}
-    report = Report(f"Built {project.name}", summary, tables, data=data)
+    report = Report(f"Built {project.name}", summary, tables, tuple(errors), data=data)
     if refused is not None:
         raise GateRefused(str(refused), report=report)
     return report
 
 
-def _run(project: Project, stage: Stage, label: str) -> dict[str, Any]:
+def _run(project: Project, stage: Stage, label: str) -> tuple[dict[str, Any], list[Finding]]:
+    """A row of the report, and the errors that the stage found: files that were not read, secrets in documents."""
     path = project.stamps / f"{stage.name}.json"
     inputs = stage.inputs()
     if inputs and stamp.fresh(path, inputs):
         note(f"{label}: up to date")
-        return {"stage": stage.name, "state": "up to date", "seconds": 0.0}
+        return {"stage": stage.name, "state": "up to date", "seconds": 0.0}, []
     note(label)
     started = time.monotonic()
     try:
-        stage.run()
+        done = stage.run()
     except MirimError as error:
         raise type(error)(f"{stage.name}: {error}", report=error.report) from error
     seconds = time.monotonic() - started
     if inputs:
         # The inputs as they were before the stage ran: what changed meanwhile makes it run again.
         stamp.write(path, inputs, list(stage.outputs))
-    note(f"{label}: done in {seconds:.1f} s")
-    return {"stage": stage.name, "state": "done", "seconds": round(seconds, 1)}
+    errors = [f for f in getattr(done, "findings", ()) if f.severity == "error"]
+    first = [f"; errors: {len(errors)}, the first: {f.where}: {f.what}" for f in errors[:1]]
+    note("".join([f"{label}: done in {seconds:.1f} s", *first]))
+    if len(errors) > _SHOWN:
+        more = f"{len(errors) - _SHOWN} further errors are not listed"
+        errors = [*errors[:_SHOWN], Finding("error", stage.name, more, f"type: mirim {stage.name} {project.flag}")]
+    return {"stage": stage.name, "state": "done", "seconds": round(seconds, 1)}, errors
 
 
 def _of(project: Project, verb_name: str, *parts: Any) -> str:

@@ -125,10 +125,10 @@ def explain(error: OSError, path: Path) -> MirimError:
         return UsageError(f"no permission for {path}; change its owner or choose another folder")
     if error.errno == errno.ENOENT:
         return UsageError(f"{path} does not exist")
-    if error.errno == errno.ENOTDIR:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return UsageError(f"{path} lies under something that is a file, not a folder")
     if error.errno == errno.EISDIR:
         return UsageError(f"{path} is a folder, a file was expected")
     if error.errno == errno.ENAMETOOLONG:
-        return UsageError(f"the name {path.name[:60]}… is too long for this disk")
+        return UsageError(f"the name {max(path.parts, key=len)[:60]}… is too long for this disk")
     return MirimError(f"{path}: {error.strerror or error}")

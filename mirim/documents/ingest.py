@@ -121,7 +121,8 @@ def _sweep(project: Project) -> None:
     """Half-written files of a run that was killed."""
     for folder in (project.documents, project.sources):
         if folder.is_dir():
-            for path in folder.rglob(".tmp-*"):
+            # As tempfile names them: a person may name a file .tmp-something too.
+            for path in folder.rglob(f".tmp-{'[a-z0-9_]' * 8}"):
                 with contextlib.suppress(OSError):
                     path.unlink()
     spool.sweep(project.index.parent)
@@ -204,7 +205,7 @@ def _forget(project: Project, writer: Writer, done: Done, tally: Tally) -> None:
 def _drop(project: Project, intake: Intake, writer: Writer, tally: Tally) -> None:
     """Documents and index rows whose source is gone."""
     for id in store.walk(project.documents):
-        if not intake.holds(id):
+        if not intake.holds(id) and not intake.unknown(_source(project.documents, id)):
             _remove(project, writer, id, tally, "its source is gone")
             tally.states["removed"] += 1
     for id in writer.ids():
@@ -219,7 +220,7 @@ def _remove(project: Project, writer: Writer, id: str, tally: Tally, why: str) -
         if path.is_file():
             if _edited(project.documents, id):
                 # What a person wrote is never deleted; it only leaves the corpus.
-                aside = project.root / "data" / "removed" / path.name
+                aside = next(a for a in store.asides(project.documents, id) if not a.exists())
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, aside)
                 tally.findings.append(
@@ -230,6 +231,13 @@ def _remove(project: Project, writer: Writer, id: str, tally: Tally, why: str) -
     except OSError as error:
         raise explain(error, path) from error
     writer.remove(id)
+
+
+def _source(documents: Path, id: str) -> str:
+    try:
+        return store.read(documents, id).document.source
+    except MirimError:
+        return ""
 
 
 def _edited(documents: Path, id: str) -> bool:

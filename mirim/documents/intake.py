@@ -11,7 +11,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mirim.core.errors import UsageError
 from mirim.core.files import explain
@@ -30,6 +30,8 @@ class Intake:
         self.findings: list[Finding] = []
         #: Links in sources/ that lead out of the project.
         self._outward: set[str] = set()
+        #: Folders of sources/ that could not be looked into, with '/' at the end; '' is sources/ itself.
+        self._unread: list[str] = []
         # An empty name is a private database in a temporary file.
         self._db = sqlite3.connect("")
         self._db.execute("CREATE TABLE files (source TEXT PRIMARY KEY, id TEXT, origin TEXT) WITHOUT ROWID")
@@ -48,6 +50,9 @@ class Intake:
             # What lies elsewhere in the project came with it, as sources/ itself did.
             for path in self._walk(root, "", [real, str(self.project.root)]):
                 self._put(path.relative_to(root).as_posix(), path)
+        elif root.is_symlink():
+            self._unread.append("")
+            self.refuse("sources/", f"is a link to {_shown(real)}, which is not there; its documents are kept")
 
     def bring(self, path: Path) -> None:
         """List a file or folder from outside for copying: a file by its name, a folder with its layout.
@@ -66,6 +71,8 @@ class Intake:
             raise explain(error, path) from error
         if below(path, sources):
             return
+        if _passed_over(path.name):
+            raise UsageError(f"{path} is named as hidden and temporary files are, which sources/ leaves out; rename it")
         if path.is_dir() and sources.is_relative_to(os.path.realpath(path)):
             raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
         if path.is_dir():
@@ -78,11 +85,9 @@ class Intake:
     def _bring(self, file: Path, source: str) -> None:
         if not self._named(source):
             return
-        for link in self._outward:
-            if f"{source}/".startswith(f"{link}/"):
-                # Copying would write where the link leads.
-                self.refuse(str(file), f"was not taken: sources/{link} is a link that leads out of the project")
-                return
+        if what := self._in_the_way(source):
+            self.refuse(_shown(str(file)), f"was not taken: sources/{what}", "rename or remove one")
+            return
         target = self.project.sources / source
         row = self._db.execute("SELECT origin FROM files WHERE source = ?", (source,)).fetchone()
         held = Path(row[0]) if row else target if os.path.lexists(target) else None
@@ -93,10 +98,25 @@ class Intake:
                 self._put(source, file)
                 return
             self.refuse(
-                source if held == target else str(file),
+                source if held == target else _shown(str(file)),
                 f"{file} was not taken: {held} is another file of the same name",
                 "rename one, or use --replace to take the new one" if held == target else "rename one",
             )
+
+    def _in_the_way(self, source: str) -> str:
+        """What stands in sources/ where a file could not be copied to, '' when nothing does."""
+        for link in self._outward:
+            if f"{source}/".startswith(f"{link}/"):
+                # Copying would write where the link leads.
+                return f"{link} is a link that leads out of the project"
+        place = self.project.sources
+        for above in map(str, list(PurePosixPath(source).parents)[:-1]):
+            known = self._db.execute("SELECT 1 FROM files WHERE source = ?", (above,)).fetchone()
+            if known or (os.path.lexists(place / above) and not os.path.isdir(place / above)):
+                return f"{above} is a file, not a folder"
+        # '0' is the character after '/'.
+        inside = self._db.execute("SELECT 1 FROM files WHERE source > ? AND source < ?", (f"{source}/", f"{source}0"))
+        return f"{source} is a folder" if inside.fetchone() or os.path.isdir(place / source) else ""
 
     def refuse(self, where: str, what: str, do: str = "") -> None:
         self.findings.append(Finding("error", where, what, do))
@@ -143,11 +163,15 @@ class Intake:
                 seen.add((facts.st_dev, facts.st_ino))
                 names = sorted(os.listdir(folder))
             except OSError as error:
-                self.refuse(_shown(prefix + os.path.relpath(folder, root)), f"cannot be read: {error.strerror}")
+                place = os.path.relpath(folder, root)
+                kept = "" if prefix else "; its documents are kept"
+                self.refuse(_shown(prefix + place), f"cannot be read: {error.strerror}{kept}")
+                if not prefix:
+                    self._unread.append("" if place == "." else f"{place}/")
                 continue
             below = []
             for name in names:
-                if name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SKIPPED:
+                if _passed_over(name):
                     continue
                 path = os.path.join(folder, name)
                 # One that leads nowhere is refused as that.
@@ -178,6 +202,10 @@ class Intake:
         """Whether some listed file has this document id."""
         return self._db.execute("SELECT 1 FROM files WHERE id = ? LIMIT 1", (id,)).fetchone() is not None
 
+    def unknown(self, source: str) -> bool:
+        """Whether a source that is not listed may still be there."""
+        return source.startswith(tuple(self._unread))
+
     def size(self, most: int) -> int:
         """Bytes of all files together, counted until they exceed `most`."""
         total = 0
@@ -195,6 +223,11 @@ def below(path: Path, sources: Path) -> str:
         if one.is_relative_to(folder):
             return one.relative_to(folder).as_posix()
     return ""
+
+
+def _passed_over(name: str) -> bool:
+    """Whether a file is one of those that systems and programs keep for themselves."""
+    return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _SKIPPED
 
 
 def _within(path: str, bounds: list[str]) -> bool:

@@ -103,7 +103,7 @@ def _work(job: Job, id: str) -> Done:
         held = kept.document
         document = replace(document, title=held.title, language=held.language, licence=held.licence)
         findings.append(("info", "title, language or licence were set by hand in its document and are kept", ""))
-    aside = documents.parent / "removed" / path.name
+    aside = next(store.asides(documents, id))
     if kept is None and aside.is_file():
         findings.append(
             (

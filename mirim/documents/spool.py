@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,16 +16,18 @@ PREFIX = ".tmp-rows-"
 
 def write(folder: Path, rows: Iterable[Row]) -> Path:
     """Rows as JSON lines in a temporary file, which whoever reads it takes away."""
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=PREFIX, encoding="ascii", delete=False) as stream:
-        path = Path(stream.name)
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=PREFIX)
+        path = Path(name)
         try:
-            for row in rows:
-                stream.write(json.dumps(row) + "\n")
-            stream.flush()
-        except OSError as error:
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in rows)
+        except OSError:
             path.unlink()
-            raise explain(error, path) from error
-    return path
+            raise
+        return path
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 def read(path: Path) -> Iterator[Row]:

@@ -20,6 +20,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,14 @@ def title_of(text: str) -> str:
 
 def path_of(folder: Path, id: str) -> Path:
     return folder / f"{id}.md"
+
+
+def asides(folder: Path, id: str) -> Iterator[Path]:
+    """Where documents that a person edited lie when they had to leave, the first place first."""
+    home = folder.parent / "removed"
+    yield home / f"{id}.md"
+    for number in count(2):
+        yield home / f"{id}.{number}.md"
 
 
 def read(folder: Path, id: str) -> Stored:

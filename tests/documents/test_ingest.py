@@ -12,13 +12,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.documents import store
+from mirim.documents import spool, store
 from mirim.documents.ingest import ingest
 from mirim.documents.search import Index
 
@@ -134,6 +135,66 @@ def test_an_edited_document_whose_source_is_gone_is_set_aside(project: Project) 
     assert "My own words." in store.load(project.documents, "a.md").text
 
 
+def test_an_edit_that_was_set_aside_is_not_overwritten_by_the_next(project: Project) -> None:
+    write(project, "b.md", "Beta.\n")
+    file = store.path_of(project.documents, "a.md")
+    for words in ("First edit.", "Second edit."):
+        source = write(project, "a.md", "Alpha.\n")
+        ingest(project)
+        file.write_text(file.read_text("utf-8") + words, "utf-8")
+        source.unlink()
+        ingest(project)
+    aside = project.root / "data" / "removed"
+    assert "First edit." in (aside / "a.md.md").read_text("utf-8")
+    assert "Second edit." in (aside / "a.md.2.md").read_text("utf-8")
+
+
+def test_documents_of_a_folder_that_cannot_be_looked_into_are_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(project, "a.md", "Alpha.\n")
+    write(project, "away/b.md", "Beta.\n")
+    ingest(project)
+    file = store.path_of(project.documents, "away--b.md")
+    file.write_text(file.read_text("utf-8") + "My own words.\n", "utf-8")
+    look = os.listdir
+
+    def locked(folder: str) -> list[str]:
+        if folder.endswith("away"):
+            raise PermissionError(13, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "listdir", locked)
+    report = ingest(project)
+    assert counts(report) == {"unchanged": 1, "refused": 1}
+    assert "its documents are kept" in report.data["refusals"][0]["reason"]
+    assert "My own words." in file.read_text("utf-8")
+    monkeypatch.undo()
+    assert counts(ingest(project)) == {"unchanged": 1, "edited": 1}
+
+
+def test_documents_are_kept_while_the_disk_that_sources_leads_to_is_away(project: Project, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    project.sources.rename(disk)
+    project.sources.symlink_to(disk)
+    write(project, "a.md", "Alpha.\n")
+    ingest(project)
+    disk.rename(tmp_path / "away")
+    with pytest.raises(MirimError, match=r"sources/: is a link to .*, which is not there"):
+        ingest(project)
+    assert store.ids(project.documents) == ["a.md"]
+    (tmp_path / "away").rename(disk)
+    assert counts(ingest(project)) == {"unchanged": 1}
+
+
+def test_hidden_files_of_a_person_are_left_alone(project: Project) -> None:
+    write(project, "a.md", "Alpha.\n")
+    mine = write(project, ".tmp-notes.md", "Mine.\n")
+    left = write(project, ".tmp-a1b2c3_4", "Half of a copy.\n")
+    ingest(project)
+    assert (mine.exists(), left.exists()) == (True, False)
+
+
 def test_an_edit_saved_in_another_encoding_stays_where_it_is(project: Project) -> None:
     write(project, "a.md", "Alpha.\n")
     write(project, "b.md", "Beta.\n")
@@ -220,6 +281,30 @@ def test_never_overwrites_silently(project: Project, tmp_path: Path) -> None:
     ingest(project, new, replace=True)
     assert (project.sources / "a.md").read_text() == "The new one.\n"
     assert store.load(project.documents, "a.md").text == "The new one.\n"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_where_a_folder_would_be_costs_those_files_only(project: Project, tmp_path: Path, there: bool) -> None:
+    folder, file, other = tmp_path / "x" / "docs", tmp_path / "y" / "docs", tmp_path / "b.md"
+    folder.mkdir(parents=True)
+    (folder / "a.md").write_text("Alpha.\n")
+    file.parent.mkdir()
+    file.write_text("A file.\n")
+    other.write_text("Beta.\n")
+    for first, second, what in ((folder, file, "docs is a folder"), (file, folder, "docs is a file, not a folder")):
+        shutil.rmtree(project.sources)
+        if there:
+            ingest(project, first)
+        report = ingest(project, *[first] * (not there), second, other)
+        assert f"was not taken: sources/{what}" in report.data["refusals"][0]["reason"]
+        assert len(store.ids(project.documents)) == 2
+
+
+@pytest.mark.parametrize("name", [".notes.md", "notes.md~", "Thumbs.db"])
+def test_what_sources_leaves_out_cannot_be_named_either(project: Project, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("Words.\n")
+    with pytest.raises(UsageError, match="rename it"):
+        ingest(project, tmp_path / name)
 
 
 def test_two_files_of_one_name_in_one_call(project: Project, tmp_path: Path) -> None:
@@ -378,3 +463,15 @@ def test_a_full_disk_stops_with_one_message(project: Project, monkeypatch: pytes
     monkeypatch.undo()
     assert counts(ingest(project)) == {"new": 1}
     assert not list(project.documents.glob(".tmp-*"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no disk that is always full")
+def test_rows_that_fill_the_disk_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int, mode: str, **how: str) -> Any:
+        os.close(handle)
+        return open("/dev/full", mode, **how)
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(MirimError, match="no space left"):
+        spool.write(tmp_path, [(1, 0, 5, None, "", "", "words", "", "", "word")])
+    assert not list(tmp_path.iterdir())
