@@ -125,12 +125,13 @@ class Lane:
                 del self.lines[owner]
             if ticket.ready.done():
                 continue
+            # All of it first: the loop goes on as soon as it is woken, in another thread.
+            now = time.monotonic()
+            ticket.started, ticket.waited = now, now - ticket.since
             try:
                 ticket.ready.get_loop().call_soon_threadsafe(_wake, ticket.ready)
             except RuntimeError:  # the loop that asked is gone
                 continue
-            now = time.monotonic()
-            ticket.started, ticket.waited = now, now - ticket.since
             self.running[owner] = self.running.get(owner, 0) + 1
             self.served[owner] = now
             if len(self.served) > 4096:
