@@ -90,6 +90,26 @@ def test_spanning_bombs_are_bounded() -> None:
     assert len(text) < 100_000
 
 
+@pytest.mark.parametrize(
+    "line", ["<p>open words", "<!-- open words", "<div\n", "<p>\n<p>", "~~~~\ncode\n\nTitle\n----", "```\nx"]
+)
+def test_marks_that_are_never_closed_take_no_time(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"{line}\n\n" * 20_000)
+    started = time.process_time()
+    read(path)
+    assert time.process_time() - started < 10
+
+
+def test_html_and_comments_in_markdown(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(
+        "A <!--> not --> b\n\n<div>\n<DIV class='x'>one</DIV>\n<p>two</p></div>\n\n<p>open\n\n"
+        "<!-- hidden -->  \nend <!-- open\n"
+    )
+    assert read(path).text == "A b\n\none\n\ntwo\n\n<p>open\n\nend <!-- open\n"
+
+
 def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
     text = "ULTRASOUND: HOW TO PREPARE\nLeaflet of May.\n\nPELVIS\nDrink five glasses.\n\nKeep this.\nTHE END\n"
     assert capitals(text) == text.replace("ULTRA", "# ULTRA").replace("PELVIS", "## PELVIS")
