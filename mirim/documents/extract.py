@@ -29,6 +29,8 @@ def extract(
         draft: Draft = module.read(path)
     except (Refused, MissingExtra):
         raise
+    except ImportError as error:
+        raise MissingExtra(f"{error.name} is not installed; type: pip install 'mirim[documents]'") from error
     except MemoryError as error:
         raise Refused("needs more memory than one file may take") from error
     except RecursionError as error:

@@ -6,6 +6,7 @@ Everything here can run in another process: it takes and gives plain JSON values
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import stat
@@ -130,7 +131,8 @@ def _check(origin: Path, limit: int) -> int:
         raise Refused("is not a regular file")
     if limit and facts.st_size > limit:
         raise Refused(
-            f"is {facts.st_size / 1e6:.0f} MB, more than max_megabytes = {limit / 1e6:.0f}; split it or raise the limit"
+            f"is {math.ceil(facts.st_size / 1e6)} MB, more than max_megabytes = {limit // 1_000_000}; "
+            "split it or raise the limit"
         )
     return facts.st_size
 

@@ -6,13 +6,14 @@ import gzip
 import os
 import re
 import shlex
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mirim.core.errors import MirimError
+from mirim.core.errors import MirimError, MissingExtra
 from mirim.core.project import Project
 from mirim.documents import store, workers
 from mirim.documents.ingest import ingest
@@ -108,7 +109,14 @@ def test_huge(project: Project) -> None:
     (project.sources / "good.md").write_text("Good text.\n")
     (project.sources / "huge.txt").write_text("word " * 300_000)
     report = ingest(project, max_megabytes=1)
-    assert "max_megabytes = 1" in report.data["refusals"][0]["reason"]
+    assert "is 2 MB, more than max_megabytes = 1;" in report.data["refusals"][0]["reason"]
+
+
+def test_a_missing_library_is_no_damaged_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.sources / "old.txt").write_bytes("Situação já é. ".encode("cp1252") * 100)
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'mirim\[documents\]'"):
+        ingest(project)
 
 
 def test_zip_bomb(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +286,18 @@ def test_unreadable_permissions(project: Project) -> None:
     (project.sources / "mine.md").write_text("Secret.\n")
     (project.sources / "mine.md").chmod(0)
     assert "may not be read" in ingest(project).data["refusals"][0]["reason"]
+
+
+def test_a_page_cannot_say_in_letters_that_it_has_none(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_bytes('<html><head><meta charset="utf-16"></head><p>Situação já é</p>'.encode("cp1252"))
+    assert file.stat().st_size % 2 == 0
+    assert ingest(project, file).to_json()["text"] == "Situação já é\n"
+
+
+def test_a_quotation_mark_that_is_not_closed_is_said(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n"open,2\n3,4\n')
+    assert "odd number of quotation marks" in str(ingest(project, tmp_path / "a.csv").findings)
 
 
 def test_web_page_called_text(project: Project, tmp_path: Path) -> None:

@@ -90,6 +90,26 @@ def test_spanning_bombs_are_bounded() -> None:
     assert len(text) < 100_000
 
 
+@pytest.mark.parametrize(
+    "line", ["<p>open words", "<!-- open words", "<div\n", "<p>\n<p>", "~~~~\ncode\n\nTitle\n----", "```\nx"]
+)
+def test_marks_that_are_never_closed_take_no_time(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"{line}\n\n" * 20_000)
+    started = time.process_time()
+    read(path)
+    assert time.process_time() - started < 10
+
+
+def test_html_and_comments_in_markdown(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(
+        "A <!--> not --> b\n\n<div>\n<DIV class='x'>one</DIV>\n<p>two</p></div>\n\n<p>open\n\n"
+        "<!-- hidden -->  \nend <!-- open\n"
+    )
+    assert read(path).text == "A b\n\none\n\ntwo\n\n<p>open\n\nend <!-- open\n"
+
+
 def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
     text = "ULTRASOUND: HOW TO PREPARE\nLeaflet of May.\n\nPELVIS\nDrink five glasses.\n\nKeep this.\nTHE END\n"
     assert capitals(text) == text.replace("ULTRA", "# ULTRA").replace("PELVIS", "## PELVIS")
@@ -135,11 +155,36 @@ def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
         b"--b\n\nSecond lines.\n--b--\n",
         b"Content-Type: multipart/mixed\n\nFirst lines.\n\nSecond lines.\n",
         b"Content-Type: multipart/alternative; boundary=b\n\nFirst lines.\nSecond lines.\n",
+        # Paragraphs that are each there in two ways.
+        b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n"
+        b"--c\n\nFirst lines.\n--c\nContent-Type: text/html\n\n<p>First lines.\n--c--\n--b\n"
+        b"Content-Type: text/html\n\n<p>Second lines.\n--b--\n",
+        # Signed.
+        b"Content-Type: multipart/signed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
+        b"--c\n\nFirst lines.\n--c\n\nSecond lines.\n--c--\n--b\n"
+        b"Content-Type: application/pgp-signature\n\n...\n--b--\n",
+        # Nothing but another message.
+        b"Content-Type: message/rfc822\n\nTo: c@d.example\n\nFirst lines.\nSecond lines.\n",
     ],
 )
 def test_no_text_of_a_message_is_lost(tmp_path: Path, rest: bytes) -> None:
     (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: Parts\n" + rest)
     assert re.search(r"First lines\.\s+Second lines\.", read(tmp_path / "m.eml").text)
+
+
+def test_parts_of_a_message_that_are_not_read_are_said(tmp_path: Path) -> None:
+    (tmp_path / "m.eml").write_bytes(
+        b"From: a@b.example\nSubject: Secret\nContent-Type: multipart/alternative; boundary=b\n\n"
+        b"--b\n\nShort.\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
+        b"--c\nContent-Type: text/html\n\n<p>A longer text.\n--c\nContent-Type: application/pdf; name=bill.pdf\n\n...\n--c\nContent-Type: text/rtf\n\n...\n--c\n"
+        b"Content-Type: image/png; name=logo.png\nContent-ID: <1>\n\n...\n--c--\n--b--\n"
+    )
+    document, notes = extract(tmp_path / "m.eml", "m.eml", "eml")
+    assert "A longer text.\n\nAttachments: bill.pdf\n" in document.text
+    assert notes == [
+        "a part of the type text/rtf was not read",
+        "attachments were not read: bill.pdf; put them into sources/ themselves",
+    ]
 
 
 def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def read(path: Path) -> Draft:
         raise Refused("holds no rows")
     if len(widths) > 1:
         notes.append(f"rows have {min(widths)} to {max(widths)} fields; shorter ones were filled up")
+    if text.count('"') % 2:
+        notes.append("holds an odd number of quotation marks; what follows one that is not closed stands in one cell")
     return Draft(joined(tabled(_rows(text, delimiter), max(widths))), notes=tuple(notes))
 
 

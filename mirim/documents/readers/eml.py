@@ -19,7 +19,7 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 2
+VERSION = 3
 ISOLATE = True
 TEXTUAL = True
 
@@ -65,21 +65,45 @@ def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
     ]
     if facts:
         blocks.append("\n".join(facts))
-    parts = list(message.iter_attachments())
-    loose = [part for part in parts if _loose(part)]
-    # Programs that put pictures between the paragraphs write each paragraph as a part of its own.
-    body = "\n\n".join([_body(message, notes), *(_decoded(part, notes) for part in loose)])
-    written, quoted = separate(body)
+    leaves = _leaves(message)
+    texts, files, messages = list[str](), list[str](), list[EmailMessage]()
+    for leaf in leaves:
+        kind, name = leaf.get_content_type(), leaf.get_filename()
+        if inner := _attached(leaf):
+            messages.append(inner)
+        elif _is_text(leaf) and (not name or leaf is leaves[0]):
+            texts.append(_text(leaf, notes))
+        elif leaf["content-id"] and kind.startswith("image/") and not leaf.is_attachment():
+            continue  # a picture in the text
+        elif name:
+            files.append(name)
+        elif not kind.startswith(("image/", "message/")) and not kind.endswith("signature"):
+            notes.append(f"a part of the type {kind} was not read")
+    written, quoted = separate("\n\n".join(texts))
     blocks.append(written)
     if quoted:
         blocks.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
-    messages = [inner for part in parts if (inner := _attached(part))]
-    attached = [name for part in parts if not _attached(part) and (name := part.get_filename())]
-    if attached:
-        blocks.append("Attachments: " + ", ".join(attached))
-        notes.append(f"attachments were not read: {', '.join(attached)}; put them into sources/ themselves")
+    if files:
+        blocks.append("Attachments: " + ", ".join(files))
+        notes.append(f"attachments were not read: {', '.join(files)}; put them into sources/ themselves")
     blocks += (_rendered(inner, level + 1, notes) for inner in messages)
     return "\n\n".join(b for b in blocks if b.strip())
+
+
+def _leaves(part: MIMEPart) -> list[MIMEPart]:
+    """What a part consists of in the end, in order; of alternatives that which says most, and the files of all.
+
+    Mail that is signed, and programs that put pictures between the paragraphs, have parts within parts.
+    """
+    if part.get_content_maintype() != "multipart" or not part.is_multipart():
+        return [part]
+    branches = [_leaves(inner) for inner in part.iter_parts()]
+    if part.get_content_subtype() != "alternative":
+        return [leaf for branch in branches for leaf in branch]
+    plain = (b for b in branches if [leaf.get_content_type() for leaf in b] == ["text/plain"])
+    best = next((b for b in plain if len(_text(b[0], []).strip()) > 20), None)
+    best = best or max(branches, key=lambda b: sum(len(_text(leaf, [])) for leaf in b if _is_text(leaf)), default=[])
+    return [leaf for b in branches for leaf in b if b is best or leaf.get_filename() or _attached(leaf)]
 
 
 def _attached(part: MIMEPart) -> EmailMessage | None:
@@ -88,9 +112,16 @@ def _attached(part: MIMEPart) -> EmailMessage | None:
     return inner if isinstance(inner, EmailMessage) else None
 
 
-def _loose(part: MIMEPart) -> bool:
-    """Whether a part beside the body is more of it: text that is not sent as a file."""
-    return part.get_content_type() == "text/plain" and not part.get_filename() and not part.is_attachment()
+def _is_text(leaf: MIMEPart) -> bool:
+    """Whether a part is shown; where parts are promised and none is there, what stands in their place is."""
+    return (
+        leaf.get_content_type() in ("text/plain", "text/html") or leaf.get_content_maintype() == "multipart"
+    ) and not leaf.is_attachment()
+
+
+def _text(leaf: MIMEPart, notes: list[str]) -> str:
+    text = _decoded(leaf, notes)
+    return page(text)[0] if leaf.get_content_type() == "text/html" and text.strip() else text
 
 
 def separate(body: str) -> tuple[str, str]:
@@ -122,19 +153,6 @@ def _date(message: EmailMessage) -> str:
         return parsedate_to_datetime(_field(message, "date")).isoformat()
     except (ValueError, TypeError):
         return ""
-
-
-def _body(message: EmailMessage, notes: list[str]) -> str:
-    """The plain text if there is any worth it, otherwise the HTML part as Markdown."""
-    if message.get_content_maintype() == "multipart" and not message.is_multipart():
-        return _decoded(message, notes)  # parts are promised, and none is there
-    plain = message.get_body(preferencelist=("plain",))
-    text = _decoded(plain, notes) if plain is not None else ""
-    if len(text.strip()) > 20:
-        return text
-    web = message.get_body(preferencelist=("html",))
-    rich = page(_decoded(web, notes))[0] if web is not None else ""
-    return rich if len(rich) > len(text) else text
 
 
 def _decoded(part: MIMEPart, notes: list[str]) -> str:

@@ -32,7 +32,9 @@ def sniff(head: bytes, path: Path) -> bool:
 def read(path: Path) -> Draft:
     data = path.read_bytes()
     declared = _CHARSET.search(data[:4096])
-    text, notes = decode(data, declared.group(1).decode("ascii") if declared else "")
+    name = declared.group(1).decode("ascii") if declared else ""
+    # What could be found in single bytes is in single bytes, whatever it says.
+    text, notes = decode(data, "" if name.lower().startswith(("utf-16", "utf-32", "ucs-")) else name)
     body, title, metadata = page(text)
     return Draft(body, title=title, metadata=metadata, notes=tuple(notes))
 

@@ -23,7 +23,7 @@ _FRONT = re.compile(r"\A---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
 _PAIR = re.compile(r"^([A-Za-z][\w -]{0,40}):[ \t]*(.*)$")
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|#124;|vert;|#x7c;)#?\w{2,8};", re.IGNORECASE)
 _HTML = re.compile(r"^<(table|ul|ol|dl|div|p|details|section|figure|center|blockquote|h[1-6])\b[^>\n]*>", re.M | re.I)
-_COMMENT = re.compile(r"<!--.*?-->[ \t]*\n?", re.DOTALL)
+_CLOSED = re.compile(r"-->[ \t]*\n?")
 
 
 def read(path: Path) -> Draft:
@@ -51,7 +51,7 @@ def _parts(text: str) -> Iterator[str]:
 
 def _prose(text: str) -> str:
     """What stands outside code: comments out, HTML blocks as Markdown, characters for their entities."""
-    text = replaced(text, ((m.start(), m.end(), "") for m in _COMMENT.finditer(text)))
+    text = replaced(text, _comments(text))
     text = underlined(text)
     text = replaced(text, _embedded(text))
     if "&" not in text:
@@ -59,23 +59,35 @@ def _prose(text: str) -> str:
     return replaced(text, ((m.start(), m.end(), html.unescape(m.group())) for m in _ENTITY.finditer(text)))
 
 
+def _comments(text: str) -> Iterator[tuple[int, int, str]]:
+    end = 0
+    while (start := text.find("<!--", end)) >= 0 and (closed := _CLOSED.search(text, start + 4)):
+        end = closed.end()
+        yield start, end, ""
+
+
 def _embedded(text: str) -> Iterator[tuple[int, int, str]]:
     """Blocks of HTML written into Markdown, such as tables, and the Markdown for them."""
     last = 0
+    elements: dict[str, dict[int, int]] = {}
     for match in _HTML.finditer(text):
-        if match.start() < last:
+        start, tag = match.start(), match.group(1).lower()
+        if start < last:
             continue
-        end = _closing(text, match.start(), match.group(1))
-        if end:
-            yield match.start(), end, f"\n{page(text[match.start() : end])[0]}\n"
+        if tag not in elements:
+            elements[tag] = _elements(text, tag)
+        if end := elements[tag].get(start):
+            yield start, end, f"\n{page(text[start:end])[0]}\n"
             last = end
 
 
-def _closing(text: str, start: int, tag: str) -> int:
-    """Where the element opened at `start` is closed; 0 when it never is."""
-    depth = 0
-    for match in re.compile(rf"<(/?){tag}\b[^>]*>", re.IGNORECASE).finditer(text, start):
-        depth += -1 if match.group(1) else 1
-        if depth == 0:
-            return match.end()
-    return 0
+def _elements(text: str, tag: str) -> dict[int, int]:
+    """Where each element of a name that is closed starts, and where it ends."""
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for match in re.compile(rf"<(/?){tag}\b[^<>]*>", re.IGNORECASE).finditer(text):
+        if not match.group(1):
+            opened.append(match.start())
+        elif opened:
+            ends[opened.pop()] = match.end()
+    return ends
