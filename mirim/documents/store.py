@@ -242,9 +242,7 @@ def save(folder: Path, document: Document, reader: str = "") -> None:
 
 def ids(folder: Path) -> list[str]:
     """Ids of the stored documents, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(p.name[:-3] for p in folder.glob("*.md") if not p.name.startswith("."))
+    return sorted(walk(folder))
 
 
 def walk(folder: Path) -> Iterator[str]:
