@@ -166,6 +166,9 @@ def run(argv: list[str]) -> int:
     except Exception as error:
         if os.environ.get("MIRIM_TRACE"):
             raise
+        if isinstance(error, RuntimeError) and "home directory" in str(error):
+            _say('mirim: a path begins with "~" and no user of this machine; write the whole path')
+            return USAGE
         # What a verb imports first is missing by way of another error.
         missing = [e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)]
         if missing and (missing[0].name or "mirim").partition(".")[0] != "mirim":
