@@ -66,6 +66,8 @@ def test_every_verb_explains_itself_without_torch(name: str) -> None:
         (["--projct", ".", "ask", "x"], 'did you mean "--project"'),
         (["ask", "x", "--polcy", "quote"], 'did you mean "--policy"'),
         (["ask", "x"], "mirim new"),
+        (["generate", "--model", "echo", "--prompt", "\udcff"], "bytes that are not UTF-8"),
+        (["evaluate", "--model", "echo", "--pairs", "."], "is a folder"),
         (["new", "~no-such-user/x"], "write the whole path"),
         (["new"], "DIRECTORY"),
         (["ask", "--project", "/no/such/folder", "x"], "not a mirim project"),
