@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from mirim.core import progress
+from mirim.core.report import visible
 
 
 class Bars:
@@ -45,6 +46,7 @@ class Bars:
                 self._live = None
 
     def note(self, text: str) -> None:
+        text = visible(text)
         if self.console.is_terminal:
             self.console.print(text, style="dim", markup=False, highlight=False)
         else:
@@ -64,5 +66,5 @@ class _Bar:
         self.bars, self.task = bars, task
 
     def advance(self, amount: float = 1, note: str = "") -> None:
-        changes = {"note": note} if note else {}
+        changes = {"note": visible(note)} if note else {}
         self.bars.update(self.task, advance=amount, **changes)  # type: ignore[attr-defined]

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from mirim import VERBS, __version__
 from mirim.core import progress
 from mirim.core.errors import DONE, FAILED, INTERRUPTED, USAGE, MirimError, UsageError, suggest
 from mirim.core.files import explain
+from mirim.core.report import visible
 
 #: verb, group of the help page, one line of help
 PAGES = (
@@ -148,6 +149,13 @@ def run(argv: list[str]) -> int:
         names = [name for argument in error.argument_collection for name in argument.names]
         _say(_unknown_option(error.token.keyword or error.token.value, names))
         return USAGE
+    except UnusedCliTokensError as error:
+        line = " ".join(("mirim", *(error.command_chain or ())))
+        _say(
+            f'mirim: "{(error.unused_tokens or [""])[0]}" belongs to no option; text of several words stands in quotes '
+            f"({line} --help lists the options)"
+        )
+        return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
         return USAGE
@@ -158,6 +166,14 @@ def run(argv: list[str]) -> int:
     except Exception as error:
         if os.environ.get("MIRIM_TRACE"):
             raise
+        if isinstance(error, RuntimeError) and "home directory" in str(error):
+            _say('mirim: a path begins with "~" and no user of this machine; write the whole path')
+            return USAGE
+        # What a verb imports first is missing by way of another error.
+        missing = [e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)]
+        if missing and (missing[0].name or "mirim").partition(".")[0] != "mirim":
+            _say(f"mirim: {missing[0].name} is not installed; type: pip install 'mirim[all]'")
+            return USAGE
         _say(
             f"mirim: {type(error).__name__}: {error}\nThis is a defect of mirim. MIRIM_TRACE=1 shows where it happened."
         )
@@ -205,8 +221,9 @@ def _show(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.to_json(), ensure_ascii=False), flush=True)
     else:
-        text = result.to_text()
-        print(text, end="" if text.endswith("\n") or getattr(result, "verbatim", False) else "\n", flush=True)
+        verbatim = getattr(result, "verbatim", False)
+        text = result.to_text() if verbatim else visible(result.to_text())
+        print(text, end="" if text.endswith("\n") or verbatim else "\n", flush=True)
 
 
 def _unknown_option(word: str, known: Iterable[str]) -> str:
@@ -216,7 +233,7 @@ def _unknown_option(word: str, known: Iterable[str]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def _install_progress(quiet: bool) -> Any:

@@ -72,7 +72,8 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
 
 def _printable(name: str) -> str:
     """A folder's name as a project's: it stands in mirim.toml and names the model's folder."""
-    return " ".join("".join(c if c.isprintable() and c != "\\" else " " for c in name).split()).lstrip(".") or "project"
+    plain = " ".join("".join(c if c.isprintable() and c != "\\" else " " for c in name).split()).lstrip(".")
+    return plain[:30].rstrip() or "project"
 
 
 def samples() -> dict[str, Path]:
@@ -93,6 +94,14 @@ def _sample(name: str) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     ignore = shutil.ignore_patterns("data", "models", "reports", ".tmp-*", "__pycache__")
+
+    def copy(one: str, to: str) -> None:
+        try:
+            shutil.copy2(one, to)
+        except OSError as error:
+            # copytree would go on, and tell of every file.
+            raise explain(error, Path(to)) from error
+
     # mirim.toml goes last: a folder that has one is complete.
-    shutil.copytree(source, target, dirs_exist_ok=True, ignore=lambda d, n: {*ignore(d, n), FILE})
+    shutil.copytree(source, target, dirs_exist_ok=True, copy_function=copy, ignore=lambda d, n: {*ignore(d, n), FILE})
     write_text(target / FILE, (source / FILE).read_text("utf-8"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mirim.cli import PAGES
+from mirim.core.errors import MirimError
 from mirim.core.project import Project
 from mirim.new import new
 
@@ -59,10 +60,15 @@ def test_every_verb_explains_itself_without_torch(name: str) -> None:
         (["buidl"], 'did you mean "build"'),
         (["keys", "lst"], 'did you mean "list"? (mirim keys --help'),
         (["doctor", "--nope"], "--nope"),
+        (["ask", "how", "much"], '"much" belongs to no option; text of several words stands in quotes'),
+        (["generate", "--model", "echo", "--prompt", "x", "--temperature", "nan"], "temperature = nan is not a number"),
         (["ask", "x", "--projct", "."], 'did you mean "--project"'),
         (["--projct", ".", "ask", "x"], 'did you mean "--project"'),
         (["ask", "x", "--polcy", "quote"], 'did you mean "--policy"'),
         (["ask", "x"], "mirim new"),
+        (["generate", "--model", "echo", "--prompt", "\udcff"], "bytes that are not UTF-8"),
+        (["evaluate", "--model", "echo", "--pairs", "."], "is a folder"),
+        (["new", "~no-such-user/x"], "write the whole path"),
         (["new"], "DIRECTORY"),
         (["ask", "--project", "/no/such/folder", "x"], "not a mirim project"),
         (["new", "x", "--from", "clnic"], 'did you mean "clinic"'),
@@ -76,6 +82,23 @@ def test_bad_usage_is_one_message_and_exit_code_2(tmp_path: Path, words: list[st
     assert done.stdout == ""
 
 
+def test_names_of_files_do_not_steer_the_terminal(tmp_path: Path) -> None:
+    new(tmp_path)
+    (tmp_path / "sources" / "\x1b[2J\nred\x07.pdf").write_text("no such thing")
+    (tmp_path / "sources" / "good.md").write_text("Good words.")
+    done = mirim("ingest", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert r"- **error** \x1b[2J\nred\x07.pdf: is named" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_library_that_is_missing_anywhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sqlite3'] = None\n")
+    done = mirim("ingest", "--project", str(tmp_path), cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2, done
+    assert "sqlite3 is not installed; type: pip install" in done.stderr
+
+
 def test_new_makes_a_project_once(tmp_path: Path) -> None:
     done = mirim("new", "shop", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -86,12 +109,23 @@ def test_new_makes_a_project_once(tmp_path: Path) -> None:
     assert "already a mirim project" in again.stderr
 
 
-@pytest.mark.parametrize("name", ["two\nlines", ".dot", 'a "quoted" \\ name', "del\x7fete", "bee \N{HONEYBEE}", "\t"])
+@pytest.mark.parametrize(
+    "name", ["two\nlines", ".dot", 'a "quoted" \\ name', "del\x7fete", "bee \N{HONEYBEE}", "\t", "ü" * 127]
+)
 def test_new_takes_any_folder_name(tmp_path: Path, name: str) -> None:
     new(tmp_path / name)
     project = Project.open(tmp_path / name)
     assert project.model.parent == project.models
     assert project.name.isprintable()
+
+
+def test_a_disk_that_fills_while_a_sample_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(MirimError, match="no space left on the disk"):
+        new(tmp_path / "clinic", from_="clinic")
 
 
 def test_a_folder_without_write_permission(tmp_path: Path) -> None:

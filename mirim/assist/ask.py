@@ -55,7 +55,7 @@ def ask(
 
     Args:
         question: The question.
-        file: JSON lines {"id", "question"}; one answer a line comes out.
+        file: JSON lines {"id", "question"}, each id once; one answer a line comes out.
         model: Model to use instead of the project's own; "none" answers by search alone.
         policy: quote (default), grounded or free.
         words: How many words an answer may quote, more only where one sentence is longer; 0 takes the policy's default.

@@ -126,7 +126,7 @@ def explain(error: OSError, path: Path) -> MirimError:
     if error.errno == errno.ENOENT:
         return UsageError(f"{path} does not exist")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return UsageError(f"{path} lies under something that is a file, not a folder")
+        return UsageError(f"{path} lies under what is no folder: a file, or a link that leads nowhere")
     if error.errno == errno.EISDIR:
         return UsageError(f"{path} is a folder, a file was expected")
     if error.errno == errno.ENAMETOOLONG:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import tomllib
 from dataclasses import dataclass, field
@@ -22,6 +21,10 @@ PROJECT_KEYS = {
     "licence": "licence of the documents, recorded in the model card",
     "seed": "seed of everything random",
 }
+
+
+#: Bytes of a project's name: folders and files beside its model have a little more.
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,10 @@ class Project:
 
     def eval_files(self) -> list[Path]:
         """Files of held-out questions; one that is empty yet asks nothing."""
-        return sorted(p for p in self.evals.glob("*.jsonl") if p.stat().st_size) if self.evals.is_dir() else []
+        if not self.evals.is_dir():
+            return []
+        found = (p for p in self.evals.iterdir() if p.suffix == ".jsonl" and not p.name.startswith("."))
+        return sorted(p for p in found if p.stat().st_size)
 
 
 def _fault(key: str, value: Any) -> str:
@@ -134,13 +140,10 @@ def _fault(key: str, value: Any) -> str:
         return "" if type(value) is int and value >= 0 else "is not a whole number from 0 on"
     if not isinstance(value, str):
         return "is not text"
-    if key == "name" and (set(value) & set("/\\") or value.startswith(".")):
+    if key == "name" and (set(value) & set("/\\") or value.startswith(".") or not value.isprintable()):
         return "is not the name of a folder in models/"
+    if key == "name" and len(value.encode()) > _LONGEST_NAME:
+        return f"is longer than {_LONGEST_NAME} bytes"
     if key == "language" and value not in ("", "en", "pt"):
         return "is not one of en, pt"
     return ""
-
-
-def environment(verb: str, key: str) -> str | None:
-    """The environment's word on an option: MIRIM_TRAIN_STEPS for `steps` of `train`."""
-    return os.environ.get(f"MIRIM_{verb}_{key}".upper())

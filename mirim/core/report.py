@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -10,6 +11,15 @@ from typing import Any, Literal, Protocol
 from mirim.core.files import write_json, write_text
 
 Severity = Literal["error", "warning", "info"]
+
+
+#: What steers a terminal: control characters other than tabs and line ends.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """The text with control characters as Python writes them: names of files come from anywhere."""
+    return _STEERING.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
 
 
 class Printable(Protocol):
@@ -75,7 +85,11 @@ class Report:
             rows = "\n".join("| " + " | ".join(_cell(c) for c in row) + " |" for row in table.rows)
             parts.append(f"## {table.title}\n\n{head}\n{rows}" if table.title else f"{head}\n{rows}")
         if self.findings:
-            lines = [f"- **{f.severity}** {f.where}: {f.what}" + (f" — {f.do}" if f.do else "") for f in self.findings]
+            where = [f.where.replace("\n", "\\n") for f in self.findings]
+            lines = [
+                f"- **{f.severity}** {at}: {f.what}" + (f" — {f.do}" if f.do else "")
+                for f, at in zip(self.findings, where, strict=True)
+            ]
             parts.append("## Findings\n\n" + "\n".join(lines))
         return "\n\n".join(parts) + "\n"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 import os
 import types
 import typing
@@ -21,7 +22,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 import mirim
 from mirim.core.errors import UsageError, suggest
-from mirim.core.project import FILE, Project, environment
+from mirim.core.project import FILE, Project
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +54,9 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             _check(project, name)
         for key, value in _configured(name, function, project).items():
             given.setdefault(key, value)
+        for key, value in given.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{key} = {value} is not a number to work with")
         return _call(function, signature, given)
 
     if "project" in signature.parameters:
@@ -121,10 +125,13 @@ def _settings(name: str, function: Callable[..., Any], project: Project) -> dict
 
 def _configured(name: str, function: Callable[..., Any], project: Project | None) -> dict[str, Any]:
     values = _settings(name, function, project) if project else {}
-    for key, kind in options(function).items():
-        word = environment(name, key)
-        if word is not None:
-            values[key] = coerce(word, kind, f"environment variable {f'MIRIM_{name}_{key}'.upper()}")
+    known = options(function)
+    prefix = f"MIRIM_{name}_".upper()
+    for word in sorted(w for w in os.environ if w.startswith(prefix)):
+        key = word.removeprefix(prefix).lower()
+        if key not in known:
+            raise UsageError(f'environment variable {word}: {name} has no option "{key}"{suggest(key, known)}')
+        values[key] = coerce(os.environ[word], known[key], f"environment variable {word}")
     return values
 
 

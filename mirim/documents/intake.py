@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -54,17 +55,18 @@ class Intake:
             self._unread.append("")
             self.refuse("sources/", f"is a link to {_shown(real)}, which is not there; its documents are kept")
 
-    def bring(self, path: Path) -> None:
+    def bring(self, given: Path) -> None:
         """List a file or folder from outside for copying: a file by its name, a folder with its layout.
 
         What is named is taken, be it a link; links inside a folder are as long as they stay in it. A file whose place
         in sources/ holds another file is refused unless `replace`; equal files are one.
         """
-        path = Path(os.path.abspath(path.expanduser()))
+        path = Path(os.path.abspath(given.expanduser()))
         sources = self.project.sources
         try:
             if not path.exists() and not path.is_symlink():
-                raise UsageError(f"{path} does not exist")
+                hint = "; download it, and name the file" * bool(re.match(r"\w+:/", str(given)))
+                raise UsageError(f"{path} does not exist{hint}")
             if path.is_dir():
                 os.listdir(path)
         except OSError as error:

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import json
 import math
+import os
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ class Index:
             state = dict(index._db.execute("SELECT key, value FROM meta"))
         except sqlite3.DatabaseError as error:
             index.close()
+            if not os.access(path, os.R_OK):
+                raise UsageError(f"no permission to read {path}; change its owner or its mode") from error
             raise UsageError(f"{path} is not a search index ({error}); delete it and type: mirim ingest") from error
         if state.get("complete") != "1":
             index.close()

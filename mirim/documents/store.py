@@ -215,6 +215,9 @@ def asides(folder: Path, id: str) -> Iterator[Path]:
 def read(folder: Path, id: str) -> Stored:
     """One stored document; UsageError when there is none of that id."""
     path = path_of(folder, id)
+    if path.is_symlink():
+        # In a project of somebody else's it may lead to a private file of this machine.
+        raise MirimError(f"{path} is a link, where a document is a file of its own; put what it leads to in its place")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -242,9 +245,7 @@ def save(folder: Path, document: Document, reader: str = "") -> None:
 
 def ids(folder: Path) -> list[str]:
     """Ids of the stored documents, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(p.name[:-3] for p in folder.glob("*.md") if not p.name.startswith("."))
+    return sorted(walk(folder))
 
 
 def walk(folder: Path) -> Iterator[str]:

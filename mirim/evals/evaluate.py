@@ -49,7 +49,7 @@ def evaluate(
     if limit < 0:
         raise UsageError(f"--limit {limit} is negative; 0 asks everything")
     if chosen:
-        if not chosen[0].is_file():
+        if not chosen[0].exists() or chosen[0].is_dir():
             raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
         if project is None:
             # A named model needs no project, but may be the name of one of its bundles.

@@ -74,6 +74,7 @@ def synth(
     guard = Guard.of(project)
     share = max(1, min(per_document, limit // len(chosen)))
     left_out: Counter[str] = Counter()
+    known, strange = {"", *ids}, list[str]()
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained(project.root / "data", "run again"))
         spool = stack.enter_context(Spool(project.root / "data"))
@@ -96,6 +97,8 @@ def synth(
                 take(maker.examples(document, maker.allowed(asked), origin="teacher"), document)
         for file in imported.files(project):
             for one in track(imported.read(file), file.name):
+                if one.document not in known:
+                    strange.append(one.document)
                 take(*maker.seeded(one))
         if not spool.counts:
             raise UsageError(
@@ -105,7 +108,7 @@ def synth(
         outputs = spool.write(project.examples)
         counts = spool.counts
     stamp.write(path, inputs, outputs)
-    for line in _notes(sides, left_out, len(ids), len(chosen)):
+    for line in _notes(sides, left_out, len(ids), len(chosen), strange):
         note(line)
     return _report(project, counts, left_out, f"{sum(counts.values())} examples from {len(chosen)} documents.")
 
@@ -130,7 +133,9 @@ def _spread(ids: list[str], limit: int, seed: int) -> list[str]:
     return sorted(sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())[:limit])
 
 
-def _notes(sides: Mapping[str, str], left_out: Counter[str], every: int, chosen: int) -> Iterator[str]:
+def _notes(
+    sides: Mapping[str, str], left_out: Counter[str], every: int, chosen: int, strange: list[str]
+) -> Iterator[str]:
     if len(sides) == 1:
         yield (
             "there is one document only: its last part is kept for validation, so the figures on it flatter; "
@@ -138,6 +143,11 @@ def _notes(sides: Mapping[str, str], left_out: Counter[str], every: int, chosen:
         )
     elif len(set(sides.values())) < 2:
         yield "the documents are all of one text: nothing is left for validation, and the confidence keeps its defaults"
+    if strange:
+        yield (
+            f'{len(strange)} of your own examples name a document that there is not, such as "{strange[0]}": '
+            "they are learned without one"
+        )
     if chosen < every:
         yield f"examples are made from {chosen} of {every} documents (--limit)"
     if left_out["held out"]:

@@ -72,6 +72,10 @@ def generate(
     """
     from mirim.models.engine import open_engine
 
+    try:
+        "".join([prompt, *stop]).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the prompt or a stop holds bytes that are not UTF-8; write it in UTF-8") from error
     if not model:
         project = project or Project.find()
         if not project.model.is_dir():

@@ -45,6 +45,24 @@ def test_flag_beats_environment_beats_toml_beats_default(tmp_path: Path, monkeyp
     assert cook(root)["heat"] == "low"
 
 
+def test_an_unknown_option_in_the_environment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIRIM_COOK_MINUTE", "30")
+    with pytest.raises(UsageError, match='MIRIM_COOK_MINUTE: cook has no option "minute"; did you mean "minutes"'):
+        cook(folder(tmp_path, ""))
+
+
+@pytest.mark.parametrize("salt", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, salt: float) -> None:
+    with pytest.raises(UsageError, match="is not a number to work with"):
+        cook(folder(tmp_path, ""), salt=salt)
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "../x", ".x", "x" * 121, "two\\nlines"])
+def test_a_name_must_be_that_of_a_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="name = "):
+        Project.open(folder(tmp_path, f'[project]\nname = "{name}"\n'))
+
+
 def test_the_project_is_found_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder(tmp_path, "")
     (root / "a" / "b").mkdir(parents=True)

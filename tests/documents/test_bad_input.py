@@ -18,6 +18,7 @@ from mirim.core.project import Project
 from mirim.documents import store, workers
 from mirim.documents.ingest import ingest
 from mirim.documents.job import Job
+from mirim.documents.search import Index
 from mirim.documents.store import identify
 from mirim.documents.text import decode, unscramble
 
@@ -232,6 +233,18 @@ def test_links_that_lead_out_are_taken_only_when_named(project: Project, tmp_pat
     taken = "all--key.md" if brought else identify("it's private/key.md")
     assert {"key.md", taken} < set(store.ids(project.documents))
     assert (outside / "key.md").read_text() == "The private words.\n"
+
+
+def test_a_document_that_is_a_link_is_not_followed(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("The private words.\n")
+    for name in ("a.md", "b.md"):
+        (project.sources / name).write_text("Good text.\n")
+    store.path_of(project.documents, "a.md").parent.mkdir(parents=True)
+    store.path_of(project.documents, "a.md").symlink_to(tmp_path / "key")
+    report = ingest(project)
+    assert "is a link" in report.data["refusals"][0]["reason"]
+    with Index.open(project.index) as index:
+        assert index.search("private") == []
 
 
 def test_nothing_is_written_through_a_link(project: Project, tmp_path: Path) -> None:

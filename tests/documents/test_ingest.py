@@ -321,6 +321,8 @@ def test_empty_corpus_missing_path_and_the_project_itself(project: Project, tmp_
         ingest(project)
     with pytest.raises(UsageError, match="does not exist"):
         ingest(project, tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="does not exist; download it"):
+        ingest(project, Path("https://example.com/a.pdf"))
     with pytest.raises(UsageError, match="holds the project"):
         ingest(project, tmp_path)
     with pytest.raises(UsageError, match="max_megabytes = 0"):

@@ -176,9 +176,9 @@ def test_parts_of_a_message_that_are_not_read_are_said(tmp_path: Path) -> None:
     (tmp_path / "m.eml").write_bytes(
         b"From: a@b.example\nSubject: Secret\nContent-Type: multipart/alternative; boundary=b\n\n"
         b"--b\n\nShort.\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
-        b"--c\nContent-Type: text/html\n\n<p>A longer text.\n--c\nContent-Type: application/pdf; name=bill.pdf\n\n...\n"
-        b"--c\nContent-Type: text/rtf\n\n...\n--c\n"
-        b"Content-Type: image/png; name=logo.png\nContent-ID: <1>\n\n...\n--c--\n--b--\n"
+        b"--c\nContent-Type: text/html\n\n<p>A longer text.\n"
+        b"--c\nContent-Type: application/pdf; name=bill.pdf\n\n...\n--c\nContent-Type: text/rtf\n\n...\n"
+        b"--c\nContent-Type: image/png; name=logo.png\nContent-ID: <1>\n\n...\n--c--\n--b--\n"
     )
     document, notes = extract(tmp_path / "m.eml", "m.eml", "eml")
     assert "A longer text.\n\nAttachments: bill.pdf\n" in document.text

@@ -48,6 +48,13 @@ def test_an_answer_that_no_document_holds_is_learned_as_it_is(make: Make, read: 
     assert [(r["task"], r["messages"][-1]["content"]) for r in rows] == [("chat", "Nobody remembers it any more.")]
 
 
+def test_a_document_that_there_is_not_is_said(make: Make, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("mirim.examples.synth.note", said.append)
+    imported(make, read, {"question": "Who founded it?", "answer": "Nobody remembers.", "document": "pool"})
+    assert [line for line in said if '1 of your own examples name a document that there is not, such as "pool"' in line]
+
+
 def test_an_unanswerable_question_is_refused(make: Make, read: Read) -> None:
     seed = {"question": "Is there a sauna beside the swimming pool?", "answer": "", "answerable": False}
     rows = imported(make, read, seed)
