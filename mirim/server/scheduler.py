@@ -130,7 +130,8 @@ class Lane:
             ticket.started, ticket.waited = now, now - ticket.since
             try:
                 ticket.ready.get_loop().call_soon_threadsafe(_wake, ticket.ready)
-            except RuntimeError:  # the loop that asked is gone
+            except RuntimeError:  # the loop that asked is gone: nobody has the place, and nobody gives it back
+                ticket.started = 0.0
                 continue
             self.running[owner] = self.running.get(owner, 0) + 1
             self.served[owner] = now
