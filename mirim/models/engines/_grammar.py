@@ -43,6 +43,34 @@ def check_json(text: str, engine: str, *, whole: bool, call: bool = False) -> No
         raise UsageError(f"{engine} cannot hold a model to this JSON schema (it wrote {text[:40]!r}); simplify it")
 
 
+def grammar(schema: dict[str, Any], call: dict[str, Any] | None) -> str:
+    """The grammar of a schema, or of a call in its stead; UsageError says which of them none can be made of.
+
+    Asked before any token: an engine that finds no grammar may write what it likes.
+    """
+    made = need("llguidance", "serve").LLMatcher
+    if call is None:
+        return _sound("this JSON schema", lambda: made.grammar_from_json_schema(compact(schema)))
+    try:
+        return _sound("this JSON schema or a call", lambda: made.grammar_from_lark(either(schema, call)))
+    except UsageError:
+        # What is wrong with one of them is told best by the one alone.
+        grammar(schema, None)
+        _sound("this JSON schema of a call", lambda: made.grammar_from_json_schema(compact(call)))
+        raise
+
+
+def _sound(what: str, write: Callable[[], str]) -> str:
+    try:
+        text: str = write()
+        why: str | None = need("llguidance", "serve").LLMatcher.validate_grammar(text)
+    except ValueError as error:
+        text, why = "", str(error) or "unknown"
+    if why:
+        raise UsageError(f"{what} cannot be held to: {why.strip().splitlines()[0]}; simplify it")
+    return text
+
+
 class Guide:
     """Which tokens of a vocabulary a schema allows next."""
 
@@ -52,28 +80,11 @@ class Guide:
         self._tokens = self._llguidance.LLTokenizer(self._llguidance.TokenizerWrapper(pieces), eos_token=list(ends))
 
     def matcher(self, schema: dict[str, Any], call: dict[str, Any] | None) -> Any:
-        """Held to `schema`, or to a call in its stead; UsageError says which of them no grammar can be made of."""
-        made = self._llguidance.LLMatcher
-        if call is None:
-            return self._of("this JSON schema", lambda: made.grammar_from_json_schema(compact(schema)))
-        try:
-            return self._of("this JSON schema or a call", lambda: made.grammar_from_lark(either(schema, call)))
-        except UsageError:
-            # What is wrong with one of them is told best by the one alone.
-            self.matcher(schema, None)
-            self._of("this JSON schema of a call", lambda: made.grammar_from_json_schema(compact(call)))
-            raise
-
-    def _of(self, what: str, grammar: Callable[[], str]) -> Any:
-        try:
-            matcher = self._llguidance.LLMatcher(self._tokens, grammar())
-            if not matcher.is_error():
-                return matcher
-            why = matcher.get_error()
-        except ValueError as error:
-            why = str(error)
-        first = ((why or "").strip().splitlines() or ["unknown"])[0]
-        raise UsageError(f"{what} cannot be held to: {first}; simplify it")
+        """Held to `schema`, or to a call in its stead; UsageError when no grammar can be made."""
+        matcher = self._llguidance.LLMatcher(self._tokens, grammar(schema, call))
+        if matcher.is_error():
+            raise UsageError(f"this JSON schema cannot be held to: {matcher.get_error()}; simplify it")
+        return matcher
 
 
 class _Pieces:

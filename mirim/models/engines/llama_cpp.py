@@ -18,7 +18,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.models import decode, gguf_check, lora
-from mirim.models.engines._grammar import check_json, compact, either
+from mirim.models.engines._grammar import check_json, compact, either, grammar
 from mirim.models.engines._llama import Scorer
 from mirim.models.engines._local import Local, cores, log_softmax, tool_calls
 
@@ -283,9 +283,10 @@ def _serve(
 
 
 def _held(schema: dict[str, Any] | None, call: dict[str, Any] | None) -> dict[str, Any]:
-    """What a request says of the text's form."""
+    """What a request says of the text's form; UsageError when no grammar can be made of it."""
     if schema is None:
         return {}
+    grammar(schema, call)
     if call is None:
         return {"json_schema": compact(schema)}
     return {"grammar": f"%llguidance {{}}\n{either(schema, call)}"}
