@@ -21,6 +21,9 @@ constexpr int TOKENS = 2, HALVES = 1, TOGETHER = 4;
 // Bytes between what is computed and what is asked for.
 constexpr int AHEAD = 8192;
 
+// Bytes of weights that the first cache keeps beside what is computed with them.
+constexpr size_t RESIDENT = 26 << 10;
+
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 0, 3);
@@ -83,16 +86,17 @@ struct Four {
 // `lines` 0: for one tile of tokens, weights come from memory as fast as they can be asked for, a fixed distance ahead.
 // Otherwise every tile asks for so many lines of each group `ahead`, its share of the next block.
 template <class Bits, int M, int H>
-void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, float* out, int half, size_t ahead,
-                    int lines) {
+void quantised_half(const uint8_t* w, int columns, int from, int to, const Inputs& in, int first, float* out, int half,
+                    size_t ahead, int lines) {
     const int groups = columns / GROUP;
     const int8_t* q = in.q + size_t(first) * columns;
     const float* scale = in.scale + size_t(first) * groups;
     const int32_t* begin = in.start + size_t(first) * groups;
     Floats sums[M][H];
     for (int m = 0; m < M; ++m)
-        for (int h = 0; h < H; ++h) sums[m][h] = spread(0.0f);
-    for (int g = 0; g < groups; ++g, w += ROWS * 2 + Bits::bytes) {
+        for (int h = 0; h < H; ++h) sums[m][h] = from ? load(out + m * ROWS + (half + h) * 16) : spread(0.0f);
+    w += size_t(from) * (ROWS * 2 + Bits::bytes);
+    for (int g = from; g < to; ++g, w += ROWS * 2 + Bits::bytes) {
         Ints part[M][H];
         for (int m = 0; m < M; ++m)
             for (int h = 0; h < H; ++h) part[m][h] = start(begin + size_t(m) * groups + g);
@@ -128,44 +132,51 @@ void quantised_half(const uint8_t* w, int columns, const Inputs& in, int first, 
 }
 
 template <class Bits, int M>
-void quantised_tile(const Matrix& w, const uint8_t* p, const Inputs& in, int first, float* out) {
+void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
     const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = (ROWS * 2 + Bits::bytes) / 64;
     const int lines = tiles > 1 ? (group + tiles - 1) / tiles : 0;
     const size_t ahead = w.block_bytes() + size_t(first / TOKENS) * lines * 64;
     for (int h = 0; h < 2; h += HALVES)
-        quantised_half<Bits, M, HALVES>(p, w.columns, in, first, out, h, ahead, lines);
+        quantised_half<Bits, M, HALVES>(p, w.columns, from, to, in, first, out, h, ahead, lines);
 }
 
+// `from` and `to`: groups of columns, which only weights in whole numbers have.
 template <int M>
-void tile(const Matrix& w, int block, const Inputs& in, int first, float* out) {
+void tile(const Matrix& w, int block, int from, int to, const Inputs& in, int first, float* out) {
     const uint8_t* p = w.block(block);
     const float* x = in.x + size_t(first) * w.columns;
     switch (w.kind) {
         case Kind::f32: return float_tile<LoadFloat, M>(p, w.columns, x, out);
         case Kind::f16: return float_tile<LoadHalf, M>(p, w.columns, x, out);
         case Kind::bf16: return float_tile<LoadBfloat, M>(p, w.columns, x, out);
-        case Kind::q8: return quantised_tile<Eight, M>(w, p, in, first, out);
-        case Kind::q4: return quantised_tile<Four, M>(w, p, in, first, out);
+        case Kind::q8: return quantised_tile<Eight, M>(w, p, from, to, in, first, out);
+        case Kind::q4: return quantised_tile<Four, M>(w, p, from, to, in, first, out);
     }
 }
 
 inline void product(const Matrix& w, int block, const Inputs& in, int first, int tokens, float* out) {
     // Tiles of nearly equal size: 7 tokens are 4 + 3, not 6 + 1.
-    int tiles = (tokens + TOKENS - 1) / TOKENS;
-    for (int n = 0; n < tiles; ++n) {
-        int from = tokens * n / tiles, count = tokens * (n + 1) / tiles - from;
-        float* o = out + size_t(from) * ROWS;
-        switch (count) {
-            case 1: tile<1>(w, block, in, first + from, o); break;
-            case 2: tile<2>(w, block, in, first + from, o); break;
+    const int tiles = (tokens + TOKENS - 1) / TOKENS;
+    // What several tiles read stays in the first cache: columns go by so many groups, and sums wait in `out`.
+    const int groups = w.quantised() ? w.columns / GROUP : 1;
+    const int parts = tiles > 1 && w.quantised() ? int((w.block_bytes() + RESIDENT - 1) / RESIDENT) : 1;
+    for (int part = 0; part < parts; ++part) {
+        const int low = groups * part / parts, high = groups * (part + 1) / parts;
+        for (int n = 0; n < tiles; ++n) {
+            int from = tokens * n / tiles, count = tokens * (n + 1) / tiles - from;
+            float* o = out + size_t(from) * ROWS;
+            switch (count) {
+                case 1: tile<1>(w, block, low, high, in, first + from, o); break;
+                case 2: tile<2>(w, block, low, high, in, first + from, o); break;
 #if defined(VEC_AVX512) || defined(VEC_NEON)
-            case 3: tile<3>(w, block, in, first + from, o); break;
+                case 3: tile<3>(w, block, low, high, in, first + from, o); break;
 #endif
 #if defined(VEC_AVX512)
-            case 4: tile<4>(w, block, in, first + from, o); break;
-            case 5: tile<5>(w, block, in, first + from, o); break;
-            case 6: tile<6>(w, block, in, first + from, o); break;
+                case 4: tile<4>(w, block, low, high, in, first + from, o); break;
+                case 5: tile<5>(w, block, low, high, in, first + from, o); break;
+                case 6: tile<6>(w, block, low, high, in, first + from, o); break;
 #endif
+            }
         }
     }
 }
@@ -287,24 +298,39 @@ void score(const float* const* query, const uint8_t* keys, size_t apart, int siz
         for (int s = 0; s < S; ++s) store(scores + n * PIECE + s * 16, sums[n][s]);
 }
 
-// Scores become weights, e^(score - most). What is not visible counts as good as nothing, and the same for every query
-// that sees as much.
-inline void soften(float* scores, int visible, float* most, float* weight) {
-    constexpr int strips = PIECE / 16;
-    for (int t = visible; t < PIECE; ++t) scores[t] = -3e38f;
-    Floats x[strips], sums[strips];
-    for (int s = 0; s < strips; ++s) x[s] = sums[s] = load(scores + s * 16);
-    for (int half = strips / 2; half; half /= 2)
-        for (int s = 0; s < half; ++s) sums[s] = larger(sums[s], sums[s + half]);
+// Scores become weights, e^(score - most), in strips of 16 of which the last holds something visible. What is not visible
+// counts as good as nothing, and the same for every query that sees as much.
+template <int STRIPS>
+void soften_strips(float* scores, int visible, float* most, float* weight) {
+    Floats x[STRIPS], sums[STRIPS];
+    for (int s = 0; s < STRIPS; ++s) x[s] = sums[s] = load(scores + s * 16);
+    x[STRIPS - 1] = sums[STRIPS - 1] = first(x[STRIPS - 1], visible - (STRIPS - 1) * 16, -3e38f);
+    // The tree of a whole piece, without the branches that would be nothing.
+    for (int half = PIECE / 32; half; half /= 2)
+        for (int s = 0; s < half && s + half < STRIPS; ++s) sums[s] = larger(sums[s], sums[s + half]);
     *most = largest(sums[0]);
     Floats top = spread(*most);
-    for (int s = 0; s < strips; ++s) {
+    for (int s = 0; s < STRIPS; ++s) {
         x[s] = sums[s] = exponential(sub(x[s], top));
         store(scores + s * 16, x[s]);
     }
-    for (int half = strips / 2; half; half /= 2)
-        for (int s = 0; s < half; ++s) sums[s] = add(sums[s], sums[s + half]);
+    for (int half = PIECE / 32; half; half /= 2)
+        for (int s = 0; s < half && s + half < STRIPS; ++s) sums[s] = add(sums[s], sums[s + half]);
     *weight = sum(sums[0]);
+}
+
+inline void soften(float* scores, int visible, float* most, float* weight) {
+    static_assert(PIECE == 128);
+    switch ((visible + 15) / 16) {
+        case 1: return soften_strips<1>(scores, visible, most, weight);
+        case 2: return soften_strips<2>(scores, visible, most, weight);
+        case 3: return soften_strips<3>(scores, visible, most, weight);
+        case 4: return soften_strips<4>(scores, visible, most, weight);
+        case 5: return soften_strips<5>(scores, visible, most, weight);
+        case 6: return soften_strips<6>(scores, visible, most, weight);
+        case 7: return soften_strips<7>(scores, visible, most, weight);
+        default: return soften_strips<8>(scores, visible, most, weight);
+    }
 }
 
 // Sums of N queries over 16 x D columns of values, whose rows are found by `row`.

@@ -67,6 +67,10 @@ inline Ints bits(Floats a) { return {_mm512_castps_si512(a.v)}; }
 inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.v)}; }
 inline Ints to_exponent(Ints a) { return {_mm512_slli_epi32(a.v, 23)}; }
 inline Floats swap_neighbours(Floats a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+// Lanes from n on become `rest`.
+inline Floats first(Floats a, int n, float rest) {
+    return {_mm512_mask_blend_ps(__mmask16((1u << n) - 1), _mm512_set1_ps(rest), a.v)};
+}
 
 // Weights of 16 rows x 4 columns as unsigned bytes: value + 128, for four bits (value + 8) x 16. A sum starts at WHOLE
 // - 128 x the sum of the activations, so that in the end its bits are those of the float 1.5 x 2^23 + what is meant:
@@ -169,6 +173,12 @@ inline Ints bits(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si2
 inline Floats from_bits(Ints x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
 inline Ints to_exponent(Ints x) { return {_mm256_slli_epi32(x.a, 23), _mm256_slli_epi32(x.b, 23)}; }
 inline Floats swap_neighbours(Floats x) { return {_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
+inline Floats first(Floats x, int n, float rest) {
+    __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256 a = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes));
+    __m256 b = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), lanes));
+    return {_mm256_blendv_ps(_mm256_set1_ps(rest), x.a, a), _mm256_blendv_ps(_mm256_set1_ps(rest), x.b, b)};
+}
 
 #if defined(VEC_AVXVNNI)
 
@@ -353,6 +363,12 @@ inline Ints to_exponent(Ints a) {
 }
 inline Floats swap_neighbours(Floats a) {
     EACH(a.v[i] = vrev64q_f32(a.v[i]))
+    return a;
+}
+inline Floats first(Floats a, int n, float rest) {
+    const int32_t counted[4] = {0, 1, 2, 3};
+    const int32x4_t lanes = vld1q_s32(counted);
+    EACH(a.v[i] = vbslq_f32(vcltq_s32(lanes, vdupq_n_s32(n - 4 * i)), a.v[i], vdupq_n_f32(rest)))
     return a;
 }
 

@@ -148,6 +148,10 @@ inline Floats swap_neighbours(Floats a) {
     EACH(r.v[i] = a.v[i ^ 1])
     return r;
 }
+inline Floats first(Floats a, int n, float rest) {
+    EACH(a.v[i] = i < n ? a.v[i] : rest)
+    return a;
+}
 
 struct Bytes {
     int8_t v[64];
