@@ -55,14 +55,31 @@ struct Inputs {
     int tokens = 0;  // that meet a block of weights one after the other; meanwhile the next block is asked for
 };
 
-// Part of one sequence's attention for `count` queries (at most QUERIES) of one head of keys: over tokens [from, to)
-// of a piece, of which query i sees those before `visible[i]`.
+// How keys and values of one head and PAGE tokens lie in a page. Floats: keys in strips of 16 tokens, [size][16], values
+// [token][size]. Narrow: keys as a block of eight-bit weights whose rows are the tokens, values [token][size] in half
+// precision.
+struct Cell {
+    int size;  // of a head, a multiple of 16
+    bool narrow;
+
+    int columns() const { return (size + GROUP - 1) / GROUP * GROUP; }
+    size_t keys() const {
+        return narrow ? Matrix{Kind::q8, ROWS, columns(), nullptr}.bytes() : size_t(PAGE) * size * sizeof(float);
+    }
+    size_t values() const { return size_t(PAGE) * size * (narrow ? 2 : sizeof(float)); }
+    size_t bytes() const { return keys() + values(); }
+};
+static_assert(PAGE == ROWS, "a page of keys is a block of weights");
+
+// Part of one sequence's attention for `count` queries (at most QUERIES) of one head of keys: over the first `tokens` of
+// a piece, of which query i sees those before `visible[i]`.
 struct Attention {
-    const float* const* query;     // [count] -> [head size], already scaled
+    Inputs query;                  // rows [first, first + count), already scaled; as floats, or narrow in whole numbers
+    int first;
     const uint8_t* const* pages;   // pages of this piece, at this layer and head: keys, then values
     const int* visible;            // [count], in tokens of this piece
-    int count, tokens, size;       // tokens of the piece that anybody sees; size of a head, padded to 16
-    bool half;                     // cache in half precision, else float
+    int count, tokens;             // tokens of the piece that anybody sees
+    Cell cell;
     float* most;                   // [count] largest score
     float* weight;                 // [count] sum of e^(score - most)
     float* const* out;             // [count] -> [size] sum of e^(score - most) x value
@@ -87,8 +104,9 @@ struct Kernels {
     void (*join)(float* most, float* weight, float* out, float most2, float weight2, const float* out2, int size);
     // x[i] /= by; size a multiple of 16
     void (*divide)(float* x, float by, int size);
-    void (*store_key)(const float* k, int size, int slot, bool half, uint8_t* keys);
-    void (*store_value)(const float* v, int size, int slot, bool half, uint8_t* values);
+    // k of cell.columns() values, the last ones zero.
+    void (*store_key)(const float* k, const Cell& cell, int slot, uint8_t* keys);
+    void (*store_value)(const float* v, const Cell& cell, int slot, uint8_t* values);
 };
 
 // Those that this processor can run, the fastest first; the portable one is always there.

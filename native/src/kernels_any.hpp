@@ -83,25 +83,25 @@ struct Four {
     static Scales scales(const uint16_t* p) { return scales4(p); }
 };
 
-// `lines` 0: for one tile of tokens, weights come from memory as fast as they can be asked for, a fixed distance ahead.
-// Otherwise every tile asks for so many lines of each group `ahead`, its share of the next block.
+// `lines` -1: for one tile of tokens, weights come from memory as fast as they can be asked for, a fixed distance ahead.
+// Otherwise every tile asks for so many lines of each group `ahead`, its share of the next block. Tokens' sums lie `apart`.
 template <class Bits, int M, int H>
-void quantised_half(const uint8_t* w, int columns, int from, int to, const Inputs& in, int first, float* out, int half,
-                    size_t ahead, int lines) {
+void quantised_half(const uint8_t* w, int columns, int from, int to, const Inputs& in, int first, float* out, int apart,
+                    int half, ptrdiff_t ahead, int lines) {
     const int groups = columns / GROUP;
     const int8_t* q = in.q + size_t(first) * columns;
     const float* scale = in.scale + size_t(first) * groups;
     const int32_t* begin = in.start + size_t(first) * groups;
     Floats sums[M][H];
     for (int m = 0; m < M; ++m)
-        for (int h = 0; h < H; ++h) sums[m][h] = from ? load(out + m * ROWS + (half + h) * 16) : spread(0.0f);
+        for (int h = 0; h < H; ++h) sums[m][h] = from ? load(out + m * apart + (half + h) * 16) : spread(0.0f);
     w += size_t(from) * (ROWS * 2 + Bits::bytes);
     for (int g = from; g < to; ++g, w += ROWS * 2 + Bits::bytes) {
         Ints part[M][H];
         for (int m = 0; m < M; ++m)
             for (int h = 0; h < H; ++h) part[m][h] = start(begin + size_t(m) * groups + g);
         const uint8_t* body = w + ROWS * 2;
-        const bool stream = lines == 0;
+        const bool stream = lines < 0;
         if (stream)
             prefetch(w + AHEAD + Bits::bytes);
         else
@@ -128,16 +128,16 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         }
     }
     for (int m = 0; m < M; ++m)
-        for (int h = 0; h < H; ++h) store(out + m * ROWS + (half + h) * 16, sums[m][h]);
+        for (int h = 0; h < H; ++h) store(out + m * apart + (half + h) * 16, sums[m][h]);
 }
 
 template <class Bits, int M>
 void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
     const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = (ROWS * 2 + Bits::bytes) / 64;
-    const int lines = tiles > 1 ? (group + tiles - 1) / tiles : 0;
-    const size_t ahead = w.block_bytes() + size_t(first / TOKENS) * lines * 64;
+    const int lines = tiles > 1 ? (group + tiles - 1) / tiles : -1;
+    const ptrdiff_t ahead = ptrdiff_t(w.block_bytes()) + ptrdiff_t(first / TOKENS) * lines * 64;
     for (int h = 0; h < 2; h += HALVES)
-        quantised_half<Bits, M, HALVES>(p, w.columns, from, to, in, first, out, h, ahead, lines);
+        quantised_half<Bits, M, HALVES>(p, w.columns, from, to, in, first, out, ROWS, h, ahead, lines);
 }
 
 // `from` and `to`: groups of columns, which only weights in whole numbers have.
@@ -267,30 +267,17 @@ inline void gelu_times(float* gate, const float* up, int size) {
     }
 }
 
-// What attention works on: scores of all queries, and keys or values as floats.
-struct Room {
-    alignas(64) float scores[QUERIES][PIECE];
-    alignas(64) float floats[32 * HEAD_MOST];  // as many as PIECE * 32, at least
-};
-
-// Scores of N queries with S strips of 16 keys, [size][16] each, `apart` bytes from one to the next. What lies `soon` and
-// `later` bytes from the keys is asked for meanwhile, unless these are 0.
-template <class Load, int N, int S>
-void score(const float* const* query, const uint8_t* keys, size_t apart, int size, float* scores, ptrdiff_t soon,
-           ptrdiff_t later) {
+// Scores of N queries with S strips of 16 keys.
+template <int N, int S>
+void score(const float* query, int columns, const float* keys, int size, float* scores) {
     Floats sums[N][S];
     for (int n = 0; n < N; ++n)
         for (int s = 0; s < S; ++s) sums[n][s] = spread(0.0f);
     for (int d = 0; d < size; ++d) {
         Floats k[S];
-        for (int s = 0; s < S; ++s) {
-            const uint8_t* line = keys + s * apart + size_t(d) * 16 * Load::width;
-            k[s] = Load::at(line);
-            if (soon) prefetch(line + soon);
-            if (later) prefetch(line + later);
-        }
+        for (int s = 0; s < S; ++s) k[s] = load(keys + (size_t(s) * size + d) * 16);
         for (int n = 0; n < N; ++n) {
-            Floats q = spread(query[n][d]);
+            Floats q = spread(query[size_t(n) * columns + d]);
             for (int s = 0; s < S; ++s) sums[n][s] = fma(k[s], q, sums[n][s]);
         }
     }
@@ -377,75 +364,61 @@ void times(int n, Work work) {
     }
 }
 
-template <class Load, int N>
-void attend_to(const Attention& a, float (*scores)[PIECE]) {
-    constexpr int width = Load::width, strips = PAGE / 16;
-    const size_t strip = size_t(16) * a.size * width, values = PAGE / 16 * strip;
-    // Few queries wait for memory: the values of a page and the keys of the next are asked for with its keys.
+// Scores of all queries with every key of the piece that anybody sees.
+inline void score_all(const Attention& a, float (*scores)[PIECE]) {
+    const Cell& cell = a.cell;
     for (int t = 0; t < a.tokens; t += PAGE) {
         const uint8_t* keys = a.pages[t / PAGE];
-        const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
-        if (t + 16 < a.tokens)
-            score<Load, N, strips>(a.query, keys, strip, a.size, scores[0] + t, values, later);
-        else
-            score<Load, N, 1>(a.query, keys, strip, a.size, scores[0] + t, values, later);
+        if (!cell.narrow) {
+            for (int n = 0; n < a.count; n += TOGETHER)
+                times(std::min(TOGETHER, a.count - n), [&](auto many) {
+                    score<many, PAGE / 16>(a.query.x + size_t(a.first + n) * a.query.columns, a.query.columns,
+                                           reinterpret_cast<const float*>(keys), cell.size, scores[n] + t);
+                });
+            continue;
+        }
+        // The values of the page are asked for with its keys.
+        const int groups = cell.columns() / GROUP;
+        const int lines = int(cell.values() / LINE) / (groups * 2 / HALVES);
+        for (int n = 0; n < a.count; n += TOKENS)
+            times(std::min(TOKENS, a.count - n), [&](auto many) {
+                for (int h = 0; h < 2; h += HALVES)
+                    quantised_half<Eight, many, HALVES>(keys, cell.columns(), 0, groups, a.query, a.first + n, scores[n] + t,
+                                                        PIECE, h, ptrdiff_t(cell.keys()), n ? 0 : lines);
+            });
     }
-    for (int n = 0; n < N; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
-    for (int d = 0; d < a.size;) {
-        auto row = [&](int t) { return a.pages[t / PAGE] + values + (size_t(t % PAGE) * a.size + d) * width; };
-        if (N <= 4 && a.size - d >= 64) {
-            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible, a.out, d, row);
+    for (int n = 0; n < a.count; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
+}
+
+// What N queries from `first` on take of the values.
+template <class Load, int N>
+void mix_all(const Attention& a, int first, const float (*scores)[PIECE]) {
+    const int size = a.cell.size;
+    const size_t keys = a.cell.keys();
+    for (int d = 0; d < size;) {
+        auto row = [&](int t) { return a.pages[t / PAGE] + keys + (size_t(t % PAGE) * size + d) * Load::width; };
+        if (N <= 4 && size - d >= 64) {
+            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible + first, a.out + first, d, row);
             d += 64;
-        } else if (a.size - d >= 32) {
-            mix<Load, N, 2>(scores, a.visible, a.out, d, row);
+        } else if (size - d >= 32) {
+            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row);
             d += 32;
         } else {
-            mix<Load, N, 1>(scores, a.visible, a.out, d, row);
+            mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row);
             d += 16;
         }
     }
 }
 
-// Many queries share keys and values that are made floats once.
-template <class Load>
-void attend_many(const Attention& a, Room& room) {
-    constexpr int width = Load::width;
-    const size_t strip = size_t(16) * a.size, values = PAGE * size_t(a.size) * width;
-    for (int t = 0; t < a.tokens; t += 32) {
-        const uint8_t* keys = a.pages[t / PAGE] + size_t(t % PAGE) * a.size * width;
-        for (size_t i = 0; i < 2 * strip; i += 16) store(room.floats + i, Load::at(keys + i * width));
-        for (int n = 0; n < a.count; n += TOGETHER)
-            times(std::min(TOGETHER, a.count - n), [&](auto many) {
-                score<LoadFloat, many, 2>(a.query + n, reinterpret_cast<const uint8_t*>(room.floats), strip * 4, a.size,
-                                          room.scores[n] + t, 0, 0);
-            });
-    }
-    for (int n = 0; n < a.count; ++n) soften(room.scores[n], a.visible[n], a.most + n, a.weight + n);
-    for (int d = 0; d < a.size; d += 32) {
-        const int wide = std::min(32, a.size - d);
-        for (int t = 0; t < a.tokens; ++t) {
-            const uint8_t* from = a.pages[t / PAGE] + values + (size_t(t % PAGE) * a.size + d) * width;
-            for (int i = 0; i < wide; i += 16) store(room.floats + t * 32 + i, Load::at(from + i * width));
-        }
-        auto row = [&](int t) { return reinterpret_cast<const uint8_t*>(room.floats + t * 32); };
-        for (int n = 0; n < a.count; n += TOGETHER)
-            times(std::min(TOGETHER, a.count - n), [&](auto many) {
-                if (wide == 32)
-                    mix<LoadFloat, many, 2>(room.scores + n, a.visible + n, a.out + n, d, row);
-                else
-                    mix<LoadFloat, many, 1>(room.scores + n, a.visible + n, a.out + n, d, row);
-            });
-    }
-}
-
 template <class Load>
 void attend_by(const Attention& a) {
-    Room room;
-    if (a.count > TOGETHER) return attend_many<Load>(a, room);
-    times(a.count, [&](auto many) { attend_to<Load, many>(a, room.scores); });
+    alignas(64) float scores[QUERIES][PIECE];
+    score_all(a, scores);
+    for (int n = 0; n < a.count; n += TOGETHER)
+        times(std::min(TOGETHER, a.count - n), [&](auto many) { mix_all<Load, many>(a, n, scores + n); });
 }
 
-inline void attend(const Attention& a) { a.half ? attend_by<LoadHalf>(a) : attend_by<LoadFloat>(a); }
+inline void attend(const Attention& a) { a.cell.narrow ? attend_by<LoadHalf>(a) : attend_by<LoadFloat>(a); }
 
 inline void join(float* most, float* weight, float* out, float most2, float weight2, const float* out2, int size) {
     float top = std::max(*most, most2);
@@ -464,29 +437,42 @@ inline void divide(float* x, float by, int size) {
     for (int i = 0; i < size; i += 16) store(x + i, div(load(x + i), d));
 }
 
-// Keys: strips of 16 tokens, [size][16]. Values: [token][size].
-inline void store_key(const float* k, int size, int slot, bool half, uint8_t* keys) {
-    size_t at = size_t(slot / 16) * 16 * size + slot % 16;
-    if (!half) {
-        float* to = reinterpret_cast<float*>(keys) + at;
-        for (int d = 0; d < size; ++d) to[size_t(d) * 16] = k[d];
+inline void store_key(const float* k, const Cell& cell, int slot, uint8_t* keys) {
+    if (!cell.narrow) {
+        float* to = reinterpret_cast<float*>(keys) + size_t(slot / 16) * 16 * cell.size + slot % 16;
+        for (int d = 0; d < cell.size; ++d) to[size_t(d) * 16] = k[d];
         return;
     }
-    uint16_t* to = reinterpret_cast<uint16_t*>(keys) + at;
-    for (int d = 0; d < size; d += 16) {
-        uint16_t narrow[16];
-        store_half(narrow, load(k + d));
-        for (int i = 0; i < 16; ++i) to[size_t(d + i) * 16] = narrow[i];
+    for (int g = 0; g < cell.columns() / GROUP; ++g, keys += ROWS * 2 + Eight::bytes) {
+        Floats a = load(k + g * GROUP), b = load(k + g * GROUP + 16);
+        const float most = largest(larger(magnitude(a), magnitude(b)));
+        // The scale as it is kept; a key that is not finite stays wrong, and is seen in the scores.
+        alignas(64) float steps[16];
+        alignas(32) uint16_t scales[16];
+        store_half(scales, spread(most / 127.0f));
+        store(steps, load_half(scales));
+        std::memcpy(keys + slot * 2, scales, 2);
+        const bool sound = steps[0] > 0.0f && steps[0] < 3e38f;
+        const Floats by = spread(sound ? 1.0f / steps[0] : 0.0f), least = spread(-127.0f), highest = spread(127.0f);
+        alignas(16) int8_t bytes[GROUP];
+        store_bytes(bytes, nearest(larger(smaller(mul(a, by), highest), least)));
+        store_bytes(bytes + 16, nearest(larger(smaller(mul(b, by), highest), least)));
+        for (int n = 0; n < GROUP / 4; ++n) {
+            uint32_t four;
+            std::memcpy(&four, bytes + n * 4, 4);
+            four ^= 0x80808080u;
+            std::memcpy(keys + ROWS * 2 + (n * ROWS + slot) * 4, &four, 4);
+        }
     }
 }
 
-inline void store_value(const float* v, int size, int slot, bool half, uint8_t* values) {
-    if (!half) {
-        std::memcpy(values + size_t(slot) * size * 4, v, size_t(size) * 4);
+inline void store_value(const float* v, const Cell& cell, int slot, uint8_t* values) {
+    if (!cell.narrow) {
+        std::memcpy(values + size_t(slot) * cell.size * 4, v, size_t(cell.size) * 4);
         return;
     }
-    uint16_t* to = reinterpret_cast<uint16_t*>(values) + size_t(slot) * size;
-    for (int d = 0; d < size; d += 16) store_half(to + d, load(v + d));
+    uint16_t* to = reinterpret_cast<uint16_t*>(values) + size_t(slot) * cell.size;
+    for (int d = 0; d < cell.size; d += 16) store_half(to + d, load(v + d));
 }
 
 inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, silu_times,

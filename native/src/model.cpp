@@ -69,8 +69,7 @@ Model::~Model() {
 }
 
 size_t Model::page_bytes() const {
-    size_t width = config_.half_cache ? 2 : 4;
-    return size_t(config_.layers) * config_.kv_heads * 2 * PAGE * config_.head_dim * width;
+    return size_t(config_.layers) * config_.kv_heads * cell().bytes();
 }
 
 void Model::allocate(Pool& pool) {
@@ -79,7 +78,10 @@ void Model::allocate(Pool& pool) {
     if (x_.empty()) {
         x_.resize(size_t(MOST) * c.hidden);
         n_.resize(MOST * wide);
-        qs_.resize(size_t(MOST) * c.heads * c.head_dim);
+        qs_.resize(size_t(MOST) * c.heads * cell().columns());
+        q_bytes_.resize(qs_.size());
+        q_scales_.resize(qs_.size() / GROUP);
+        q_starts_.resize(qs_.size() / GROUP);
         bytes_.resize(MOST * wide);
         scales_.resize(MOST * wide / GROUP + 1);
         starts_.resize(MOST * wide / GROUP + 1);
@@ -140,10 +142,7 @@ void Model::plan(const Token* tokens, int count) {
 }
 
 uint8_t* Model::keys(const Token& token, int layer, int head) const {
-    const Config& c = config_;
-    size_t width = c.half_cache ? 2 : 4;
-    return token.pages[token.position / PAGE] +
-           (size_t(layer) * c.kv_heads + head) * 2 * PAGE * c.head_dim * width;
+    return token.pages[token.position / PAGE] + (size_t(layer) * config_.kv_heads + head) * cell().bytes();
 }
 
 // One head of queries, keys or values for every token.
@@ -156,7 +155,9 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     const float* gain = part == 0 ? layer.q_norm : part == 1 ? layer.k_norm : nullptr;
     const int blocks = (c.head_dim + ROWS - 1) / ROWS;
     alignas(64) float made[HEAD_MOST / ROWS][STRIP * ROWS];
-    alignas(64) float x[HEAD_MOST];
+    const Cell cell = this->cell();
+    const int group = c.heads / c.kv_heads, columns = cell.columns();
+    alignas(64) float x[HEAD_MOST] = {};
     for (int from = 0; from < count; from += STRIP) {
         int n = std::min(STRIP, count - from);
         for (int b = 0; b < blocks; ++b) {
@@ -175,25 +176,29 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
                 kernels_->rotate(x, &cosines_[token.position * turned_], &sines_[token.position * turned_],
                                  int(c.frequencies.size()), c.neighbours);
             if (part == 0) {
-                float* to = qs_.data() + (size_t(from + t) * c.heads + head) * c.head_dim;
-                for (int d = 0; d < c.head_dim; ++d) to[d] = x[d] * c.attention_scale;
+                // Rows of one head of keys lie together, token after token.
+                const size_t row = (size_t(head / group) * count + from + t) * group + head % group;
+                float* to = qs_.data() + row * columns;
+                for (int d = 0; d < columns; ++d) to[d] = x[d] * c.attention_scale;
+                if (cell.narrow)
+                    kernels_->quantise(to, columns, q_bytes_.data() + row * columns, q_scales_.data() + row * columns / GROUP,
+                                       q_starts_.data() + row * columns / GROUP);
             } else if (part == 1) {
-                kernels_->store_key(x, c.head_dim, slot, c.half_cache, keys(token, index, head));
+                kernels_->store_key(x, cell, slot, keys(token, index, head));
             } else {
-                size_t width = c.half_cache ? 2 : 4;
-                kernels_->store_value(x, c.head_dim, slot, c.half_cache,
-                                      keys(token, index, head) + size_t(PAGE) * c.head_dim * width);
+                kernels_->store_value(x, cell, slot, keys(token, index, head) + cell.keys());
             }
         }
     }
 }
 
-void Model::attend(int layer, const Unit& unit, const Token* tokens) {
+void Model::attend(int layer, const Unit& unit, const Token* tokens, int all) {
     const Config& c = config_;
     const Tile& tile = tiles_[unit.tile];
     const int group = c.heads / c.kv_heads, size = c.head_dim, last = tile.position + tile.count - 1;
     const size_t wide = size + 16, per_piece = size_t(c.heads) * tile.count * wide;
     const int from = unit.piece < 0 ? 0 : unit.piece, to = unit.piece < 0 ? last / PIECE + 1 : unit.piece + 1;
+    const Inputs query{qs_.data(), q_bytes_.data(), q_scales_.data(), q_starts_.data(), cell().columns()};
     alignas(64) float spare[QUERIES][HEAD_MOST];
     for (int piece = from; piece < to; ++piece) {
         const uint8_t* pages[PIECE / PAGE] = {};
@@ -207,14 +212,12 @@ void Model::attend(int layer, const Unit& unit, const Token* tokens) {
         const int skip = std::max(0, start - tile.position);
         for (int q = skip * group; q < tile.count * group; q += QUERIES) {
             const int n = std::min(QUERIES, tile.count * group - q);
-            const float* query[QUERIES];
             int visible[QUERIES];
             float most[QUERIES], weight[QUERIES];
             float *out[QUERIES], *rows[QUERIES];
             int seen = 0;
             for (int i = 0; i < n; ++i) {
                 int t = (q + i) / group, h = unit.head * group + (q + i) % group;
-                query[i] = qs_.data() + (size_t(tile.first + t) * c.heads + h) * size;
                 visible[i] = std::min(PIECE, tile.position + t + 1 - start);
                 seen = std::max(seen, visible[i]);
                 rows[i] = parts_.data() + tile.base + (unit.piece < 0 ? 0 : per_piece * unit.piece) +
@@ -222,7 +225,7 @@ void Model::attend(int layer, const Unit& unit, const Token* tokens) {
                 // A token's own first piece begins its sums.
                 out[i] = unit.piece < 0 && piece > 0 ? spare[i] : rows[i];
             }
-            kernels_->attend({query, pages, visible, n, seen, size, c.half_cache, most, weight, out});
+            kernels_->attend({query, (unit.head * all + tile.first) * group + q, pages, visible, n, seen, cell(), most, weight, out});
             for (int i = 0; i < n; ++i) {
                 float* sums = rows[i] + size;
                 if (out[i] == rows[i]) {
@@ -340,7 +343,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
             crew.barrier();
             if (!kept) return;
-            crew.share(int(units.size()), [&](int n) { attend(l, units[units.size() - 1 - n], tokens); });
+            crew.share(int(units.size()), [&](int n) { attend(l, units[units.size() - 1 - n], tokens, count); });
             crew.barrier();
             in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(place(t), out); });
             add_to_x(l, O, in, layer.o_bias, place);

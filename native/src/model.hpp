@@ -25,7 +25,8 @@ struct Config {
     float rope_gain = 1.0f;  // of cosine and sine (YaRN)
     float embedding_scale = 1.0f, residual_scale = 1.0f, attention_scale = 0.0f, logit_scale = 1.0f;
     bool gelu = false;
-    bool half_cache = true;
+    // Keys in eight bits and values in half precision, else both as floats.
+    bool narrow_cache = true;
 };
 
 struct Layer {
@@ -63,6 +64,7 @@ public:
     const Config& config() const { return config_; }
     const Kernels& kernels() const { return *kernels_; }
     size_t weight_bytes() const { return used_; }
+    Cell cell() const { return {config_.head_dim, config_.narrow_cache}; }
     size_t page_bytes() const;
     // Of names, shapes and contents of all weights, as they lie in memory.
     uint64_t digest() const;
@@ -89,7 +91,8 @@ private:
     void allocate(Pool& pool);
     void plan(const Token* tokens, int count);
     void project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in);
-    void attend(int layer, const Unit& unit, const Token* tokens);
+    // `all`: tokens of the step.
+    void attend(int layer, const Unit& unit, const Token* tokens, int all);
     void gather(int token, float* out) const;
     uint8_t* keys(const Token& token, int layer, int head) const;
     Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at);
@@ -110,9 +113,9 @@ private:
     std::vector<float> x_, n_, qs_, h_, parts_;
     std::vector<float> cosines_, sines_;  // [position][turned_], see Kernels::rotate
     size_t turned_ = 0;
-    std::vector<int8_t> bytes_, h_bytes_;
-    std::vector<float> scales_, h_scales_;
-    std::vector<int32_t> starts_, h_starts_;
+    std::vector<int8_t> bytes_, h_bytes_, q_bytes_;
+    std::vector<float> scales_, h_scales_, q_scales_;
+    std::vector<int32_t> starts_, h_starts_, q_starts_;
     std::vector<std::vector<float>> own_floats_;
     std::vector<std::vector<int8_t>> own_bytes_;
     std::vector<std::vector<int32_t>> own_starts_;

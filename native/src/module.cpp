@@ -43,7 +43,7 @@ Config configure(const nb::dict& d) {
     c.attention_scale = field(d, "attention_multiplier", 0.0f);
     c.logit_scale = field(d, "logit_multiplier", 1.0f);
     c.gelu = field(d, "gelu", false);
-    c.half_cache = field(d, "half_cache", true);
+    c.narrow_cache = field(d, "narrow_cache", true);
     return c;
 }
 

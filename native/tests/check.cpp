@@ -127,45 +127,68 @@ void check_kernels() {
                 }
             }
         }
-        for (bool half : {false, true})
+        for (bool narrow : {false, true})
             for (int size : {16, 48, 64}) {
-                const int tokens = 77, width = half ? 2 : 4;
+                const int tokens = 77;
+                const Cell cell{size, narrow};
+                const int columns = cell.columns(), groups = columns / GROUP;
                 std::vector<std::vector<uint8_t>> store[2];
                 const uint8_t* pages[2][PIECE / PAGE] = {};
-                auto keys = floats(size_t(tokens) * size), values = floats(size_t(tokens) * size);
+                auto keys = floats(size_t(tokens) * columns), values = floats(size_t(tokens) * size);
+                auto asked = floats(size_t(QUERIES) * columns, 1 / std::sqrt(float(size)));
+                for (auto* rows : {&keys, &asked})
+                    for (size_t i = 0; i < rows->size(); ++i)
+                        if (int(i) % columns >= size) (*rows)[i] = 0;
                 for (int side = 0; side < 2; ++side)
                     for (int p = 0; p * PAGE < tokens; ++p) {
-                        store[side].emplace_back(size_t(2) * PAGE * size * width, uint8_t(0));
+                        // What nobody stored may be anything, even what is no number.
+                        store[side].emplace_back(cell.bytes(), uint8_t(0xff));
                         for (int t = p * PAGE; t < tokens && t < (p + 1) * PAGE; ++t) {
                             uint8_t* at = store[side][p].data();
-                            (side ? plain : k)->store_key(keys.data() + size_t(t) * size, size, t % PAGE, half, at);
-                            (side ? plain : k)->store_value(values.data() + size_t(t) * size, size, t % PAGE, half,
-                                                            at + size_t(PAGE) * size * width);
+                            (side ? plain : k)->store_key(keys.data() + size_t(t) * columns, cell, t % PAGE, at);
+                            (side ? plain : k)->store_value(values.data() + size_t(t) * size, cell, t % PAGE, at + cell.keys());
                         }
                         pages[side][p] = store[side][p].data();
                     }
                 for (size_t p = 0; p < store[0].size(); ++p)
                     same(store[0][p].data(), store[1][p].data(), store[0][p].size(), label("cache"));
-                auto asked = floats(size_t(QUERIES) * size);
                 float most[2][QUERIES], weight[2][QUERIES];
                 std::vector<float> out[2];
                 for (int side = 0; side < 2; ++side) {
                     out[side].resize(size_t(QUERIES) * size);
-                    const float* query[QUERIES];
+                    std::vector<int8_t> q(asked.size());
+                    std::vector<float> scale(QUERIES * groups);
+                    std::vector<int32_t> start(QUERIES * groups);
+                    plain->quantise(asked.data(), int(asked.size()), q.data(), scale.data(), start.data());
+                    const Inputs query{asked.data(), q.data(), scale.data(), start.data(), columns};
                     float* to[QUERIES];
                     int visible[QUERIES];
                     for (int i = 0; i < QUERIES; ++i) {
-                        query[i] = asked.data() + size_t(i) * size;
                         to[i] = out[side].data() + size_t(i) * size;
                         visible[i] = tokens - i * 3;
                     }
-                    (side ? plain : k)->attend({query, pages[side], visible, QUERIES, tokens, size, half, most[side], weight[side], to});
+                    (side ? plain : k)->attend({query, 0, pages[side], visible, QUERIES, tokens, cell, most[side], weight[side], to});
                     // Few together come to the same.
                     std::vector<float> few(size_t(3) * size);
                     float peak[3], sum[3], *apart[3] = {few.data(), few.data() + size, few.data() + 2 * size};
-                    (side ? plain : k)->attend({query + 7, pages[side], visible + 7, 3, visible[7], size, half, peak, sum, apart});
+                    (side ? plain : k)->attend({query, 7, pages[side], visible + 7, 3, visible[7], cell, peak, sum, apart});
                     same(few.data(), to[7], few.size() * 4, label("attention of few"));
                     same(sum, &weight[side][7], sizeof sum, label("attention of few, weights"));
+                    // And to what the definition says, but for rounding.
+                    for (int i = 0; i < QUERIES; ++i) {
+                        std::vector<double> exact(size_t(size), 0.0);
+                        double all = 0;
+                        for (int t = 0; t < visible[i]; ++t) {
+                            double score = 0;
+                            for (int d = 0; d < size; ++d) score += double(asked[i * columns + d]) * keys[t * columns + d];
+                            const double p = std::exp(score - most[side][i]);
+                            all += p;
+                            for (int d = 0; d < size; ++d) exact[d] += p * values[size_t(t) * size + d];
+                        }
+                        for (int d = 0; d < size; ++d)
+                            if (!(std::fabs(exact[d] / all - to[i][d] / weight[side][i]) < (narrow ? 0.1 : 1e-3)))
+                                differ(label("attention by its definition"));
+                    }
                 }
                 same(out[0].data(), out[1].data(), out[0].size() * 4, label("attention"));
                 same(most, most[1], sizeof most[0], label("attention's scores"));

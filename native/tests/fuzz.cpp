@@ -99,7 +99,7 @@ void run(Input in, const std::string& path) {
     Config c;
     c.vocab = in.word(), c.hidden = in.word(), c.layers = in.byte(), c.heads = in.byte(), c.kv_heads = in.byte();
     c.head_dim = in.word(), c.inter = in.word(), c.context = in.word();
-    c.neighbours = in.byte() & 1, c.gelu = in.byte() & 1, c.half_cache = in.byte() & 1;
+    c.neighbours = in.byte() & 1, c.gelu = in.byte() & 1, c.narrow_cache = in.byte() & 1;
     for (int n = in.byte(); n > 0; --n) c.frequencies.push_back(float(in.byte()) / 256);
     auto model = std::make_unique<Model>(c, "");
     std::unique_ptr<Engine> engine;

@@ -106,7 +106,7 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
         "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
         # A model in floats (of 32 or 16 bits) answers as transformers does in float32; others keep their keys and
         # values in half of that, as llama.cpp does.
-        "half_cache": int(header.keys.get("general.file_type", 1)) not in _UNROUNDED,
+        "narrow_cache": int(header.keys.get("general.file_type", 1)) not in _UNROUNDED,
     }
 
 
