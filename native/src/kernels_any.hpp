@@ -83,11 +83,20 @@ struct Four {
     static Scales scales(const uint16_t* p) { return scales4(p); }
 };
 
-// `lines` -1: for one tile of tokens, weights come from memory as fast as they can be asked for, a fixed distance ahead.
-// Otherwise every tile asks for so many lines of each group `ahead`, its share of the next block. Tokens' sums lie `apart`.
-template <class Bits, int M, int H>
+// What is asked for while a tile is computed: with each group so many lines from `at`, which goes on by `step` bytes; and
+// what the group has in the next block of weights, `also` bytes away, unless that is 0.
+struct Ask {
+    const uint8_t* at;
+    size_t step;
+    int lines;
+    ptrdiff_t also;
+};
+
+// STREAM: one tile of tokens only, so that weights come from memory as fast as they can be asked for, a fixed distance
+// ahead. Tokens' sums lie `apart`.
+template <class Bits, int M, int H, bool STREAM>
 void quantised_half(const uint8_t* w, int columns, int from, int to, const Inputs& in, int first, float* out, int apart,
-                    int half, ptrdiff_t ahead, int lines) {
+                    int half, Ask ask) {
     const int groups = columns / GROUP;
     const int8_t* q = in.q + size_t(first) * columns;
     const float* scale = in.scale + size_t(first) * groups;
@@ -101,18 +110,18 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         for (int m = 0; m < M; ++m)
             for (int h = 0; h < H; ++h) part[m][h] = start(begin + size_t(m) * groups + g);
         const uint8_t* body = w + ROWS * 2;
-        const bool stream = lines < 0;
-        if (stream)
-            prefetch(w + AHEAD + Bits::bytes);
-        else
-            for (int n = 0; n < lines; ++n) prefetch(w + ahead + n * 64);
+        if (STREAM) prefetch(w + AHEAD + Bits::bytes);
+        for (int n = 0; !STREAM && n < ask.lines; ++n) prefetch(ask.at + n * LINE);
+        if (!STREAM && ask.also)
+            for (size_t n = 0; n < ROWS * 2 + Bits::bytes; n += LINE) prefetch(w + ask.also + n);
+        ask.at += ask.step;
 #if defined(__GNUC__)
 #pragma GCC unroll 8
 #endif
         for (int n = 0; n < GROUP / 4; ++n) {
             Bytes rows[H];
             for (int h = 0; h < H; ++h) rows[h] = Bits::at(body, n, half + h);
-            if (stream && n * 128 < Bits::bytes) {
+            if (STREAM && n * 128 < Bits::bytes) {
                 prefetch(body + AHEAD + n * 128);
                 prefetch(body + AHEAD + n * 128 + 64);
             }
@@ -133,11 +142,17 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
 
 template <class Bits, int M>
 void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
-    const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = (ROWS * 2 + Bits::bytes) / 64;
-    const int lines = tiles > 1 ? (group + tiles - 1) / tiles : -1;
-    const ptrdiff_t ahead = ptrdiff_t(w.block_bytes()) + ptrdiff_t(first / TOKENS) * lines * 64;
-    for (int h = 0; h < 2; h += HALVES)
-        quantised_half<Bits, M, HALVES>(p, w.columns, from, to, in, first, out, ROWS, h, ahead, lines);
+    const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = ROWS * 2 + Bits::bytes;
+    for (int h = 0; h < 2; h += HALVES) {
+        if (tiles <= 1) {
+            quantised_half<Bits, M, HALVES, true>(p, w.columns, from, to, in, first, out, ROWS, h, {});
+            continue;
+        }
+        // Every tile asks for its share of the next block.
+        const int lines = (group / int(LINE) + tiles - 1) / tiles;
+        const uint8_t* share = p + w.block_bytes() + size_t(from) * group + size_t(first / TOKENS) * lines * LINE;
+        quantised_half<Bits, M, HALVES, false>(p, w.columns, from, to, in, first, out, ROWS, h, {share, size_t(group), lines, 0});
+    }
 }
 
 // `from` and `to`: groups of columns, which only weights in whole numbers have.
@@ -377,14 +392,17 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
                 });
             continue;
         }
-        // The values of the page are asked for with its keys.
-        const int groups = cell.columns() / GROUP;
-        const int lines = int(cell.values() / LINE) / (groups * 2 / HALVES);
+        // The values of the page and the keys of the next are asked for with its keys.
+        const int groups = cell.columns() / GROUP, lines = int(cell.values() / LINE) / groups;
+        const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
         for (int n = 0; n < a.count; n += TOKENS)
             times(std::min(TOKENS, a.count - n), [&](auto many) {
-                for (int h = 0; h < 2; h += HALVES)
-                    quantised_half<Eight, many, HALVES>(keys, cell.columns(), 0, groups, a.query, a.first + n, scores[n] + t,
-                                                        PIECE, h, ptrdiff_t(cell.keys()), n ? 0 : lines);
+                for (int h = 0; h < 2; h += HALVES) {
+                    Ask ask{keys + cell.keys(), size_t(lines) * LINE, lines, later};
+                    if (n || h) ask.lines = 0, ask.also = 0;
+                    quantised_half<Eight, many, HALVES, false>(keys, cell.columns(), 0, groups, a.query, a.first + n,
+                                                               scores[n] + t, PIECE, h, ask);
+                }
             });
     }
     for (int n = 0; n < a.count; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
