@@ -21,6 +21,8 @@ from mirim.examples.tasks import answer, example
 
 #: Questions about one passage, characters of a passage, and the share of questions that it does not answer.
 MOST, ROOM, ABSENT = 8, 900, 0.08
+#: Sentences of a short passage at most, the share of quizzes about one, and what `passage` of their metadata says.
+FEW, BRIEF, SHORT = 3, 0.5, "short"
 #: The kind of these examples: of their conversations every answer is learned.
 KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
@@ -70,8 +72,8 @@ def quiz(text: str, language: str, rng: random.Random) -> Example | None:
     spans = [s for s in sentences(text, language) if 30 < s[1] - s[0] < 320]
     if len(spans) < 5:
         return None
-    first = rng.randrange(len(spans) - 3)
-    chosen = [text[a:b] for a, b in spans[first : first + rng.randint(2, 8)]]
+    first, short = rng.randrange(len(spans) - 3), rng.random() < BRIEF
+    chosen = [text[a:b] for a, b in spans[first : first + (rng.randint(1, FEW) if short else rng.randint(2, 8))]]
     while len(chosen) > 2 and sum(map(len, chosen)) > ROOM:
         chosen.pop()
     passage = " ".join(chosen)
@@ -88,10 +90,14 @@ def quiz(text: str, language: str, rng: random.Random) -> Example | None:
             # No answer twice: the second could be had by looking at the first.
             if found and found[1] not in {a for _, a in asked}:
                 asked.append(found)
+    if short:
+        return conversation(passage, "", asked[: 1 + len(chosen)], language, SHORT)
     return conversation(passage, "", asked[: rng.randint(3, MOST)], language)
 
 
-def conversation(passage: str, title: str, asked: Iterable[Asked], language: str) -> Example | None:
+def conversation(
+    passage: str, title: str, asked: Iterable[Asked], language: str, length: str = ""
+) -> Example | None:
     """The passage with the first question, then the others, each with its answer; None for fewer than two."""
     turns: list[Message] = []
     for question, said in asked:
@@ -104,7 +110,8 @@ def conversation(passage: str, title: str, asked: Iterable[Asked], language: str
         turns += [Message("assistant", said)]
     if len(turns) < 4:
         return None
-    return example("answer", tuple(turns[:-1]), turns[-1].content, (), {"kind": KIND, "language": language})
+    made = {"kind": KIND, "language": language} | ({"passage": length} if length else {})
+    return example("answer", tuple(turns[:-1]), turns[-1].content, (), made)
 
 
 def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:

@@ -23,10 +23,13 @@ from mirim.documents.sentences import sentences
 from mirim.examples import quiz
 from mirim.examples.calls import UNFIT
 from mirim.examples.drills import ABSENT
+from mirim.examples.quiz import SHORT
 from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
 
 #: Characters of a passage at most: a tiny model reads a few hundred tokens well.
 ROOM = 1600
+#: Sentences shown at most on each side of the one that answers, where a passage is short.
+BESIDE = 2
 #: Labels shown at once.
 LABELS = 6
 _SPACES = re.compile(r"[ \t]+")
@@ -91,8 +94,8 @@ def _language(row: Row) -> str:
 
 
 def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[Example]:
-    """The question with its passage; refusals with a passage of the row before, or with the answer taken out; and
-    which sentence answers it."""
+    """The question with its passage and with a short stretch of it; refusals with a passage of the row before, or with
+    the answer taken out; and which sentence answers it."""
     language, target = _language(row), str(row["output"]).strip()
     if "label" in row:
         # A claim to be checked against a text.
@@ -113,6 +116,7 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
     yield _made("answer", _ask(row, window, language), target, language)
     if home < 0:
         return
+    yield from _near(row, context, spans, home, rng)
     title, sentence = str(row.get("title", "")), context[slice(*spans[home])]
     yield _made("judge", judge.messages(sentence, title, row["input"]), "yes", language)
     others = [i for i in range(len(spans)) if i != home and target not in context[slice(*spans[i])]]
@@ -130,6 +134,20 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
         other = _flat(before["context"])
         near = _window(other, sentences(other, language), 0)
         yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
+
+
+def _near(
+    row: Row, context: str, spans: Sequence[tuple[int, int]], home: int, rng: random.Random
+) -> Iterator[Example]:
+    """The question with the sentence that answers it and few others, and perhaps with the others alone.
+
+    A short passage costs a quarter of the tokens and teaches which words of a sentence are asked for."""
+    language, target = _language(row), str(row["output"]).strip()
+    first, last = max(0, home - rng.randint(0, BESIDE)), min(len(spans), home + 1 + rng.randint(0, BESIDE))
+    yield _made("answer", _ask(row, context[spans[first][0] : spans[last - 1][1]], language), target, language, SHORT)
+    others = " ".join(context[slice(*spans[i])] for i in range(first, last) if i != home)
+    if others and target not in others and rng.random() < ABSENT:
+        yield _made("answer", _ask(row, others, language), answer.REFUSAL[language], language, SHORT)
 
 
 def _ask(row: Row, text: str, language: str) -> tuple[Message, ...]:
@@ -281,8 +299,9 @@ def _chatted(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
         yield _made("chat", tuple(turns[max(0, end - 3) : end]), turns[end].content, _language(row))
 
 
-def _made(task: str, prompt: tuple[Message, ...], target: str, language: str) -> Example:
-    return example(task, prompt, target.strip(), (), {"language": language}, "import")
+def _made(task: str, prompt: tuple[Message, ...], target: str, language: str, passage: str = "") -> Example:
+    made = {"language": language} | ({"passage": passage} if passage else {})
+    return example(task, prompt, target.strip(), (), made, "import")
 
 
 _MAKERS: dict[str, Callable[..., Iterator[Example]]] = {

@@ -90,7 +90,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a recipe file holds."""
+    """What a recipe file holds. `short` is how often a pass takes the questions about a passage of few sentences."""
 
     name: str
     licence: str
@@ -103,6 +103,7 @@ class Recipe:
     drills: int
     quizzes: int
     calls: int
+    short: float
     text: tuple[Text, ...]
     tasks: tuple[Tasks, ...]
     stages: tuple[Stage, ...]
@@ -280,7 +281,11 @@ def _examples(recipe: Recipe, root: Path, seed: int) -> list[tuple[Example, floa
         found += [(example, 1.0) for example in drills.make(texts, recipe.drills, seed)]
         found += [(example, 1.0) for example in quiz.make(texts, recipe.quizzes, seed)]
     found += [(example, 1.0) for example in calls.make(recipe.calls, seed)]
-    return list({example.id: (example, weight) for example, weight in found}.values())
+    return list({e.id: (e, weight * (recipe.short if _short(e) else 1)) for e, weight in found}.values())
+
+
+def _short(example: Example) -> bool:
+    return example.metadata.get("passage") == quiz.SHORT
 
 
 def _texts(recipe: Recipe, root: Path, seed: int, each: int = 400) -> Iterator[tuple[str, str]]:

@@ -38,8 +38,9 @@ def test_reading_gives_answers_refusals_and_judgements(tmp_path: Path) -> None:
     tasks = Counter(e.task for e in made)
     assert tasks["answer"] >= 121
     assert tasks["judge"] == 2 * 121
-    targets = Counter(e.messages[-1].content for e in made if e.task == "answer")
-    assert targets["Inga"] == 120
+    # Each with the whole passage and with a few sentences of it.
+    targets = Counter((e.messages[-1].content, e.metadata.get("passage")) for e in made if e.task == "answer")
+    assert targets["Inga", None] == targets["Inga", "short"] == 120
     refused = [e for e in made if e.messages[-1].content == answer.REFUSAL["en"]]
     assert refused
     assert not any("Inga" in e.messages[0].content for e in refused)
@@ -58,6 +59,18 @@ def test_a_long_text_is_read_around_its_answer(tmp_path: Path) -> None:
         assert len(example.messages[0].content) < sets.ROOM + 100
     assert "red stone" in reading[0].messages[0].content
     assert not list(sets.read(_file(tmp_path, *_read({**row, "output": "beneath crimson rock"}))))
+
+
+def test_a_short_passage_holds_the_answer_and_its_neighbours_or_is_refused(tmp_path: Path) -> None:
+    text = " ".join(f"On day {n} a ship named {name} came in." for n, name in enumerate("Aster Birch Cedar Daisy".split()))
+    rows = _read({"context": text, "input": "Which ship came on day 1?", "output": "Birch"}, 80)
+    made = [e for e in sets.read(_file(tmp_path, *rows)) if e.metadata.get("passage") == "short"]
+    shown = [e.messages[0].content.partition("\n")[2].partition("\n\n?")[0] for e in made]
+    assert {text.count("day") for text in shown} == {1, 2, 3, 4}
+    for example, passage in zip(made, shown, strict=True):
+        refused = example.messages[-1].content == answer.REFUSAL["en"]
+        assert ("Birch" in passage) != refused
+    assert 0 < sum("Birch" not in passage for passage in shown) < 40
 
 
 def test_translation_goes_both_ways_and_labels_are_shown(tmp_path: Path) -> None:

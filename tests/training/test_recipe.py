@@ -23,6 +23,7 @@ optimizer = "muon"
 drills = 20
 quizzes = 10
 calls = 10
+short = 2
 
 [[stages]]
 name = "text"
@@ -202,8 +203,8 @@ def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
     _train(data, first)
     report = _train(data, tmp_path / "second", base=str(first), stages=("tasks",), tokens=1500)
     assert list(report.data["stages"]) == ["tasks"]
-    # All of the run's tokens, not the stage's share of them.
-    assert report.data["stages"]["tasks"]["tokens"] >= 1500
+    # All of the run's tokens, but for the ends of sequences that no row fits, not the stage's share of them.
+    assert report.data["stages"]["tasks"]["tokens"] >= 0.95 * 1500
     names = ("tokenizer.json", "config.json")
     for name in names:
         assert (tmp_path / "second" / name).read_bytes() == (first / name).read_bytes()
