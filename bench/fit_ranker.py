@@ -1,6 +1,10 @@
 """Fit the default weights of the ranker and of trust on questions that people wrote.
 
-    python bench/fit_ranker.py --shared ../shared --out mirim/assist/weights.json
+    python bench/fit_ranker.py --shared ../shared --out mirim/assist/weights.json --kind words
+    python bench/fit_ranker.py --shared ../shared --out mirim/assist/weights.json --kind meaning --cache DIR
+
+Weights for words alone are fitted on all of a set's documents, those beside vectors of meaning on as many as make
+`--passages` passages, because that is how many vectors can be made.
 
 Data: reading sets with human questions and their source texts (QED, Pirá in both languages, FairytaleQA train, COVID-
 QA) and MedQuAD's training questions. Each set becomes an index of its own; a question is asked of the whole index,
@@ -37,17 +41,20 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
-from mirim.assist.answer import PASSAGES, Assistant
-from mirim.assist.features import NAMES
+from mirim.assist import nearness
+from mirim.assist.answer import Assistant
 from mirim.assist.policies.quote import choose
-from mirim.assist.rank import TRUST_NAMES, Ranked, trust_features
-from mirim.core.files import write_json
-from mirim.core.types import Document
+from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, trust_features
+from mirim.core.files import read_json, write_json
+from mirim.core.types import Document, Passage
 from mirim.documents.indexing import Writer
 from mirim.documents.indexing import rows as index_rows
 from mirim.documents.passages import MOST
 from mirim.documents.search import Index
 from mirim.documents.words import detect
+
+#: Characters of a passage, about.
+LENGTH = 600
 
 
 @dataclass
@@ -120,6 +127,18 @@ def medquad(path: Path, rng: random.Random, limit: int) -> tuple[list[Document],
     return documents, asks[:limit]
 
 
+def some(documents: list[Document], asks: list[Ask], passages: int) -> tuple[list[Document], list[Ask]]:
+    """The documents that are asked about, as many as make about so many passages, and the questions about these."""
+    texts = {d.id: d for d in documents}
+    kept: dict[str, Document] = {}
+    length = 0
+    for ask in asks:
+        if ask.document not in kept and length < passages * LENGTH:
+            kept[ask.document] = texts[ask.document]
+            length += len(texts[ask.document].text)
+    return list(kept.values()), [a for a in asks if a.document in kept]
+
+
 def stories(shared: Path) -> dict[str, list[str]]:
     """language → sentences that people say, none of them a question."""
     said = {
@@ -140,7 +159,7 @@ def foreign(shared: Path) -> list[str]:
 SIGNS = {
     **dict.fromkeys(("sentence", "lead", "passage", "soft_sentence", "soft_lead", "soft_passage", "pairs", "type"), 1),
     **dict.fromkeys(("kin_sentence", "kin_lead", "kin_passage"), 1),
-    **dict.fromkeys(("search", "rank", "ranker", "margin", "search_score"), 1),
+    **dict.fromkeys(("search", "rank", "ranker", "margin", "search_score", "near", "nearest"), 1),
     **dict.fromkeys(("missing", "unknown", "short"), -1),
 }
 
@@ -213,6 +232,9 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path, default=Path("mirim/assist/weights.json"))
     parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--kind", choices=("words", "meaning"), default="words")
+    parser.add_argument("--passages", type=int, default=1500)
+    parser.add_argument("--cache", type=Path, help="where vectors are kept for another run")
     options = parser.parse_args()
     rng = random.Random(1)
     sets = {
@@ -220,6 +242,8 @@ def main() -> None:
         for name in ("qed", "pira", "covidqa", "fairytale_train")
     }
     sets["medquad"] = medquad(options.shared / "data" / "medquad" / "train.jsonl.xz", rng, options.limit)
+    if options.kind == "meaning":
+        sets = {name: some(*found, options.passages) for name, found in sets.items()}
     told = stories(options.shared)
     strange = foreign(options.shared)
 
@@ -241,12 +265,15 @@ def main() -> None:
             writer.finish(tidy=True)
             writer.close()
             assistant = Assistant(Index.open(path), None, "none")
+            if options.kind == "meaning":
+                vectors = (options.cache or Path(folder)) / f"{name}.npz"
+                nearness.update(vectors, assistant.index)
+                assistant.nearness = nearness.Nearness.open(vectors, assistant.index)
             for number, ask in enumerate(asks):
                 test = number % 5 == 0
                 question = tell(ask.question, number)
                 language = assistant.language_of(question)
-                hits = assistant.index.search(question, limit=PASSAGES * 2)
-                found = assistant.lexical(question, language, hits[:PASSAGES])
+                found = assistant.order(question, language, assistant.find(question))
                 answers = [int(right(row, ask)) for row in found]
                 # Where nothing found is right, there is no order to learn.
                 if any(answers):
@@ -255,22 +282,17 @@ def main() -> None:
                     rank_size.append(len(found))
                     rank_set.append((name, test))
                 trials.append((name, test, found, ask))
-                gone = [
-                    h
-                    for h in hits
-                    if not (
-                        h.passage.document == ask.document
-                        and any(h.passage.start < e and s < h.passage.end for s, e in ask.spans)
-                    )
-                ]
-                trials.append((name, test, assistant.lexical(question, language, gone[:PASSAGES]), None))
+
+                def holds(p: Passage, ask: Ask = ask) -> bool:
+                    return p.document == ask.document and any(p.start < e and s < p.end for s, e in ask.spans)
+
+                gone = assistant.find(question, holds)
+                trials.append((name, test, assistant.order(question, language, gone), None))
             others = [a.question for other, (_, more) in sets.items() if other != name for a in more]
             outside = rng.sample(others, len(asks) // 4) + rng.sample(strange, len(asks) // 4)
             for number, plain in enumerate(outside):
                 question = tell(plain, number)
-                found = assistant.lexical(
-                    question, assistant.language_of(question), assistant.index.search(question, limit=PASSAGES)
-                )
+                found = assistant.order(question, assistant.language_of(question), assistant.find(question))
                 trials.append((name, number % 5 == 0, found, None))
             assistant.close()
             print(f"{name}: {len(documents)} documents, {len(asks)} questions", flush=True)
@@ -283,9 +305,10 @@ def main() -> None:
     names = np.array([name for name, _ in rank_set])
     share = {name: 1 / max(1, int((names[fit] == name).sum())) for name in sets}
     weight = np.array([share[n] for n in names[fit]]) * fit.sum() / len(sets)
-    model = listwise(x[inside], y[inside], sizes[fit], weight, NAMES)
+    rank_names, trust_names = RANK_NAMES[options.kind], TRUST_NAMES[options.kind]
+    model = listwise(x[inside], y[inside], sizes[fit], weight, rank_names)
     bias = offset(x[inside] @ model, y[inside], np.repeat(weight / sizes[fit], sizes[fit]))
-    ranker = {n: round(float(w), 5) for n, w in zip((*NAMES, "bias"), (*model, bias), strict=True)}
+    ranker = {n: round(float(w), 5) for n, w in zip((*rank_names, "bias"), (*model, bias), strict=True)}
 
     features, labels, where = [], [], []
     first: dict[str, list[int]] = defaultdict(list)
@@ -305,23 +328,19 @@ def main() -> None:
     fit = np.array([not test for _, test in where])
     counts = {name: max(1, sum(1 for n, test in where if n == name and not test)) for name in sets}
     balance = np.array([1 / counts[n] for n, _ in where]) * fit.sum() / len(sets)
-    trust = logistic(f[fit], t[fit], balance[fit], TRUST_NAMES)
-    write_json(
-        options.out,
-        {
-            "ranker": ranker,
-            "trust": {n: round(float(w), 5) for n, w in zip((*TRUST_NAMES, "bias"), trust, strict=True)},
-        },
-    )
+    trust = logistic(f[fit], t[fit], balance[fit], trust_names)
+    fitted = {
+        "ranker": ranker,
+        "trust": {n: round(float(w), 5) for n, w in zip((*trust_names, "bias"), trust, strict=True)},
+    }
+    write_json(options.out, (read_json(options.out) if options.out.is_file() else {}) | {options.kind: fitted})
     print("\n| set | questions | first sentence right | quoted | AUC of trust |\n| --- | --- | --- | --- | --- |")
     score = f @ trust[:-1] + trust[-1]
     for name in sets:
         pick = np.array([n == name and test for n, test in where])
         auc = roc_auc_score(t[pick], score[pick]) if 0 < t[pick].sum() < pick.sum() else float("nan")
         print(f"| {name} | {len(first[name])} | {np.mean(first[name]):.3f} | {np.mean(quoted[name]):.3f} | {auc:.3f} |")
-    print(
-        json.dumps({"ranker": ranker, "trust": dict(zip(TRUST_NAMES, trust.round(2).tolist(), strict=False))}, indent=1)
-    )
+    print(json.dumps(fitted, indent=1))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ def build(project: Project, *, base: str = "") -> Report:
         base: Model to adapt, a folder or a hub name; without one mirim.toml decides.
     """
     from mirim.assist.calibrate import calibrate
+    from mirim.assist.nearness import embed
     from mirim.audit.audit import audit
     from mirim.documents.ingest import ingest
     from mirim.evals.evaluate import evaluate
@@ -67,10 +68,11 @@ def build(project: Project, *, base: str = "") -> Report:
             lambda: _of(project, "export", _weights(model)),
             (gguf, model / "reports" / "parity.json"),
         ),
+        Stage("vectors", lambda: embed(project), lambda: "", ()),
         Stage(
             "calibrate",
             lambda: calibrate(project),
-            lambda: _of(project, "calibrate", _weights(model), gguf, project.examples, _rows(project)),
+            lambda: _of(project, "calibrate", _weights(model), gguf, project.examples, project.vectors, _rows(project)),
             (model / "knowledge.db",),
         ),
         Stage(

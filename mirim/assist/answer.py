@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 from mirim.assist.candidates import candidates
 from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
+from mirim.assist.nearness import Nearness
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust
@@ -19,12 +20,12 @@ from mirim.core import plugins
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
-from mirim.core.types import Answer, Engine, Message, Policy
+from mirim.core.types import Answer, Engine, Message, Passage, Policy
 from mirim.documents.search import Hit, Index
 from mirim.documents.words import detect
 
-#: Passages searched, and sentences that the model is asked about.
-PASSAGES, JUDGED = 10, 6
+#: Passages searched by words, those by meaning that may join them, and sentences that the model is asked about.
+PASSAGES, NEAREST, JUDGED = 10, 5, 6
 #: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
 FOREIGN = 2.0
 
@@ -60,6 +61,7 @@ class Assistant:
     language: str = "en"
     contact: str = ""
     words: int = 0
+    nearness: Nearness | None = None
     _featurizer: Featurizer | None = None
 
     @classmethod
@@ -105,6 +107,7 @@ class Assistant:
         if chosen not in plugins.names("assist.policies"):
             raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
         index = Index.open(project.index if project else bundle.path / "knowledge.db" if bundle else Path())
+        vectors = project.vectors if project else index.path.with_name("vectors.npz")
         if not index.count:
             index.close()
             raise UsageError(f"{index.path} holds no documents; put files into sources/ and type: mirim ingest")
@@ -117,6 +120,7 @@ class Assistant:
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             words=words or int(asked.get("words", 0) or record.get("words", 0)),
+            nearness=Nearness.open(vectors, index),
         )
 
     def __enter__(self) -> Assistant:
@@ -165,8 +169,7 @@ class Assistant:
     def rank(self, question: str, language: str = "", hits: Sequence[Hit] | None = None) -> list[Ranked]:
         """Sentences that may answer, best first; the model has judged the most promising ones."""
         language = language or self.language_of(question)
-        found = self.index.search(question, limit=PASSAGES) if hits is None else hits
-        rows = self.lexical(question, language, found)
+        rows = self.order(question, language, self.find(question) if hits is None else hits)
         if not rows or self.engine is None or not self.calibration.judge:
             return rows
         head = rows[:JUDGED]
@@ -174,15 +177,29 @@ class Assistant:
         judged = [replace(r, verdict=v) for r, v in zip(head, verdicts, strict=True)]
         return sorted(judged, key=lambda r: -(r.score + self.calibration.judge * r.verdict)) + rows[JUDGED:]
 
-    def lexical(self, question: str, language: str, hits: Sequence[Hit]) -> list[Ranked]:
+    def find(self, question: str, without: Callable[[Passage], bool] | None = None) -> list[Hit]:
+        """Passages that may answer: by words, best first, then those nearest in meaning that words did not find."""
+        hits = self.index.search(question, limit=PASSAGES * (1 if without is None else 2))
+        if without is not None:
+            hits = [h for h in hits if not without(h.passage)][:PASSAGES]
+        if self.nearness is None:
+            return hits
+        known = {h.passage.id for h in hits}
+        near = self.nearness.nearest(question, NEAREST, without)
+        return hits + [Hit(p, 0.0) for p in near if p.id not in known]
+
+    def order(self, question: str, language: str, hits: Sequence[Hit]) -> list[Ranked]:
         """The ranking before the model has its say."""
         if self._featurizer is None:
             self._featurizer = Featurizer(self.index.frequency, self.index.count)
         asked = self._featurizer.question(question, language)
+        near = self.nearness.near(question, (h.passage for h in hits)) if self.nearness else {}
         best = hits[0].score if hits else 0.0
         rows = []
         for candidate in candidates(hits):
             values = self._featurizer.features(asked, candidate, best)
+            if near:
+                values.append(near[candidate.passage.id])
             foreign = candidate.passage.language not in ("", language)
             rows.append(Ranked(candidate, tuple(values), ranker(values) - FOREIGN * foreign))
         return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))

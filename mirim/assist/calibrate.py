@@ -18,18 +18,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mirim.assist.answer import JUDGED, PASSAGES, Assistant, Calibration
+from mirim.assist.answer import JUDGED, Assistant, Calibration
 from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
 from mirim.assist.policies.quote import WORDS, choose
 from mirim.assist.rank import Ranked, probability, reach, trust
 from mirim.core.bundle import Bundle
 from mirim.core.database import explained
-from mirim.core.files import read_jsonl
+from mirim.core.files import read_jsonl, write_bytes
 from mirim.core.progress import note, track
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
-from mirim.core.types import Example, Span
+from mirim.core.types import Example, Passage, Span
 
 #: Held-out questions used at most; more change the three fitted numbers by nothing that matters.
 QUESTIONS = 150
@@ -131,20 +131,18 @@ Trial = tuple[list[Ranked], Span | None]
 
 def _trials(assistant: Assistant, held: Held, refuse: str) -> Iterator[Trial]:
     """Ranked and judged sentences: with the answer in reach, and with it taken away where that must be refused."""
-    hits = assistant.index.search(held.question, limit=PASSAGES * 2)
-    yield _judged(assistant, held, hits[:PASSAGES]), held.span
+    yield _judged(assistant, held, assistant.find(held.question)), held.span
     if held.span is not None and refuse == "unsupported":
         span = held.span
-        gone = [
-            h
-            for h in hits
-            if not (h.passage.document == span.document and h.passage.start < span.end and span.start < h.passage.end)
-        ]
-        yield _judged(assistant, held, gone[:PASSAGES]), None
+
+        def holds(p: Passage) -> bool:
+            return p.document == span.document and p.start < span.end and span.start < p.end
+
+        yield _judged(assistant, held, assistant.find(held.question, holds)), None
 
 
 def _judged(assistant: Assistant, held: Held, hits: Sequence[Any]) -> list[Ranked]:
-    rows = assistant.lexical(held.question, held.language, hits)
+    rows = assistant.order(held.question, held.language, hits)
     if assistant.engine is None or not rows:
         return rows
     head = rows[:JUDGED]
@@ -229,7 +227,7 @@ def questions(project: Project) -> list[Held]:
 
 
 def _knowledge(project: Project, bundle: Bundle) -> None:
-    """Put the search index into the bundle: one compact file, made whole or not at all."""
+    """Put the search index and its vectors into the bundle: compact files, each made whole or not at all."""
     target = bundle.path / "knowledge.db"
     working = target.with_name(".tmp-knowledge.db")
     working.unlink(missing_ok=True)
@@ -237,3 +235,7 @@ def _knowledge(project: Project, bundle: Bundle) -> None:
     with explained(project.index, damaged), contextlib.closing(sqlite3.connect(project.index)) as source:
         source.execute("VACUUM INTO ?", (str(working),))
     os.replace(working, target)
+    vectors = bundle.path / "vectors.npz"
+    vectors.unlink(missing_ok=True)
+    if project.vectors.is_file():
+        write_bytes(vectors, project.vectors.read_bytes())

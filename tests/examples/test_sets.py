@@ -62,7 +62,8 @@ def test_a_long_text_is_read_around_its_answer(tmp_path: Path) -> None:
 
 
 def test_a_short_passage_holds_the_answer_and_its_neighbours_or_is_refused(tmp_path: Path) -> None:
-    text = " ".join(f"On day {n} a ship named {name} came in." for n, name in enumerate("Aster Birch Cedar Daisy".split()))
+    names = ("Aster", "Birch", "Cedar", "Daisy")
+    text = " ".join(f"On day {n} a ship named {name} came in." for n, name in enumerate(names))
     rows = _read({"context": text, "input": "Which ship came on day 1?", "output": "Birch"}, 80)
     made = [e for e in sets.read(_file(tmp_path, *rows)) if e.metadata.get("passage") == "short"]
     shown = [e.messages[0].content.partition("\n")[2].partition("\n\n?")[0] for e in made]

