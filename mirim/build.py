@@ -31,7 +31,7 @@ class Stage:
 
 @verb
 def build(project: Project, *, base: str = "") -> Report:
-    """Ingest, audit, synth, train, export, calibrate and evaluate, each only when its inputs changed.
+    """Ingest, audit, synth, train, export, make vectors, calibrate and evaluate, each only when its inputs changed.
 
     Args:
         base: Model to adapt, a folder or a hub name; without one mirim.toml decides.
