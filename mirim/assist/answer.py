@@ -14,7 +14,7 @@ from mirim.assist.judge import judge
 from mirim.assist.nearness import Nearness
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
-from mirim.assist.rank import Ranked, probability, ranker, reach, trust
+from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
 from mirim.assist.standalone import standalone
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
@@ -43,6 +43,11 @@ class Calibration:
     search: float = 0.0
     bias: float = 0.0
     threshold: float = 0.5
+
+    @classmethod
+    def of_people(cls) -> Calibration:
+        """What people's questions gave where passages have vectors: trust as it is, and its threshold."""
+        return cls(threshold=round(probability(weights()["meaning"]["threshold"]), 4))
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Calibration:
@@ -112,13 +117,15 @@ class Assistant:
             raise UsageError(f"{index.path} holds no documents; put files into sources/ and type: mirim ingest")
         nearness = Nearness.open(project.vectors if project else index.path.with_name("vectors.npz"), index)
         # With vectors, and without the model, other numbers were fitted.
-        fitted = record.get("near", record) if nearness else record.get("none", {}) if model == "none" else record
+        fitted = Calibration.of(record.get("none", {}) if model == "none" else record)
+        if nearness:
+            fitted = Calibration.of(record["near"]) if "near" in record else Calibration.of_people()
         return cls(
             index=index,
             engine=_engine(model, bundle, engine, project),
             model=model or (bundle.name if bundle else "none"),
             policy=cast(Policy, chosen),
-            calibration=Calibration.of(fitted),
+            calibration=fitted,
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             words=words or int(asked.get("words", 0) or record.get("words", 0)),

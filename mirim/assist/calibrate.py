@@ -26,7 +26,7 @@ from mirim.assist.answer import JUDGED, Assistant, Calibration
 from mirim.assist.candidates import Candidate
 from mirim.assist.judge import judge
 from mirim.assist.policies.quote import WORDS, choose
-from mirim.assist.rank import Ranked, probability, reach, trust, weights
+from mirim.assist.rank import Ranked, probability, reach, trust
 from mirim.core.bundle import Bundle
 from mirim.core.database import explained
 from mirim.core.files import read_jsonl, write_bytes
@@ -105,10 +105,9 @@ def fit(
 ) -> tuple[Calibration, tuple[tuple[Any, ...], ...]]:
     """Calibration of an assistant on held-out questions, and a small table of how it does on them."""
     known = assistant.nearness is not None and refuse == "unsupported"
-    people = Calibration(threshold=round(probability(weights()["meaning"]["threshold"]), 4))
     if len(held) < 20:
         note(f"only {len(held)} held-out questions: the confidence keeps its defaults (add documents or seeds/)")
-        return people if known else Calibration(), ()
+        return Calibration.of_people() if known else Calibration(), ()
     trials = [t for h in track(held, "calibrate") for t in _trials(assistant, h, refuse, judged=not known)]
     weight = _ranking_weight(trials) if assistant.engine and not known else 0.0
     features: list[list[float]] = []
@@ -126,7 +125,7 @@ def fit(
                 shown = choose(ordered, assistant.words or WORDS)
                 labels.append(int(any(_right(r.candidate, span) for r in shown)))
     if known:
-        found = people
+        found = Calibration.of_people()
     elif not features:
         found = Calibration()
     else:

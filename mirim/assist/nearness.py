@@ -112,7 +112,8 @@ def update(path: Path, index: Index) -> int:
             known.update(zip(chunk, np.rint(made * 127 / np.abs(made).max(axis=1, keepdims=True)), strict=True))
             _save(path, known)
             task.advance(len(chunk))
-    _save(path, known)
+    if not missing and len(known) < len(keys):
+        _save(path, known)
     return len(missing)
 
 

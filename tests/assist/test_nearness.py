@@ -84,6 +84,10 @@ def test_only_new_passages_get_a_vector_and_gone_ones_lose_it(own: Project, fake
     with np.load(own.vectors) as held:
         assert len(held["keys"]) == again.data["vectors"] == count - 2 + 1
         assert held["vectors"].dtype == np.int8
+    (own.sources / "hours.md").unlink()
+    ingest(own)
+    assert embed(own).data == {"vectors": count - 2, "new": 0}
+    assert len(np.load(own.vectors)["keys"]) == count - 2
 
 
 def test_equal_documents_give_equal_bytes_and_an_interruption_costs_little(
@@ -191,6 +195,9 @@ def test_made_questions_do_not_move_what_peoples_gave_where_there_is_meaning(nea
 def test_the_numbers_that_fit_what_is_there_are_taken(own: Project, fake: Fake) -> None:
     embed(own)
     own.model.mkdir(parents=True)
+    # Nothing was fitted yet, or of another model's answers.
+    with Assistant.open(own, model="none") as assistant:
+        assert assistant.calibration == Calibration.of_people()
     record = {"threshold": 0.3, "none": {"threshold": 0.2}, "near": {"threshold": 0.1}}
     Bundle(path=own.model, name="shop").save(answering=record)
     for has_vectors, model, threshold in ((True, "none", 0.1), (False, "none", 0.2)):
