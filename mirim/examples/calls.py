@@ -131,7 +131,7 @@ _FIXED = {
 }
 
 
-def make(count: int, seed: int) -> Iterator[Example]:
+def make(count: int, seed: int | str) -> Iterator[Example]:
     """`count` requests, half of them in Portuguese."""
     rng = random.Random(f"{seed} calls")
     for number in range(count):

@@ -25,8 +25,8 @@ _SPAN = re.compile(
 )
 BLANK = "___"
 #: Share of exercises whose answer is taken out of the passage. A model that cannot read yet refuses whenever a refusal
-#: is the likeliest of all answers: at a quarter it refused nine questions of ten.
-ABSENT = 0.12
+#: is the likeliest of all answers: at a quarter one of 7 million parameters refused nine questions of ten.
+ABSENT = 0.2
 #: Questions that patterns find a sentence to answer, by language.
 RULES = {"en": english.ask, "pt": portuguese.ask}
 _NAMES = (
@@ -156,7 +156,7 @@ def lookup(language: str, rng: random.Random) -> Iterator[Example]:
     yield _made("answer", prompt, value)
 
 
-def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
+def make(texts: Sequence[tuple[str, str]], count: int, seed: int | str) -> Iterator[Example]:
     """About `count` exercises from (text, language) pairs, drawn at random: blanks, questions, sentences, lookups."""
     rng = random.Random(f"{seed} drills")
     made = 0

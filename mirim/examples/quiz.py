@@ -20,7 +20,7 @@ from mirim.examples.facts import facts
 from mirim.examples.tasks import answer, example
 
 #: Questions about one passage, characters of a passage, and the share of questions that it does not answer.
-MOST, ROOM, ABSENT = 8, 900, 0.08
+MOST, ROOM, ABSENT = 8, 900, 0.12
 #: Sentences of a short passage at most, the share of quizzes about one, and what `passage` of their metadata says.
 FEW, BRIEF, SHORT = 3, 0.5, "short"
 #: The kind of these examples: of their conversations every answer is learned.
@@ -55,7 +55,7 @@ _COPY = {
 Asked = tuple[str, str]
 
 
-def make(texts: Sequence[tuple[str, str]], count: int, seed: int) -> Iterator[Example]:
+def make(texts: Sequence[tuple[str, str]], count: int, seed: int | str) -> Iterator[Example]:
     """`count` quizzes from (text, language) pairs, drawn at random."""
     rng = random.Random(f"{seed} quizzes")
     made = 0

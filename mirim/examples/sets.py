@@ -186,7 +186,8 @@ def _asked(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
 
 
 def _rewritten(row: Row, *_: Any) -> Iterator[Example]:
-    if "question" in str(row.get("kind", "")) and "steps" not in row["kind"]:
+    """A question said otherwise; a row whose question was taken out, as an evaluation set holds it, teaches nothing."""
+    if row.get("input") and "question" in str(row.get("kind", "")) and "steps" not in row["kind"]:
         yield _made("rewrite", rewrite.messages((), row["input"]), row["output"], _language(row))
 
 

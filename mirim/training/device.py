@@ -24,6 +24,11 @@ class Device:
     def torch(self) -> torch.device:
         return torch.device(self.kind)
 
+    def settle(self) -> None:
+        """Let a CPU give the same sums in the same order every time. On a GPU the last bits may differ between runs:
+        there, fixed orders cost a good part of the speed."""
+        torch.use_deterministic_algorithms(self.kind != "cuda", warn_only=self.kind == "mps")
+
     def tokens_at_once(self, model: Any) -> int:
         """Tokens that go through `model` together: what fills the caches of a CPU, what a GPU's memory holds.
 
@@ -35,7 +40,7 @@ class Device:
         weights = sum(p.numel() * (16 if p.requires_grad else 4) for p in model.parameters())
         total = torch.cuda.get_device_properties(0).total_memory
         fits = (total * 0.6 - weights) / (34 * width * layers * (2 if self.bf16 else 4))
-        return max(1024, min(65536, int(fits)))
+        return max(1024, min(2**17, int(fits)))
 
 
 def detect(threads: int = 0) -> Device:

@@ -25,7 +25,7 @@ from mirim.training.attention import by_rows
 from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
-from mirim.training.packing import Batch, Batches
+from mirim.training.packing import Batch, Batches, ahead
 from mirim.training.schedule import Schedule, factor
 
 LOG = "training.jsonl"
@@ -98,7 +98,7 @@ def fit(
     and keeps a checkpoint; so does passing `deadline` (of time.monotonic), which raises MirimError, as does a
     loss that stops being a number.
     """
-    torch.use_deterministic_algorithms(True, warn_only=device.kind != "cpu")
+    device.settle()
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.kind == "cpu":
@@ -114,38 +114,51 @@ def fit(
         batches.state = state["data"]
         progress.note(f"{label}: going on at step {step} of {settings.steps}")
     first, seen_before, learned_before = step, seen, learned
-    stream, parameters = iter(batches), list(checkpoint.trainable(model).values())
+    parameters = list(checkpoint.trainable(model).values())
+    place = batches.state
 
-    def keep() -> None:
+    def keep() -> float:
+        """Write a checkpoint; the seconds it took."""
+        at = time.monotonic()
         if rank == 0:
-            row = {"run": run, "step": step, "data": batches.state, "tokens": seen, "learned": learned}
+            row = {"run": run, "step": step, "data": place, "tokens": seen, "learned": learned}
             checkpoint.save(folder, model, optimizers, {**row, "losses": losses})
+        return time.monotonic() - at
 
-    started = saved = time.monotonic()
+    began = started = saved = time.monotonic()
     bar = progress.bar(label, settings.steps) if rank == 0 else contextlib.nullcontext(progress.SilentTask())
-    with by_rows(model), bar as shown, _log(folder, step, rank) as log, _ctrl_c(label) as stopped:
+    every = settings.every
+    with (
+        by_rows(model),
+        narrow(model, device),
+        bar as shown,
+        _log(folder, step, rank) as log,
+        _ctrl_c(label) as stopped,
+        contextlib.closing(ahead(batches, 2 if device.kind == "cuda" else 0)) as stream,
+    ):
         shown.advance(step)
         while step < settings.steps:
             # Dropout follows from the step alone, so a resumed run draws what an uninterrupted one would.
             torch.manual_seed(settings.seed * 1_000_003 + step)
-            batch = next(stream)
+            batch, place = next(stream)
             rate = settings.learning_rate * factor(step, settings.steps, settings.schedule, settings.warmup)
             for group in (g for o in optimizers for g in o.param_groups):
                 group["lr"] = rate
             count = batch.tokens
             part = batch.shard(rank, size) if size > 1 else batch
-            total = 0.0
+            sums = []
             for piece in part.split(settings.micro or len(part.ids)):
                 with torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-                    total += compute.backward(piece.to(device.torch), 1.0 / max(count, 1))
-            loss = summed(total, device) / max(count, 1)
+                    sums.append(compute.backward(piece, 1.0 / max(count, 1)))
+            _reduce(parameters, size)
+            clipped = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+            # Read once everything is on its way to a GPU: reading waits for it.
+            loss, norm = summed(float(sum(sums)), device) / max(count, 1), float(clipped)
             if loss != loss or loss in (float("inf"), float("-inf")):
                 raise MirimError(
                     f"{label}: the loss is {loss} at step {step}; lower --learning-rate ({settings.learning_rate:g}) "
                     "and run again"
                 )
-            _reduce(parameters, size)
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip))
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -154,15 +167,19 @@ def fit(
             pairs += batch.positions.numel() + int(batch.positions.sum())
             losses.append(loss)
             now = time.monotonic()
+            if settings.compiled and step == first + 1 < settings.steps:
+                # Compiling is no learning: speed is that of the steps after the first.
+                started, seen_before, learned_before, pairs = now, seen, learned, 0
             speed = (seen - seen_before) / max(now - started, 1e-9)
             log({"step": step, "loss": loss, "lr": rate, "norm": norm, "tokens_per_second": round(speed)})
             shown.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
             if step == settings.steps:
                 break
             late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
-            if stopped() or late or (settings.every and now - saved > settings.every):
-                keep()
-                saved = now
+            if stopped() or late or (every and now - saved > every):
+                # A large state on a slow disk: a twentieth of the time at most.
+                every = max(settings.every, 20 * keep())
+                saved = time.monotonic()
             if stopped():
                 progress.note(f"{label}: stopped at step {step} of {settings.steps}; run the same line again to go on")
                 raise KeyboardInterrupt
@@ -171,24 +188,39 @@ def fit(
                     f"{label}: the time limit came at step {step} of {settings.steps}; the state is kept, run the "
                     "same line again to go on"
                 )
-        seconds = time.monotonic() - started
+        ended = time.monotonic()
         if settings.every and step > first:
             # The next stage of a run that is interrupted there need not learn this one again.
             keep()
     model.eval()
     tail = losses[-max(1, len(losses) // 10) :]
-    result = Result(step, seen, learned, seconds, sum(tail) / max(len(tail), 1), resumed_at=first)
-    result.tokens_per_second = (seen - seen_before) / max(seconds, 1e-9)
+    result = Result(step, seen, learned, ended - began, sum(tail) / max(len(tail), 1), resumed_at=first)
+    seconds = max(ended - started, 1e-9)
+    result.tokens_per_second = (seen - seen_before) / seconds
     result.peak = matmul_peak(device) * size
     body, head, pair = model_flops(model)
     flops = body * (seen - seen_before) + head * (learned - learned_before) + pair * pairs
-    result.utilisation = flops / max(seconds, 1e-9) / result.peak
+    result.utilisation = flops / seconds / result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
-        with by_rows(model), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
-            result.validation = compute.mean([b.to(device.torch) for b in validation])
+        with by_rows(model), narrow(model, device), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+            result.validation = compute.mean(validation)
         model.eval()
     return result
+
+
+@contextlib.contextmanager
+def narrow(model: Any, device: Device) -> Iterator[None]:
+    """On a GPU that trains in bfloat16, let what flows between the layers be bfloat16 too: autocast narrows products
+    alone, and the sums between them would move twice the bytes."""
+    if device.kind != "cuda" or not device.bf16:
+        yield
+        return
+    hook = model.get_input_embeddings().register_forward_hook(lambda _, __, found: found.to(torch.bfloat16))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def model_flops(model: Any) -> tuple[float, float, float]:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from mirim.training.attention import NAME, starts
 from mirim.training.packing import Batch
 
-#: Rows of logits held at once.
-SLICE = 2048
+#: Rows of logits held at once: what the caches of a CPU hold, and what keeps a GPU busy.
+SLICE = {"cpu": 2048, "cuda": 16384}
 
 
 class Loss:
@@ -26,11 +27,13 @@ class Loss:
         self.model = model
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.decoder, self.head = getattr(inner, "base_model", inner), inner.get_output_embeddings()
+        self.config, self.device = inner.config, next(inner.parameters()).device
         self.scaling = float(getattr(inner.config, "logits_scaling", 1.0) or 1.0)
         self.sliced = self.decoder is not inner and self.head is not None and self._agrees()
         self.summed = self._summed
+        self.fused = self.decoder
         if compiled and self.sliced:
-            self.decoder, self.summed = torch.compile(self.decoder), torch.compile(self._summed)
+            self.fused, self.summed = torch.compile(self.decoder), torch.compile(self._summed)
 
     @torch.no_grad()
     def _agrees(self) -> bool:
@@ -45,26 +48,28 @@ class Loss:
         self.model.train(was)
         return bool(same)
 
-    def backward(self, batch: Batch, scale: float) -> float:
-        """Add the gradient of scale * (summed cross-entropy) to the parameters; return the sum in nats.
+    def backward(self, batch: Batch, scale: float) -> torch.Tensor:
+        """Add the gradient of scale * (summed cross-entropy) to the parameters; return the sum in nats, a scalar on the
+        model's device: reading it there waits for a GPU.
 
         The head's part is differentiated slice by slice into the hidden states' gradient, which then goes
-        through the decoder once: memory for `SLICE` rows of logits, and no product is computed twice.
+        through the decoder once: memory for a slice of logits, and no product is computed twice.
         """
+        total = torch.zeros((), dtype=torch.float64 if self.device.type != "mps" else torch.float32).to(self.device)
         if not bool((batch.targets != -100).any()):
-            return 0.0
+            return total
         if not self.sliced:
-            loss = self._whole(batch)
+            loss = self._whole(batch.to(self.device))
             (loss * scale).backward()  # type: ignore[no-untyped-call]
-            return float(loss.detach())
-        rows, targets = self._learned(batch)
-        leaf = rows.detach().requires_grad_(True)
-        total = torch.zeros((), dtype=torch.float64 if leaf.device.type != "mps" else torch.float32).to(leaf.device)
-        for loss in self._slices(leaf, targets):
+            return total + loss.detach()
+        rows, targets = self._learned(batch, self.fused)
+        pieces = [(r.detach().requires_grad_(True), t) for r, t in self._slices(rows, targets)]
+        for piece, wanted in pieces:
+            loss = self.summed(piece, wanted)
             (loss * scale).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        rows.backward(leaf.grad)  # type: ignore[no-untyped-call]
-        return float(total)
+        rows.backward(torch.cat([piece.grad for piece, _ in pieces if piece.grad is not None]))  # type: ignore[no-untyped-call]
+        return total
 
     @torch.no_grad()
     def mean(self, batches: list[Batch]) -> float:
@@ -73,9 +78,11 @@ class Loss:
         total, count = 0.0, 0
         for batch in batches:
             if not self.sliced:
-                total += float(self._whole(batch))
+                total += float(self._whole(batch.to(self.device)))
             else:
-                total += sum(float(loss) for loss in self._slices(*self._learned(batch)))
+                # Not compiled: a handful of batches, of shapes of their own.
+                rows, targets = self._learned(batch, self.decoder)
+                total += sum(float(self._summed(*piece)) for piece in self._slices(rows, targets))
             count += batch.tokens
         self.model.train()
         return total / max(count, 1)
@@ -84,18 +91,42 @@ class Loss:
         logits = self.model(input_ids=batch.ids, position_ids=_positions(batch), use_cache=False).logits
         return functional.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
-    def _learned(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (N, width) and targets (N,) of the learned positions."""
-        hidden = self.decoder(input_ids=batch.ids, position_ids=_positions(batch), use_cache=False).last_hidden_state
+    def _learned(self, batch: Batch, decoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states (N, width) and targets (N,) of the learned positions, on a GPU filled up to whole slices with
+        some that learn nothing."""
         targets = batch.targets.flatten()
         kept = (targets != -100).nonzero().squeeze(1)
-        if len(kept) == len(targets):
-            return hidden.flatten(0, 1), targets
-        return hidden.flatten(0, 1).index_select(0, kept), targets[kept]
+        if self.device.type == "cuda" and (short := -len(kept) % SLICE["cuda"]):
+            # Of one shape always: a compiled function is compiled again for another.
+            idle = (targets == -100).nonzero().squeeze(1)
+            kept = torch.cat([kept, idle[:1].expand(short) if len(idle) else kept.new_zeros(short)])
+            targets = targets[kept].index_fill(0, torch.arange(len(kept) - short, len(kept)), -100)
+        else:
+            targets = targets[kept]
+        hidden = self._decoded(batch, decoder)
+        if len(kept) == len(hidden) and bool((kept == torch.arange(len(kept))).all()):
+            return hidden, targets.to(self.device)
+        return hidden.index_select(0, kept.to(self.device)), targets.to(self.device)
 
-    def _slices(self, rows: torch.Tensor, targets: torch.Tensor) -> Iterator[torch.Tensor]:
-        for at in range(0, len(targets), SLICE):
-            yield self.summed(rows[at : at + SLICE], targets[at : at + SLICE])
+    def _decoded(self, batch: Batch, decoder: Any) -> torch.Tensor:
+        """Hidden states (B * T, width)."""
+        if self.device.type == "cuda" and self.config._attn_implementation == NAME:
+            # All rows one after the other: where they begin says what a mask would, and every batch has one shape.
+            ids, positions = (x.reshape(1, -1).to(self.device) for x in (batch.ids, batch.positions))
+            begins, longest = starts(batch.positions).to(self.device), torch.tensor(batch.ids.shape[1])
+            torch._dynamo.maybe_mark_dynamic(begins, 0)
+            packed = {"cu_seq_lens_q": begins, "max_length_q": longest}
+            found = decoder(input_ids=ids, position_ids=positions, use_cache=False, **packed)
+        else:
+            moved = batch.to(self.device)
+            found = decoder(input_ids=moved.ids, position_ids=_positions(moved), use_cache=False)
+        hidden: torch.Tensor = found.last_hidden_state
+        return hidden.flatten(0, 1)
+
+    def _slices(self, rows: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        size = SLICE.get(rows.device.type, SLICE["cpu"])
+        for at in range(0, len(targets), size):
+            yield rows[at : at + size], targets[at : at + size]
 
     def _summed(self, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The summed cross-entropy of some rows (N, width)."""

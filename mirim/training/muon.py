@@ -36,24 +36,25 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            alike: dict[torch.Size, list[torch.nn.Parameter]] = defaultdict(list)
+            alike: dict[torch.Size, list[torch.Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     alike[p.shape].append(p)
             for shape, parameters in alike.items():
-                updates = torch.stack([self._nesterov(p, group["momentum"]) for p in parameters])
-                updates = orthogonal(updates.to(self.kind), group["steps"]).to(parameters[0].dtype)
+                updates = orthogonal(self._nesterov(parameters, group["momentum"]).to(self.kind), group["steps"])
                 rate = group["lr"] * 0.2 * max(shape) ** 0.5
-                for p, update in zip(parameters, updates, strict=True):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(parameters, list(updates.to(parameters[0].dtype).unbind()), alpha=-rate)
 
-    def _nesterov(self, p: torch.nn.Parameter, momentum: float) -> torch.Tensor:
-        assert p.grad is not None
-        state = self.state[p]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(p)
-        state["momentum"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(state["momentum"], momentum)
+    def _nesterov(self, parameters: list[torch.Tensor], momentum: float) -> torch.Tensor:
+        """(K, m, n): the gradients of K parameters, looked ahead along their momentum."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for p in parameters:
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        moving = [self.state[p]["momentum"] for p in parameters]
+        torch._foreach_lerp_(moving, gradients, 1 - momentum)
+        return torch.stack(torch._foreach_lerp(gradients, moving, momentum))
 
 
 def orthogonal(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:

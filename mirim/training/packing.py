@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -133,7 +135,7 @@ class Batches:
 
         `weights` says how often a pass takes each row: 2 twice, 0.5 in every second pass or so. `packed` False
         gives each row a sequence of its own, for models that cannot tell packed rows apart. `full` pads every
-        batch to `room`, for compiled models, which are compiled again for each new length.
+        batch to `sequences` of `room`, for compiled models, which are compiled again for each new shape.
         """
         if not len(rows):
             raise ValueError("no rows")
@@ -177,6 +179,8 @@ class Batches:
                 self.epoch, self.index = self.epoch + 1, 0
                 continue
             groups = plan[self.index]
+            if self.full:
+                groups = groups + [[] for _ in range(self.sequences - len(groups))]
             self.index += 1
             yield collate(self.rows, groups, self.room, self.pad, full=self.full)
 
@@ -187,3 +191,24 @@ class Batches:
     @state.setter
     def state(self, value: dict[str, int]) -> None:
         self.epoch, self.index = value["epoch"], value["index"]
+
+
+def ahead(batches: Batches, count: int) -> Generator[tuple[Batch, dict[str, int]]]:
+    """(batch, the state after it), `count` of them made by a thread while others are learned; 0 makes each in turn."""
+
+    def take() -> tuple[Batch, dict[str, int]]:
+        return next(stream), batches.state
+
+    stream = iter(batches)
+    if not count:
+        while True:
+            yield take()
+    pool = ThreadPoolExecutor(1)
+    waiting: deque[Future[tuple[Batch, dict[str, int]]]] = deque(pool.submit(take) for _ in range(count))
+    try:
+        while True:
+            found = waiting.popleft().result()
+            waiting.append(pool.submit(take))
+            yield found
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -18,35 +18,29 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-
 from mirim.core.errors import UsageError, suggest
-from mirim.core.progress import note, track
-from mirim.examples import calls, drills, quiz, sets
-from mirim.examples.render import render
+from mirim.core.progress import note
+from mirim.examples import sets
 from mirim.training import corpus as reading
-from mirim.training import shards
+from mirim.training import shards, tasks
 from mirim.training import tokenizer as bpe
 from mirim.training.adapt import load_base
 from mirim.training.device import Device, wait, world
 from mirim.training.echoes import Echoes
 from mirim.training.loop import Result, Settings, fit
 from mirim.training.mixture import Mixture, Part
-from mirim.training.packing import Batches, Row
+from mirim.training.packing import Batches
 from mirim.training.pretrain import load_tokenizer, singly
 from mirim.training.schedule import Schedule
 from mirim.training.shape import batch_tokens, build, shape
 
 if TYPE_CHECKING:
-    from mirim.core.types import Example
     from mirim.training.stages import Plan
 
 #: Characters that the vocabulary is learned from, and the share of task rows that joins them.
 SAMPLE, SAMPLED_TASKS = 40_000_000, 0.05
 #: Steps over which the first stage's learning rate rises.
 WARMUP = 100
-#: Examples held out of training to watch the loss.
-HELD = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +174,8 @@ def learn(
     )
     if world()[0] == 0:
         _prepare(recipe, root, work, documents, plan)
+        if any(stage.tasks for stage in stages):
+            tasks.write(work / "tasks", recipe, root, load_tokenizer(work), plan.seed)
     wait()
     tokenizer = load_tokenizer(work)
     if plan.base:
@@ -187,7 +183,6 @@ def learn(
     else:
         model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
     tokens = plan.tokens or recipe.tokens
-    examples = _examples(recipe, root, plan.seed) if any(stage.tasks for stage in stages) else []
     for number, stage in enumerate(stages):
         text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
         echoes = Echoes(text, stage.context, plan.seed + number)
@@ -197,11 +192,10 @@ def learn(
         ]
         watched = list(held)
         if stage.tasks:
-            kept, watched = held_out(_rendered(examples, tokenizer, stage))
-            lengths = np.asarray([len(row.ids) for row, _ in kept])
-            parts.append(
-                Part([row for row, _ in kept], lengths, np.asarray([weight for _, weight in kept]), stage.tasks)
-            )
+            some = tasks.Tasks.open(work / "tasks", stage.whole).within(stage.context)
+            learned, kept = tasks.held_out(len(some))
+            drawn, watched = some.take(learned), list(some.take(kept))
+            parts.append(Part(drawn, drawn.lengths, drawn.weights, stage.tasks))
         rows = Mixture(parts)
         sequences = max(1, (plan.batch_tokens or batch_tokens(tokens)) // stage.context)
         steps = max(1, round(stage.share * tokens / (sequences * stage.context)))
@@ -265,60 +259,3 @@ def _words(recipe: Recipe, root: Path, documents: reading.Corpus, seed: int) -> 
         for example in sets.read(root / source.path, source.most, seed):
             if rng.random() < SAMPLED_TASKS:
                 yield from (m.content for m in example.messages)
-
-
-def _examples(recipe: Recipe, root: Path, seed: int) -> list[tuple[Example, float]]:
-    """Every example with its weight: of the sets, and exercises from the recipe's text."""
-    found = [
-        (example, source.weight)
-        for source in track(recipe.tasks, "tasks")
-        for example in sets.read(root / source.path, source.most, seed)
-    ]
-    for source in recipe.tasks:
-        found += [(example, source.weight) for example in sets.quizzes(root / source.path, seed)]
-    if recipe.drills or recipe.quizzes:
-        texts = list(_texts(recipe, root, seed))
-        found += [(example, 1.0) for example in drills.make(texts, recipe.drills, seed)]
-        found += [(example, 1.0) for example in quiz.make(texts, recipe.quizzes, seed)]
-    found += [(example, 1.0) for example in calls.make(recipe.calls, seed)]
-    return list({e.id: (e, weight * (recipe.short if _short(e) else 1)) for e, weight in found}.values())
-
-
-def _short(example: Example) -> bool:
-    return example.metadata.get("passage") == quiz.SHORT
-
-
-def _texts(recipe: Recipe, root: Path, seed: int, each: int = 400) -> Iterator[tuple[str, str]]:
-    """Some (text, language) of every file, for exercises: stretches of what has sentences."""
-    rng = random.Random(f"{seed} texts")
-    for source in recipe.text:
-        found = []
-        for text, row in reading.rows(root / source.path):
-            language = row.get("lang") if row.get("lang") in ("en", "pt") else ""
-            if language and len(text) > 400:
-                at = rng.randrange(max(1, len(text) - 4000))
-                # From the next sentence on, as far as one can tell without cutting the whole text.
-                begin = text.find(". ", at)
-                found.append((text[begin + 2 : begin + 4000] if begin >= 0 else text[:4000], str(language)))
-        yield from rng.sample(found, min(each, len(found)))
-
-
-def _rendered(examples: Sequence[tuple[Example, float]], tokenizer: Any, stage: Stage) -> list[tuple[Row, float]]:
-    kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    rows, long = [], 0
-    for example, weight in track(examples, f"{stage.name}: tokenise"):
-        made = render(example, tokenizer, stage.context, every=example.metadata.get("kind") == quiz.KIND)
-        if made is None:
-            long += 1
-            continue
-        rows.append((Row(np.asarray(made.ids, kind), None if stage.whole else np.asarray(made.mask)), weight))
-    if long:
-        note(f"{stage.name}: {long} of {len(examples)} examples are longer than {stage.context} tokens; left out")
-    return rows
-
-
-def held_out(examples: Sequence[tuple[Row, float]]) -> tuple[list[tuple[Row, float]], list[Row]]:
-    """(examples to learn with their weights, examples to watch the loss by: a tenth at most)."""
-    every = max(10, len(examples) // HELD)
-    held = [row for i, (row, _) in enumerate(examples) if i % every == 0][:HELD]
-    return [pair for i, pair in enumerate(examples) if i % every or i // every >= HELD], held

@@ -43,7 +43,7 @@ def test_reading_gives_answers_refusals_and_judgements(tmp_path: Path) -> None:
     assert targets["Inga", None] == targets["Inga", "short"] == 120
     refused = [e for e in made if e.messages[-1].content == answer.REFUSAL["en"]]
     assert refused
-    assert not any("Inga" in e.messages[0].content for e in refused)
+    assert not any("Inga" in e.messages[0].content for e in refused if "gate?" in e.messages[0].content)
     for example in made:
         if example.task == "judge" and "gate?" in example.messages[0].content:
             assert ("Inga" in example.messages[0].content) == (example.messages[-1].content == "yes")

@@ -30,7 +30,7 @@ def _step(model: Any, batch: Any, taken: bool) -> tuple[float, dict[str, Any]]:
     model.zero_grad()
     with by_rows(model) if taken else contextlib.nullcontext() as by:
         assert bool(by) == taken
-        loss = compute.backward(batch, 1.0)
+        loss = float(compute.backward(batch, 1.0))
     return loss, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 

@@ -152,13 +152,12 @@ def test_a_mixture_holds_the_shares_that_were_asked_for() -> None:
 
 
 def test_few_examples_are_learned_and_not_all_held_out() -> None:
-    from mirim.training.packing import Row
-    from mirim.training.recipe import held_out
+    from mirim.training.tasks import held_out
 
-    kept, held = held_out([(Row([n]), 1.0) for n in range(100)])
-    assert (len(kept), len(held)) == (90, 10)
-    kept, held = held_out([(Row([n]), 1.0) for n in range(9_000)])
-    assert (len(kept), len(held)) == (8_700, 300)
+    for count, held in ((100, 10), (9_000, 300)):
+        learned, watched = held_out(count)
+        assert (len(learned), len(watched)) == (count - held, held)
+        assert not set(learned) & set(watched)
 
 
 @pytest.mark.slow
