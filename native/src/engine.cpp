@@ -165,6 +165,8 @@ void Engine::loop() {
         {
             std::unique_lock<std::mutex> lock(mutex_);
             bool runs = std::any_of(active_.begin(), active_.end(), [](auto& s) { return !s->holds; });
+            // A slot may have become free after those who wait were last looked at.
+            runs |= !waiting_.empty() && int(active_.size()) < slots_;
             if (!runs && !poked_ && !ending_) wake_.wait(lock, [&] { return poked_ || ending_; });
             if (ending_) break;
             poked_ = false;

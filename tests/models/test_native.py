@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -290,6 +291,27 @@ def test_closing_and_cancelling_in_the_middle(files):
         list(left)
     with pytest.raises(MirimError, match="closed"):
         engine.logits([1, 2])
+
+
+def test_who_waits_for_a_slot_gets_it_when_another_leaves(files):
+    """One place for all: the next request comes before the core has noticed that the former one left."""
+    engine = _open(files["q8_0"], parallel=1)
+    prompt = engine.encode(LONG)
+
+    def ask():
+        return engine._open.write(prompt, 40, temperature=0.0)
+
+    for _ in range(50):
+        first = ask()
+        first.next(seconds=5.0)
+        second = ask()
+        first.cancel()
+        until, reason = time.monotonic() + 20, ""
+        while not reason:
+            assert time.monotonic() < until, "the second request was forgotten"
+            _, reason, _ = second.next(seconds=0.2)
+        assert reason == "length"
+    engine.close()
 
 
 def test_what_does_not_fit_is_refused(files, folder, tmp_path):
