@@ -13,7 +13,7 @@ from mirim.core.project import Project
 from mirim.core.types import Example, Message
 
 #: Golden prompts at most, and choices offered for each.
-PROMPTS, CHOICES = 100, 4
+PROMPTS, CHOICES = 40, 4
 
 _BUILT_IN = (
     "Please arrive fifteen minutes before your appointment and bring an identity document with a photograph.",

@@ -15,7 +15,7 @@ from mirim.core.types import Message, Sampling
 from mirim.models import golden, score
 
 #: Most tokens that perplexity is measured on, and length of a golden answer written freely.
-TOKENS, LENGTH = 4096, 8
+TOKENS, LENGTH = 2048, 8
 #: Largest relative difference of perplexity from F32.
 PERPLEXITY = {"q8_0": 0.01, "f16": 0.01, "bf16": 0.01, "q4_0": 0.05}
 #: A choice counts as an answer when the reference prefers it by this much, in nats a token. Below it the

@@ -101,7 +101,7 @@ class LlamaCpp(Local):
                 ids,
                 sampling,
                 context=self.context,
-                logits=lambda seen: self.scorer.logits(seen, len(seen) - 1)[0],
+                logits=lambda seen: self.logits(seen, len(seen) - 1)[0],
                 piece=self.scorer.piece,
                 ends=self._ends,
             )
@@ -194,12 +194,17 @@ class LlamaCpp(Local):
     def _serving(self) -> Any:
         with self._lock:
             if self._server is None:
-                if self._chosen is None:
-                    self._chosen = self.scorer.choose_threads(self.threads)
-                self._server = _serve(self.path, self.context, self._chosen, self.parallel, self._adapters, self._plain)
+                threads = self._tuned()
+                self._server = _serve(self.path, self.context, threads, self.parallel, self._adapters, self._plain)
                 # The server holds the weights now; a second copy waits until something is to be scored.
                 self.scorer.rest()
             return self._server
+
+    def _tuned(self) -> tuple[int, int]:
+        """Threads for single tokens and for many at once: what was asked for, or what is fastest here, tried once."""
+        if self._chosen is None:
+            self._chosen = self.scorer.choose_threads(self.threads)
+        return self._chosen
 
     @property
     def _plain(self) -> bool:
@@ -210,6 +215,8 @@ class LlamaCpp(Local):
 
     def logits(self, ids: Sequence[int], first: int = 0) -> Any:
         self._check_length(len(ids))
+        with self._lock:
+            self._tuned()
         return self.scorer.logits(ids, first)
 
     def score_tokens(self, ids: Sequence[int], first: int = 1) -> list[float]:
