@@ -72,3 +72,49 @@ def test_other_attention_stays_as_it_is(kind: str, more: dict[str, Any]) -> None
     with by_rows(model) as taken:
         assert not taken
         assert model.config._attn_implementation == before
+
+
+def test_rows_begin_where_positions_do() -> None:
+    import torch
+
+    from mirim.training.attention import starts
+
+    positions = torch.tensor([[0, 1, 2, 0, 1, 0], [0, 1, 2, 3, 4, 5]])
+    assert starts(positions).tolist() == [0, 3, 5, 6, 12]
+    assert starts(positions).dtype == torch.int32
+
+
+@pytest.mark.parametrize("narrowed", [False, True])
+def test_on_a_gpu_rows_attend_apart(narrowed: bool) -> None:
+    """Against the mask, as far as bfloat16 goes; keys and values have fewer heads than queries."""
+    import contextlib
+
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU here")
+    from mirim.training.attention import by_rows
+    from mirim.training.device import detect
+    from mirim.training.loop import narrow
+    from mirim.training.loss import Loss
+    from mirim.training.packing import Row, collate
+
+    draw = torch.Generator().manual_seed(2)
+    rows = [Row(torch.randint(0, 480, (n,), generator=draw).numpy()) for n in (17, 3, 20, 1, 36, 40)]
+    batch = collate(rows, [[0, 1, 2], [3, 4], [5]], 40, 0, full=True)
+    found = []
+    for taken in (False, True):
+        model = _model("llama", hidden_size=128, head_dim=64).to("cuda")
+        compute = Loss(model)
+        with (
+            by_rows(model) if taken else contextlib.nullcontext(False) as by,
+            narrow(model, detect()) if taken and narrowed else contextlib.nullcontext(),
+            torch.autocast("cuda", torch.bfloat16),
+        ):
+            assert bool(by) == taken
+            loss = float(compute.backward(batch, 1.0))
+        found.append((loss, {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}))
+    (plain, masked), (ours, rowwise) = found
+    assert ours == pytest.approx(plain, rel=1e-3)
+    for name, grad in masked.items():
+        assert (rowwise[name] - grad).norm() < 0.1 * grad.norm(), name

@@ -336,3 +336,38 @@ def test_flops_are_those_that_torch_counts(llama: Make) -> None:
         model(input_ids=ids, labels=ids).loss.backward()
     body, head, pair = model_flops(model)
     assert counted.get_total_flops() == tokens * (body + head) + tokens * tokens * pair
+
+
+def test_batches_made_ahead_are_the_same_and_know_their_place(rows: Make) -> None:
+    from mirim.training.packing import Batches, ahead
+
+    data = rows(40)
+    plain, threaded = Batches(data, 64, 4, 3, 0), Batches(data, 64, 4, 3, 0)
+    one, other = ahead(plain, 0), ahead(threaded, 3)
+    places = []
+    for _ in range(30):
+        (a, at), (b, there) = next(one), next(other)
+        assert (a.ids == b.ids).all()
+        assert (a.targets == b.targets).all()
+        assert at == there
+        places.append((at, b))
+    other.close()
+    # Going on from the place after the tenth gives the eleventh, however many were made ahead.
+    again = Batches(data, 64, 4, 3, 0)
+    again.state = places[9][0]
+    assert (next(iter(again)).ids == places[10][1].ids).all()
+
+
+def test_batches_for_a_compiled_model_have_one_shape(rows: Make) -> None:
+    from mirim.training.packing import Batches
+
+    data = rows(40)
+    batches = Batches(data, 64, 4, 3, 0, full=True)
+    stream = iter(batches)
+    learned = 0
+    for _ in range(batches.per_epoch):
+        batch = next(stream)
+        assert batch.ids.shape == (4, 64)
+        learned += batch.tokens
+    plain = Batches(data, 64, 4, 3, 0)
+    assert learned == sum(b.tokens for b, _ in zip(plain, range(plain.per_epoch), strict=False))

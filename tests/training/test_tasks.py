@@ -1,0 +1,120 @@
+"""The examples of a recipe on disk: the same whoever makes them, each once, cut to what a stage can hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+name = "tiny"
+licence = "CC0-1.0"
+depth = 1
+tokens = 6000
+vocab_size = 420
+context = 256
+learning_rate = 4e-3
+optimizer = "muon"
+drills = 5000
+quizzes = 60
+calls = 30
+short = 3
+
+[[stages]]
+name = "tasks"
+share = 1.0
+context = 256
+tasks = 0.7
+
+[[text]]
+path = "text.jsonl"
+
+[[tasks]]
+path = "tasks.jsonl"
+weight = 2.0
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Any]:
+    """(recipe, folder of the data, tokenizer)."""
+    from mirim.training import recipe
+    from mirim.training import tokenizer as bpe
+
+    folder = tmp_path_factory.mktemp("data")
+    said = (
+        "The keeper {n} of the lighthouse counted {n} ships in the year {y}. Nobody had painted the old door before. "
+        "Marta wrote the number on a stone. The lamp was lit by {n} hands every evening of the week. "
+        "In {y} the harbour of Porto was closed for two months. "
+    )
+    texts = [{"text": said.format(n=n, y=1900 + n) * 3, "lang": "en"} for n in range(40)]
+    rows = [{"task": "translate", "lang": "en-pt", "input": f"door {n}", "output": f"porta {n}"} for n in range(30)]
+    # The last one says what the first one says.
+    rows.append(rows[0])
+    for name, some in (("text", texts), ("tasks", rows)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some))
+    (folder / "recipe.toml").write_text(RECIPE)
+    tokenizer = bpe.train([t["text"] for t in texts], 420)
+    return recipe.load(folder / "recipe.toml"), folder, tokenizer
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def test_any_number_of_processes_writes_the_same(
+    made: tuple[Any, Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.training import tasks
+
+    recipe, root, tokenizer = made
+    for count in (1, 3):
+        monkeypatch.setattr(tasks.os, "cpu_count", lambda count=count: count)
+        tasks.write(tmp_path / str(count), recipe, root, tokenizer, 5)
+    assert _bytes(tmp_path / "1") == _bytes(tmp_path / "3")
+    tasks.write(tmp_path / "other", recipe, root, tokenizer, 6)
+    assert _bytes(tmp_path / "other") != _bytes(tmp_path / "1")
+
+
+def test_rows_are_those_that_were_made(made: tuple[Any, Path, Any], tmp_path: Path) -> None:
+    from mirim.training import tasks
+
+    recipe, root, tokenizer = made
+    tasks.write(tmp_path / "t", recipe, root, tokenizer, 5)
+    maker = tasks.Maker(recipe, root, tokenizer, 5)
+    found = {one.id: one for job in maker.jobs for one in maker.make(job) if one.ids}
+    rows = tasks.Tasks.open(tmp_path / "t")
+    assert len(rows) == len(found)
+    weights = {one.weight for one in found.values()}
+    # Rows of the file twice a pass, exercises once, quizzes about few sentences three times.
+    assert weights == {1.0, 2.0, 3.0}
+    for index, one in enumerate(sorted(found.values(), key=lambda o: list(found).index(o.id))):
+        row = rows[index]
+        assert list(row.ids) == one.ids
+        assert row.mask is not None
+        assert list(row.mask) == one.mask
+        assert rows.lengths[index] == len(one.ids)
+        assert rows.weights[index] == one.weight
+    assert "door 0" in tokenizer.decode(rows[0].ids)
+    assert tasks.Tasks.open(tmp_path / "t", whole=True)[0].mask is None
+
+
+def test_a_stage_takes_what_it_can_hold(
+    made: tuple[Any, Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.training import tasks
+
+    recipe, root, tokenizer = made
+    tasks.write(tmp_path / "t", recipe, root, tokenizer, 5)
+    rows = tasks.Tasks.open(tmp_path / "t")
+    said: list[str] = []
+    monkeypatch.setattr(tasks, "note", said.append)
+    few = rows.within(100)
+    assert 0 < len(few) < len(rows)
+    assert few.lengths.max() <= 100
+    assert {tuple(few[i].ids) for i in range(len(few))} <= {tuple(rows[i].ids) for i in range(len(rows))}
+    assert said == [f"{len(rows) - len(few)} of {len(rows)} examples are longer than 100 tokens; left out"]
