@@ -109,7 +109,7 @@ def main() -> None:
     documents = reading.Corpus(
         [given.corpus / t.path for t in recipe.text], [f"{Path(t.path).name}={t.weight:g}" for t in recipe.text]
     )
-    recipes._prepare(recipe, given.corpus, given.work, documents, 0)
+    recipes._prepare(recipe, given.corpus, given.work, documents, argparse.Namespace(base="", seed=0))
     tokenizer = load_tokenizer(given.work)
     windows = taken(recipe, recipe.stages[0], given.work / "shard", tokens, 0, given.steps)
     data = shards.Shard.open(given.work / "shard", 512).tokens

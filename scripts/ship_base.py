@@ -8,6 +8,7 @@ The bundle is what `mirim train --recipe recipes/mirim-base.toml` wrote. Q8_0 ha
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -31,7 +32,11 @@ def main() -> None:
     (working / "gguf").mkdir(parents=True)
     shutil.copyfile(packed, working / "gguf" / packed.name)
     for name in FILES:
-        if (bundle / name).is_file():
+        if (bundle / name).suffix == ".json" and (bundle / name).is_file():
+            # A vocabulary with a line for each word is half as large again.
+            row = json.loads((bundle / name).read_text("utf-8"))
+            write_text(working / name, json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+        elif (bundle / name).is_file():
             shutil.copyfile(bundle / name, working / name)
     held = sorted(p for p in working.rglob("*") if p.is_file())
     sums = "".join(f"{sha256_file(p)}  {p.relative_to(working).as_posix()}\n" for p in held)
