@@ -26,6 +26,8 @@ from mirim.evals.evaluate import evaluate
 from mirim.evals.interval import bootstrap
 from mirim.examples.tasks import answer, tools
 from mirim.models.engine import open_engine
+from mirim.server.produce import Order, produce
+from mirim.server.room import Served
 
 #: phenomenon → (language, good sentence, bad sentence, words for each slot)
 PAIRS: dict[str, tuple[str, str, str, dict[str, str]]] = {
@@ -131,12 +133,13 @@ def refusals(engine: Any, rows: list[tuple[str, str, str, str, tuple[str, ...]]]
 
 
 def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
-    """BFCL: the one right call on simple questions, none where no function fits."""
+    """BFCL: the one right call on simple questions, as the model writes it and as a server makes it, and none where no
+    function fits."""
     truth = {
         r["id"]: r["ground_truth"]
         for r in map(json.loads, (folder / "possible_answer/BFCL_v4_simple_python.json").open(encoding="utf-8"))
     }
-    right: dict[str, list[float]] = {"simple": [], "named": [], "irrelevance": []}
+    right: dict[str, list[float]] = {"simple": [], "named": [], "served": [], "irrelevance": []}
     for part, name in (("simple", "simple_python"), ("irrelevance", "irrelevance")):
         lines = (folder / f"BFCL_v4_{name}.json").read_text("utf-8").splitlines()
         for row in list(map(json.loads, lines))[: limit or None]:
@@ -154,7 +157,28 @@ def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
                 (expected,) = truth[row["id"]]
                 right["named"].append(float(bool(called) and called["name"] in expected))
                 right[part].append(float(bool(called) and _fits(called, expected)))
+                right["served"].append(float(any(_fits(c, expected) for c in _served(engine, asked, functions))))
     return {part: _share(values) for part, values in right.items()}
+
+
+def _served(engine: Any, asked: list[Message], functions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The calls that a client of the server gets."""
+    model = Served("base", "model", engine, None)  # type: ignore[arg-type]
+    order = Order(model, tuple(asked), Sampling(max_tokens=100), tuple(_schema(functions)), "auto")
+    for piece in produce(order):
+        for call in piece.calls:
+            function = call["function"]
+            yield {"name": function["name"], "arguments": json.loads(function["arguments"])}
+
+
+def _schema(value: Any) -> Any:
+    """BFCL's names of types as JSON Schema has them."""
+    names = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
+    if isinstance(value, list):
+        return [_schema(part) for part in value]
+    if isinstance(value, dict):
+        return {k: names.get(v, v) if k == "type" and isinstance(v, str) else _schema(v) for k, v in value.items()}
+    return value
 
 
 def _call(text: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
         if name and function["name"] != name:
             continue
         place = f"arguments{len(options)}"
-        arguments = simplify(function.get("parameters") or {"type": "object", "properties": {}})
+        arguments = closed(simplify(function.get("parameters") or {"type": "object", "properties": {}}))
         places[place] = {"type": "object", **_moved(arguments, f"#/$defs/{place}")}
         options.append(
             {
@@ -31,6 +31,26 @@ def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
             }
         )
     return {"anyOf": options, "$defs": places}
+
+
+def closed(schema: Any) -> Any:
+    """Objects that list their properties and say nothing of others hold no others: a function is called with what it
+    takes. Where parts are put together (allOf and the like) one part cannot know what the others list."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties", "$defs", "definitions") and isinstance(value, dict):
+            # Names, not keywords.
+            out[key] = {name: closed(part) for name, part in value.items()}
+        else:
+            out[key] = value if key in ("enum", "const", "default", "examples") else closed(value)
+    apart = ("additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "unevaluatedProperties")
+    if isinstance(out.get("properties"), dict) and out["properties"] and not any(k in out for k in apart):
+        out["additionalProperties"] = False
+    return out
 
 
 def _moved(schema: Any, place: str) -> Any:

@@ -166,15 +166,16 @@ def _call(order: Order) -> Iterator[Piece]:
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
     schema = call_schema(order.tools, name)
     said, made, end = "", 0, Delta("")
-    for end in _json(order, schema, order.tools):
+    # A model of ours may write the marks that it learned to write around a call; an endpoint has marks of its own.
+    marked = schema if getattr(order.served.engine, "template", None) is not None else None
+    for end in _json(order, schema, order.tools, marked):
         said += end.text
         made += len(end.token_ids)
         # Nothing to show yet, but whoever waits may have left: this is where that is noticed.
         yield Piece()
     calls = _ready(order, end) if not said.strip() else ()
     if not calls:
-        said += _rest(said, schema)
-        calls = (parsed(json.loads(said)),)
+        calls = (_made(said, schema),)
     yield Piece(calls=calls)
     yield _last(order, end, made, said, "tool_calls")
 
@@ -235,9 +236,7 @@ def _either(order: Order, schema: Schema) -> Iterator[Piece]:
         # No JSON begins like the mark, so that one character tells.
         yield Piece("" if said.startswith(MARK[0]) else end.text)
     if said.startswith(MARK[0]):
-        call = said[len(MARK) :]
-        call += _rest(call, calls)
-        yield Piece(calls=(parsed(json.loads(call)),))
+        yield Piece(calls=(_made(said, calls),))
         yield _last(order, end, made, said, "tool_calls")
     elif end.tool_calls and not said.strip():
         yield Piece(calls=_ready(order, end))
@@ -246,6 +245,17 @@ def _either(order: Order, schema: Schema) -> Iterator[Piece]:
         rest = _rest(said, schema)
         yield Piece(rest)
         yield _last(order, end, made, said + rest)
+
+
+def _made(said: str, schema: Schema) -> dict[str, Any]:
+    """The call that a model wrote, with or without its marks; what was cut off is closed."""
+    said = said.lstrip()
+    said = "" if MARK.startswith(said) else said.removeprefix(MARK).lstrip()
+    try:
+        row, _ = json.JSONDecoder().raw_decode(said)
+    except ValueError:
+        row = json.loads(said + _rest(said, schema))
+    return parsed(row)
 
 
 def _ready(order: Order, end: Delta) -> tuple[dict[str, Any], ...]:

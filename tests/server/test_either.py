@@ -107,7 +107,39 @@ def test_choices_that_force_or_forbid_a_call_are_what_they_were(client: Any) -> 
     for choice in ("required", {"type": "function", "function": {"name": "news"}}):
         assert told(http, "chat", False, tool_choice=choice)[1] == [("news", '{"city": "Belém"}')]
     assert told(client(house(Scripted([WORDS]))), "chat", False, tool_choice="none")[:2] == (WORDS, [])
-    assert [c["call"] for c in engine.calls] == [None, None]
+    # The call, and the call between its marks.
+    assert all(c["call"] == c["schema"] for c in engine.calls)
+
+
+@pytest.mark.parametrize("said", [CALL, f"<tool_call>{CALL}</tool_call>", f"<tool_call>\n{CALL}\n</tool_call>"])
+def test_a_forced_call_comes_with_its_marks_or_without_however_it_is_cut(client: Any, said: str) -> None:
+    whole = [("news", '{"city": "Belém"}')]
+    assert told(client(house(Scripted([said]))), "chat", False, tool_choice="required")[1] == whole
+    for cut in range(len(said)):
+        text, calls, _ = told(client(house(Scripted([said[:cut]]))), "chat", False, tool_choice="required")
+        assert check_one(text, calls) == "call"
+        assert cut < said.index(CALL) + len(CALL) or calls == whole
+
+
+def test_a_function_is_called_with_what_it_takes_and_nothing_else() -> None:
+    from mirim.server.calls import call_schema, closed
+
+    places = {"city": {"type": "string"}, "properties": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    made = closed({"type": "object", "properties": places, "default": {"properties": {"x": 1}}})
+    assert made["additionalProperties"] is False
+    assert made["default"] == {"properties": {"x": 1}}
+    # A parameter may be called like a keyword.
+    assert set(made["properties"]) == {"city", "properties"}
+    assert made["properties"]["properties"]["additionalProperties"] is False
+    for left in (
+        {"type": "object"},
+        {"type": "object", "properties": {}},
+        {"type": "object", "properties": places, "additionalProperties": {"type": "string"}},
+        {"properties": {"a": {}}, "allOf": [{"required": ["b"]}]},
+    ):
+        assert "additionalProperties" not in closed(left) or closed(left)["additionalProperties"] is not False
+    (arguments,) = call_schema([{"function": {"name": "f", "parameters": {"properties": {"a": {}}}}}])["$defs"].values()
+    assert arguments["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.extras import need
-from mirim.examples.tasks.tools import MARK
+from mirim.examples.tasks.tools import CLOSE, MARK
 from mirim.models.engines._llama import Vocabulary
 
 #: Blanks between the parts are fixed, as json.dumps writes them: a small model could write them until its tokens are
@@ -22,17 +22,20 @@ def compact(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def either(schema: dict[str, Any], call: dict[str, Any]) -> str:
-    """Words that fit `schema`, or the mark of a call and what fits `call`. No JSON begins like the mark, so that the
-    first token decides, and the model is free in it."""
+    """Words that fit `schema`, or what fits `call` between the marks of a call. No JSON begins like the mark, so that
+    the first token decides, and the model is free in it. The mark that closes belongs to it: where a model learned
+    "}}</" as one token, one that may not write it goes on with the call instead."""
     words, made = (json.dumps(compact(s)) for s in (schema, call))
-    return f'start: call | words\ncall: "{MARK}" %json {made}\nwords: %json {words}\n'
+    return (
+        f'start: call | words\ncall: "{MARK}" blank %json {made} blank "{CLOSE}"\nblank: "\\n"?\nwords: %json {words}\n'
+    )
 
 
 def check_json(text: str, engine: str, *, whole: bool, call: bool = False) -> None:
     """Notice, in text that was to follow a schema, that it does not. `call`: it may begin with the mark of one."""
     body = text.lstrip()
     if call and body[: len(MARK)] == MARK[: len(body)]:
-        body = body[len(MARK) :]
+        body = body[len(MARK) :].lstrip().removesuffix(CLOSE)
     sound = not body or body[0] in '{["-0123456789tfn'
     if sound and whole:
         try:
