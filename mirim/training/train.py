@@ -92,7 +92,7 @@ def train(
             raise UsageError(f"{error}{'; outside a project --corpus needs --out DIR' if corpus else ''}") from error
     chosen = method
     if method == "auto":
-        # A base of 7 million parameters is adapted whole: LoRA saves nothing there. A depth is a model from scratch's.
+        # A base of 35 million parameters is adapted whole: LoRA saves little there. A depth is a model from scratch's.
         scratch = recipe is not None or bool(corpus) or depth is not None
         own = project is not None and not scratch and not base and bundled()
         chosen = "full" if own else "lora" if base else "pretrain"
