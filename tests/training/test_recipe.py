@@ -151,6 +151,7 @@ def test_a_mixture_holds_the_shares_that_were_asked_for() -> None:
         assert len(mixed[0].ids) == (50 if share < 1 else 10)
 
 
+@pytest.mark.slow
 def test_few_examples_are_learned_and_not_all_held_out() -> None:
     from mirim.training.tasks import held_out
 
