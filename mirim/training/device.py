@@ -24,10 +24,10 @@ class Device:
     def torch(self) -> torch.device:
         return torch.device(self.kind)
 
-    def settle(self) -> None:
-        """Let a CPU give the same sums in the same order every time. On a GPU the last bits may differ between runs:
-        there, fixed orders cost a good part of the speed."""
-        torch.use_deterministic_algorithms(self.kind != "cuda", warn_only=self.kind == "mps")
+    def settle(self, exact: bool) -> None:
+        """Let the same sums be made in the same order every time, on a GPU only where `exact`: fixed orders cost a good
+        part of its speed, and the last bits of a long pretraining may differ between runs."""
+        torch.use_deterministic_algorithms(exact or self.kind != "cuda", warn_only=self.kind != "cpu")
 
     def tokens_at_once(self, model: Any) -> int:
         """Tokens that go through `model` together: what fills the caches of a CPU, what a GPU's memory holds.

@@ -98,7 +98,7 @@ def fit(
     and keeps a checkpoint; so does passing `deadline` (of time.monotonic), which raises MirimError, as does a
     loss that stops being a number.
     """
-    device.settle()
+    device.settle(exact=not settings.compiled)
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.kind == "cpu":

@@ -11,8 +11,10 @@ from torch.nn import functional
 from mirim.training.attention import NAME, starts
 from mirim.training.packing import Batch
 
-#: Rows of logits held at once: what the caches of a CPU hold, and what keeps a GPU busy.
+#: Rows of logits held at once: what the caches of a CPU hold, what keeps a GPU busy; there at most so many logits, a
+#: gibibyte in float32, for public models have vocabularies of 150,000 words.
 SLICE = {"cpu": 2048, "cuda": 16384}
+LOGITS = 2**28
 
 
 class Loss:
@@ -32,6 +34,9 @@ class Loss:
         self.sliced = self.decoder is not inner and self.head is not None and self._agrees()
         self.summed = self._summed
         self.fused = self.decoder
+        self.slice = SLICE.get(self.device.type, SLICE["cpu"])
+        if self.device.type == "cuda" and self.head is not None:
+            self.slice = max(1, min(self.slice, LOGITS // self.head.weight.shape[0]))
         if compiled and self.sliced:
             self.fused, self.summed = torch.compile(self.decoder), torch.compile(self._summed)
 
@@ -92,11 +97,12 @@ class Loss:
         return functional.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
     def _learned(self, batch: Batch, decoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (N, width) and targets (N,) of the learned positions, on a GPU filled up to whole slices with
-        some that learn nothing."""
+        """Hidden states (N, width) and targets (N,) of the learned positions; for a compiled model on a GPU filled up
+        to whole slices with some that learn nothing."""
         targets = batch.targets.flatten()
         kept = (targets != -100).nonzero().squeeze(1)
-        if self.device.type == "cuda" and (short := -len(kept) % SLICE["cuda"]):
+        filled = self.device.type == "cuda" and decoder is not self.decoder
+        if filled and (short := -len(kept) % self.slice):
             # Of one shape always: a compiled function is compiled again for another.
             idle = (targets == -100).nonzero().squeeze(1)
             kept = torch.cat([kept, idle[:1].expand(short) if len(idle) else kept.new_zeros(short)])
@@ -124,9 +130,8 @@ class Loss:
         return hidden.flatten(0, 1)
 
     def _slices(self, rows: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        size = SLICE.get(rows.device.type, SLICE["cpu"])
-        for at in range(0, len(targets), size):
-            yield rows[at : at + size], targets[at : at + size]
+        for at in range(0, len(targets), self.slice):
+            yield rows[at : at + self.slice], targets[at : at + self.slice]
 
     def _summed(self, rows: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The summed cross-entropy of some rows (N, width)."""

@@ -80,7 +80,7 @@ def run(plan: Plan) -> Report:
         )
     device = detect(plan.threads)
     join(device)
-    device.settle()
+    device.settle(exact=not plan.compiled)
     examples = _examples(plan)
     # What cannot be trained on is refused before an interrupted run of other settings is thrown away.
     if plan.method != "pretrain":

@@ -85,7 +85,6 @@ def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -
     if (folder / "tasks.json").is_file():
         return
     maker = Maker(recipe, root, tokenizer, seed)
-    kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
     seen: set[str] = set()
     parts: list[Made] = []
     long = 0
@@ -95,7 +94,7 @@ def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -
                 if one.id in seen:
                     continue
                 seen.add(one.id)
-                if one.ids:
+                if len(one.ids):
                     parts.append(one)
                 else:
                     long += 1
@@ -105,8 +104,8 @@ def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lengths = np.asarray([len(one.ids) for one in parts])
-        np.save(folder / "ids.npy", np.fromiter((i for one in parts for i in one.ids), kind, int(lengths.sum())))
-        np.save(folder / "mask.npy", np.fromiter((i for one in parts for i in one.mask), bool, int(lengths.sum())))
+        np.save(folder / "ids.npy", np.concatenate([one.ids for one in parts]))
+        np.save(folder / "mask.npy", np.concatenate([one.mask for one in parts]))
         np.save(folder / "lengths.npy", lengths)
         np.save(folder / "weights.npy", np.asarray([one.weight for one in parts]))
     except OSError as error:
@@ -118,8 +117,8 @@ class Made(NamedTuple):
     """An example as tokens, marked where its answer is; no tokens where it is too long."""
 
     id: str
-    ids: list[int]
-    mask: list[bool]
+    ids: Array
+    mask: Array
     weight: float
 
 
@@ -128,6 +127,7 @@ class Maker:
 
     def __init__(self, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -> None:
         self.recipe, self.root, self.tokenizer, self.seed = recipe, root, tokenizer, seed
+        self.kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
         self.context = max(stage.context for stage in recipe.stages)
         exercises = (("drills", recipe.drills), ("quizzes", recipe.quizzes), ("calls", recipe.calls))
         self.jobs = [(kind, number) for kind in ("rows", "asked") for number in range(len(recipe.tasks))]
@@ -161,7 +161,9 @@ class Maker:
         for one in some:
             made = render(one, self.tokenizer, self.context, every=one.metadata.get("kind") == quiz.KIND)
             often = every * (self.recipe.short if one.metadata.get("passage") == quiz.SHORT else 1)
-            found.append(Made(one.id, made.ids if made else [], made.mask if made else [], often))
+            # Python's lists of numbers would take many times the memory.
+            ids, mask = np.asarray(made.ids if made else [], self.kind), np.asarray(made.mask if made else [], bool)
+            found.append(Made(one.id, ids, mask, often))
         return found
 
     def _exercises(self, kind: str, at: int) -> Iterable[Example]:

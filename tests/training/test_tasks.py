@@ -10,34 +10,6 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-name = "tiny"
-licence = "CC0-1.0"
-depth = 1
-tokens = 6000
-vocab_size = 420
-context = 256
-learning_rate = 4e-3
-optimizer = "muon"
-drills = 5000
-quizzes = 60
-calls = 30
-short = 3
-
-[[stages]]
-name = "tasks"
-share = 1.0
-context = 256
-tasks = 0.7
-
-[[text]]
-path = "text.jsonl"
-
-[[tasks]]
-path = "tasks.jsonl"
-weight = 2.0
-"""
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Any]:
@@ -57,9 +29,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Any]:
     rows.append(rows[0])
     for name, some in (("text", texts), ("tasks", rows)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in some))
-    (folder / "recipe.toml").write_text(RECIPE)
     tokenizer = bpe.train([t["text"] for t in texts], 420)
-    return recipe.load(folder / "recipe.toml"), folder, tokenizer
+    made = recipe.Recipe(
+        "tiny",
+        "CC0-1.0",
+        depth=1,
+        tokens=6000,
+        vocab_size=420,
+        context=256,
+        learning_rate=4e-3,
+        optimizer="muon",
+        drills=5000,
+        quizzes=60,
+        calls=30,
+        short=3,
+        text=(recipe.Text("text.jsonl"),),
+        tasks=(recipe.Tasks("tasks.jsonl", weight=2.0),),
+        stages=(recipe.Stage("tasks", 1.0, 256, tasks=0.7),),
+    )
+    return made, folder, tokenizer
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -86,7 +74,7 @@ def test_rows_are_those_that_were_made(made: tuple[Any, Path, Any], tmp_path: Pa
     recipe, root, tokenizer = made
     tasks.write(tmp_path / "t", recipe, root, tokenizer, 5)
     maker = tasks.Maker(recipe, root, tokenizer, 5)
-    found = {one.id: one for job in maker.jobs for one in maker.make(job) if one.ids}
+    found = {one.id: one for job in maker.jobs for one in maker.make(job) if len(one.ids)}
     rows = tasks.Tasks.open(tmp_path / "t")
     assert len(rows) == len(found)
     weights = {one.weight for one in found.values()}
@@ -94,9 +82,9 @@ def test_rows_are_those_that_were_made(made: tuple[Any, Path, Any], tmp_path: Pa
     assert weights == {1.0, 2.0, 3.0}
     for index, one in enumerate(sorted(found.values(), key=lambda o: list(found).index(o.id))):
         row = rows[index]
-        assert list(row.ids) == one.ids
+        assert list(row.ids) == list(one.ids)
         assert row.mask is not None
-        assert list(row.mask) == one.mask
+        assert list(row.mask) == list(one.mask)
         assert rows.lengths[index] == len(one.ids)
         assert rows.weights[index] == one.weight
     assert "door 0" in tokenizer.decode(rows[0].ids)
