@@ -322,7 +322,7 @@ def test_a_new_version_is_taken_in_without_a_stop(server: Callable[..., Any], to
     os.replace(tmp_path / "new", target)
     one.process.send_signal(signal.SIGHUP)
     assert until(lambda: get(f"{one.url}/v1/models/tiny")["created"] == before + 100, 30)
-    ask = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+    ask = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 3, "temperature": 0}
     request = urllib.request.Request(
         f"{one.url}/v1/chat/completions", json.dumps(ask).encode(), {"content-type": "application/json"}
     )
