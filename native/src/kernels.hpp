@@ -107,6 +107,11 @@ struct Kernels {
     // k of cell.columns() values, the last ones zero.
     void (*store_key)(const float* k, const Cell& cell, int slot, uint8_t* keys);
     void (*store_value)(const float* v, const Cell& cell, int slot, uint8_t* values);
+    // In place: (x - mean) / sqrt(variance + epsilon) * weight + bias; size a multiple of 16
+    void (*layer_norm)(float* x, const float* weight, const float* bias, int size, float epsilon);
+    // Of a product's outputs, [tokens][32]: (made + bias) * by, and the exact gelu(made + bias)
+    void (*shift)(float* made, const float* bias, float by, int tokens);
+    void (*gelu)(float* made, const float* bias, int tokens);
 };
 
 // Those that this processor can run, the fastest first; the portable one is always there.

@@ -282,6 +282,50 @@ inline void gelu_times(float* gate, const float* up, int size) {
     }
 }
 
+inline void layer_norm(float* x, const float* weight, const float* bias, int size, float epsilon) {
+    Floats sums = spread(0.0f);
+    for (int i = 0; i < size; i += 16) sums = add(sums, load(x + i));
+    const Floats mean = spread(sum(sums) / float(size));
+    sums = spread(0.0f);
+    for (int i = 0; i < size; i += 16) {
+        Floats v = sub(load(x + i), mean);
+        sums = fma(v, v, sums);
+    }
+    const Floats by = spread(1.0f / std::sqrt(sum(sums) / float(size) + epsilon));
+    for (int i = 0; i < size; i += 16)
+        store(x + i, fma(mul(sub(load(x + i), mean), by), load(weight + i), load(bias + i)));
+}
+
+inline void shift(float* made, const float* bias, float by, int tokens) {
+    const Floats a = load(bias), b = load(bias + 16), times = spread(by);
+    for (float* end = made + size_t(tokens) * ROWS; made < end; made += ROWS) {
+        store(made, mul(add(load(made), a), times));
+        store(made + 16, mul(add(load(made + 16), b), times));
+    }
+}
+
+// x (0.5 + 0.5 erf(x / sqrt 2)), the second half as x times a polynomial of x^2 (Chebyshev's for |x| <= 5.5, beyond
+// which the sum is 1 or 0): no division, and off by less than 1e-6.
+inline Floats exact_gelu(Floats x) {
+    constexpr float parts[] = {
+        6.267166464e-04f, -1.425138209e-03f, 7.429543766e-04f, -1.061182120e-03f, 4.582318943e-03f,
+        -7.866469212e-03f, 1.026016101e-02f, -1.456736680e-02f, 2.035137638e-02f, -2.613957226e-02f,
+        3.207276389e-02f, -3.878428414e-02f, 4.773745313e-02f, -6.417256594e-02f, 1.285519302e-01f};
+    const Floats c = smaller(larger(x, spread(-5.5f)), spread(5.5f));
+    const Floats u = fma(mul(c, c), spread(2.0f / (5.5f * 5.5f)), spread(-1.0f));
+    Floats p = spread(parts[0]);
+    for (int i = 1; i < 15; ++i) p = fma(p, u, spread(parts[i]));
+    return mul(x, fma(p, c, spread(0.5f)));
+}
+
+inline void gelu(float* made, const float* bias, int tokens) {
+    const Floats a = load(bias), b = load(bias + 16);
+    for (float* end = made + size_t(tokens) * ROWS; made < end; made += ROWS) {
+        store(made, exact_gelu(add(load(made), a)));
+        store(made + 16, exact_gelu(add(load(made + 16), b)));
+    }
+}
+
 // Scores of N queries with S strips of 16 keys.
 template <int N, int S>
 void score(const float* query, int columns, const float* keys, int size, float* scores) {
@@ -494,6 +538,7 @@ inline void store_value(const float* v, const Cell& cell, int slot, uint8_t* val
 }
 
 inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, silu_times,
-                           gelu_times, attend, join, divide, store_key, store_value};
+                           gelu_times, attend, join, divide, store_key, store_value,
+                           layer_norm, shift, gelu};
 
 }  // namespace mirim::VEC_NAME

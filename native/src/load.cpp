@@ -1,20 +1,11 @@
 // Loading: tensors by their names into the core's layout, adapters beside them.
-#include <sys/mman.h>
-
-#include <algorithm>
-#include <new>
+#include <cstring>
 #include <string>
 
 #include "model.hpp"
 #include "sum.hpp"
 
 namespace mirim {
-
-namespace {
-
-size_t aligned(size_t n) { return (n + LINE - 1) / LINE * LINE; }
-
-}  // namespace
 
 Matrix Model::place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at) {
     if (!row_bytes(type, columns)) throw wrong(name + " has a type or a width that is not read here");
@@ -24,20 +15,7 @@ Matrix Model::place(const std::string& name, Source type, bool eight_bits, int r
     m.rows = head ? rows / head * ((head + ROWS - 1) / ROWS * ROWS) : rows;
     m.columns = columns;
     any_quantised_ |= m.quantised();
-    size_t need = aligned(m.bytes());
-    // One arena for many tensors, huge pages where the system gives them.
-    if (arenas_.empty() || used_ + need > arenas_.back().second) {
-        size_t size = std::max(need, size_t(32) << 20);
-        void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) throw std::bad_alloc();
-#if defined(MADV_HUGEPAGE)
-        madvise(p, size, MADV_HUGEPAGE);
-#endif
-        arenas_.emplace_back(static_cast<uint8_t*>(p), size);
-        used_ = 0;
-    }
-    *at = arenas_.back().first + used_;
-    used_ += need;
+    *at = arena_.take(m.bytes());
     m.data = *at;
     placed_ += name + ' ' + std::to_string(int(m.kind)) + ' ' + std::to_string(m.rows) + ' ' + std::to_string(columns) + '\n';
     return m;
@@ -45,7 +23,7 @@ Matrix Model::place(const std::string& name, Source type, bool eight_bits, int r
 
 uint64_t Model::digest() const {
     Sum all;
-    for (auto& [data, size] : arenas_) all.add(data, size);
+    for (auto& [data, size] : arena_.parts()) all.add(data, size);
     all.add(placed_.data(), placed_.size());
     return all.value();
 }
@@ -143,8 +121,6 @@ void Model::finish() {
     }
     if (!head_.data) head_ = embedding_;
     adapters_.finish(MOST);
-    used_ = 0;
-    for (auto& [data, size] : arenas_) used_ += size;
 }
 
 }  // namespace mirim

@@ -1,7 +1,5 @@
 #include "model.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -64,9 +62,7 @@ Model::Model(Config config, const char* kernels) : config_(std::move(config)), k
     layers_.resize(c.layers);
 }
 
-Model::~Model() {
-    for (auto& [data, size] : arenas_) munmap(data, size);
-}
+Model::~Model() = default;
 
 size_t Model::page_bytes() const {
     return size_t(config_.layers) * config_.kv_heads * cell().bytes();

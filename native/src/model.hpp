@@ -2,19 +2,16 @@
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "adapters.hpp"
+#include "arena.hpp"
 #include "kernels.hpp"
 #include "pack.hpp"
 #include "pool.hpp"
 
 namespace mirim {
-
-// What a file that does not fit is refused with.
-inline std::runtime_error wrong(const std::string& what) { return std::runtime_error(what); }
 
 struct Config {
     int vocab = 0, hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, inter = 0, context = 0;
@@ -63,7 +60,7 @@ public:
 
     const Config& config() const { return config_; }
     const Kernels& kernels() const { return *kernels_; }
-    size_t weight_bytes() const { return used_; }
+    size_t weight_bytes() const { return arena_.bytes(); }
     Cell cell() const { return {config_.head_dim, config_.narrow_cache}; }
     size_t page_bytes() const;
     // Of names, shapes and contents of all weights, as they lie in memory.
@@ -105,8 +102,7 @@ private:
     bool any_quantised_ = false;
     Adapters adapters_;
 
-    std::vector<std::pair<uint8_t*, size_t>> arenas_;
-    size_t used_ = 0;
+    Arena arena_;
     std::string placed_;  // what lies there, in order
 
     // Room for a step.

@@ -7,6 +7,7 @@
 
 #include <chrono>
 
+#include "encoder.hpp"
 #include "engine.hpp"
 #include "keep.hpp"
 
@@ -282,6 +283,32 @@ struct Core {
     }
 };
 
+EncoderConfig configure_encoder(const nb::dict& d) {
+    EncoderConfig c;
+    c.vocab = field(d, "vocab_size", 0);
+    c.hidden = field(d, "hidden_size", 0);
+    c.layers = field(d, "num_hidden_layers", 0);
+    c.heads = field(d, "num_attention_heads", 0);
+    c.inter = field(d, "intermediate_size", 0);
+    c.context = field(d, "max_position_embeddings", 0);
+    c.epsilon = field(d, "layer_norm_eps", 1e-12f);
+    return c;
+}
+
+nb::object encode(Encoder& e, const std::vector<std::vector<int>>& texts, int threads, const std::string& pooling) {
+    if (pooling != "mean" && pooling != "first") throw std::invalid_argument("pooling is mean or first");
+    const size_t hidden = e.config().hidden;
+    std::vector<float> out(texts.size() * hidden);
+    {
+        nb::gil_scoped_release free;
+        e.encode(texts, threads, pooling == "first" ? Pooling::first : Pooling::mean, out.data(), [] {
+            nb::gil_scoped_acquire held;
+            if (PyErr_CheckSignals()) throw nb::python_error();  // Ctrl-C
+        });
+    }
+    return floats(std::move(out), texts.size(), hidden);
+}
+
 std::vector<std::string> kernel_names() {
     int count;
     const Kernels* const* list = available(&count);
@@ -296,7 +323,7 @@ std::vector<std::string> kernel_names() {
 
 NB_MODULE(_core, m) {
     using namespace mirim;
-    m.doc() = "Models of the Llama family on ordinary processors.";
+    m.doc() = "Models of the Llama family, and encoders shaped like BERT, on ordinary processors.";
     m.def("kernels", &kernel_names, "Names of the instruction sets this processor can use, the fastest first.");
     m.attr("build") = MIRIM_BUILD;  // another one may compute other bits
     nb::class_<Handle>(m, "Request")
@@ -332,4 +359,15 @@ NB_MODULE(_core, m) {
         .def("save", &Core::save, "ids"_a, "path"_a, "seal"_a)
         .def("restore", &Core::restore, "path"_a, "seal"_a)
         .def("close", &Core::close);
+    nb::class_<Encoder>(m, "Encoder")
+        .def("__init__", [](Encoder* e, const nb::dict& config, const std::string& kernels) {
+            new (e) Encoder(configure_encoder(config), kernels.c_str());
+        }, "config"_a, "kernels"_a = "")
+        .def("add", [](Encoder& e, const std::string& name, int type, bool eight_bits, const Bytes& data, int rows, int columns) {
+            nb::gil_scoped_release free;
+            e.add(name, Source(type), eight_bits, data.data(), data.size(), rows, columns);
+        }, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)
+        .def("finish", &Encoder::finish)
+        .def("encode", &encode, "ids"_a, "threads"_a = 1, "pooling"_a = "mean")
+        .def_prop_ro("weight_bytes", &Encoder::weight_bytes);
 }

@@ -3,10 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 #include "kernels.hpp"
 
 namespace mirim {
+
+// What a file that does not fit is refused with.
+inline std::runtime_error wrong(const std::string& what) { return std::runtime_error(what); }
 
 // ggml's numbers of the types that are read here; others are turned into floats before.
 enum class Source : int { f32 = 0, f16 = 1, q4_0 = 2, q8_0 = 8, bf16 = 30 };
