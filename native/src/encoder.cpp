@@ -233,16 +233,19 @@ void Encoder::project(int layer, const Tile& tile, Desk& desk) {
             }
             for (int t = 0; t < tile.count; ++t) {
                 const int token = tile.first + t;
-                float* to = part == Q ? queries_.data() + (size_t(h) * tokens_ + token) * head_ : row;
-                for (int b = 0; b < blocks; ++b)
-                    std::memcpy(to + b * ROWS, desk.made.data() + (size_t(b) * TILE + t) * ROWS,
-                                sizeof(float) * std::min(ROWS, head_ - b * ROWS));
+                const float* from = desk.made.data() + size_t(t) * ROWS;
+                if (part == Q || blocks > 1) {
+                    float* to = part == Q ? queries_.data() + (size_t(h) * tokens_ + token) * head_ : row;
+                    for (int b = 0; b < blocks; ++b)
+                        std::memcpy(to + b * ROWS, from + size_t(b) * TILE * ROWS, sizeof(float) * std::min(ROWS, head_ - b * ROWS));
+                    from = to;
+                }
                 if (part == Q) continue;
                 const Span& span = spans_[text_of_[token]];
                 const int position = token - span.first;
                 uint8_t* at = page(layer, span.page + position / PAGE, h);
-                if (part == K) kernels_->store_key(row, cell, position % PAGE, at);
-                else kernels_->store_value(row, cell, position % PAGE, at + cell.keys());
+                if (part == K) kernels_->store_key(from, cell, position % PAGE, at);
+                else kernels_->store_value(from, cell, position % PAGE, at + cell.keys());
             }
         }
 }
@@ -279,9 +282,8 @@ void Encoder::add_to_x(const Layer& layer, Part part, const Inputs& in, const Ti
     const Matrix& w = layer.part[part];
     for (int block = 0; block < w.blocks(); ++block) {
         kernels_->product(w, block, in, 0, tile.count, desk.made.data());
-        for (int t = 0; t < tile.count; ++t)
-            kernels_->accumulate(x_.data() + size_t(tile.first + t) * config_.hidden + block * ROWS,
-                                 desk.made.data() + t * ROWS, layer.bias[part] + block * ROWS, 1.0f, ROWS);
+        kernels_->add_rows(x_.data() + size_t(tile.first) * config_.hidden + block * ROWS, config_.hidden, desk.made.data(),
+                           layer.bias[part] + block * ROWS, tile.count);
     }
 }
 

@@ -39,7 +39,6 @@ public:
                 const std::function<void()>& between);
 
     const EncoderConfig& config() const { return config_; }
-    size_t weight_bytes() const { return arena_.bytes(); }
 
 private:
     enum Part { Q, K, V, O, UP, DOWN, PARTS };

@@ -112,6 +112,8 @@ struct Kernels {
     // Of a product's outputs, [tokens][32]: (made + bias) * by, and the exact gelu(made + bias)
     void (*shift)(float* made, const float* bias, float by, int tokens);
     void (*gelu)(float* made, const float* bias, int tokens);
+    // The same added to 32 columns of x, whose rows lie `stride` apart
+    void (*add_rows)(float* x, int stride, const float* made, const float* bias, int tokens);
 };
 
 // Those that this processor can run, the fastest first; the portable one is always there.

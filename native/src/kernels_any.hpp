@@ -304,6 +304,14 @@ inline void shift(float* made, const float* bias, float by, int tokens) {
     }
 }
 
+inline void add_rows(float* x, int stride, const float* made, const float* bias, int tokens) {
+    const Floats a = load(bias), b = load(bias + 16);
+    for (const float* end = made + size_t(tokens) * ROWS; made < end; made += ROWS, x += stride) {
+        store(x, add(load(x), add(load(made), a)));
+        store(x + 16, add(load(x + 16), add(load(made + 16), b)));
+    }
+}
+
 // x (0.5 + 0.5 erf(x / sqrt 2)), the second half as x times a polynomial of x^2 (Chebyshev's for |x| <= 5.5, beyond
 // which the sum is 1 or 0): no division, and off by less than 1e-6.
 inline Floats exact_gelu(Floats x) {
@@ -340,6 +348,9 @@ void score(const float* query, int columns, const float* keys, int size, float* 
             for (int s = 0; s < S; ++s) sums[n][s] = fma(k[s], q, sums[n][s]);
         }
     }
+#if defined(__GNUC__)
+#pragma GCC unroll 8
+#endif
     for (int n = 0; n < N; ++n)
         for (int s = 0; s < S; ++s) store(scores + n * PIECE + s * 16, sums[n][s]);
 }
@@ -539,6 +550,6 @@ inline void store_value(const float* v, const Cell& cell, int slot, uint8_t* val
 
 inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, silu_times,
                            gelu_times, attend, join, divide, store_key, store_value,
-                           layer_norm, shift, gelu};
+                           layer_norm, shift, gelu, add_rows};
 
 }  // namespace mirim::VEC_NAME

@@ -368,6 +368,5 @@ NB_MODULE(_core, m) {
             e.add(name, Source(type), eight_bits, data.data(), data.size(), rows, columns);
         }, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)
         .def("finish", &Encoder::finish)
-        .def("encode", &encode, "ids"_a, "threads"_a = 1, "pooling"_a = "mean")
-        .def_prop_ro("weight_bytes", &Encoder::weight_bytes);
+        .def("encode", &encode, "ids"_a, "threads"_a = 1, "pooling"_a = "mean");
 }
