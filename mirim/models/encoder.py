@@ -10,6 +10,7 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class File:
         text = of.bytes(size).tobytes()
         if ends[0] or ends[-1] > size or (np.diff(ends) < 0).any() or not np.isfinite(self.scores).all():
             raise _Damaged("its vocabulary is out of order")
-        self.pieces = [text[a:b].decode("utf-8") for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.pieces = [text[a:b].decode("utf-8") for a, b in pairwise(ends)]
 
     def _read_normalisation(self, of: _Reader) -> None:
         """Code points and what they become."""
@@ -168,8 +169,8 @@ class Encoder:
     def open(cls, changes: Mapping[str, Floats] | None = None) -> Encoder:
         """The installed package's model; UsageError where it is missing.
 
-        changes   a matrix's name in the file, such as l3.fi.w → what is added to it, (rows, columns); the sum is held in
-                  eight bits, matrices without a change stay as they are
+        changes   a matrix's name in the file, such as l3.fi.w → what is added to it, (rows, columns); the sum is rounded
+                  to eight bits, matrices without a change stay as they are
         """
         found = installed()
         if found is None:

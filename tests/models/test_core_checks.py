@@ -63,10 +63,11 @@ def _run(command: Sequence[str], seconds: int) -> str:
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_under_sanitizers(tmp_path, sanitizers):
     check = _build(tmp_path, f"-DSANITIZE={sanitizers}")
-    parts = ("engine", "keep") if sanitizers == "thread" else ("",)
+    parts = ("engine", "keep", "encoder") if sanitizers == "thread" else ("",)
     said = "".join(_run([str(check), *([part] if part else [])], 300) for part in parts)
     assert "proposals accepted" in said
     assert "keep: 3 pages" in said
+    assert "encoder: 10 texts" in said
     if sanitizers != "thread":
         assert "fuzz: 1500 inputs" in _run([str(check.with_name("fuzz")), "1500"], 300)
     # Threads meet in the engine only.
@@ -83,6 +84,7 @@ def test_on_arm(tmp_path):
     assert "neon equals portable" in said
     assert "proposals accepted" in said
     assert "keep: 3 pages" in said
+    assert "encoder: 10 texts" in said
     # An older phone has no products of matrices, a Raspberry Pi 4 no dot products either.
     for processor, there in (("cortex-a76", True), ("cortex-a72", False)):
         said = _run([ARM[1], "-cpu", processor, check, "kernels"], 300)
