@@ -154,23 +154,25 @@ class Encoder:
         self._window = file.config["max_position_embeddings"] - 2
         self.size = file.config["hidden_size"]
         self.threads = cores()
-        changes = dict(changes or {})
+        changes = changes or {}
+        for name, change in changes.items():
+            there = file.tensors.get(name)
+            if there is None or there.kind != _Q4 or change.shape != (there.rows, there.columns):
+                raise UsageError(f"the encoder has no matrix {name} of the shape {change.shape} that could be changed")
         try:
             self._core = _core.Encoder(file.config, kernels)
             for name, tensor in file.tensors.items():
-                self._add(name, tensor, changes.pop(name, None))
+                self._add(name, tensor, changes.get(name))
             self._core.finish()
         except (RuntimeError, ValueError) as error:
             raise UsageError(f"the encoder's weights do not fit together: {error}") from error
-        if changes:
-            raise UsageError(f"the encoder has no matrix {min(changes)} that could be changed")
 
     @classmethod
     def open(cls, changes: Mapping[str, Floats] | None = None) -> Encoder:
         """The installed package's model; UsageError where it is missing.
 
-        changes   a matrix's name in the file, such as l3.fi.w → what is added to it, (rows, columns); the sum is rounded
-                  to eight bits, matrices without a change stay as they are
+        changes   a matrix's name in the file, such as l3.fi.w → what is added to it, (rows, columns); the sum is
+                  rounded to eight bits, matrices without a change stay as they are
         """
         found = installed()
         if found is None:
@@ -180,8 +182,6 @@ class Encoder:
     def _add(self, name: str, tensor: _Tensor, change: Floats | None) -> None:
         data, kind, rows = tensor.data, tensor.kind, tensor.rows
         if change is not None:
-            if kind != _Q4 or change.shape != (rows, tensor.columns):
-                raise UsageError(f"the change of {name} has the shape {change.shape}, not that of a matrix there")
             changed = dequantised(data).reshape(change.shape) + change.astype(np.float32)
             data, kind = changed.reshape(-1).view(np.uint8), _F32
         elif name == "emb.type":
@@ -210,21 +210,21 @@ class Encoder:
 
         A text longer than the context is read in windows, whose means count by their lengths.
         """
-        windows, owners, weights = [], [], []
-        for number, ids in enumerate(texts):
-            for start in range(0, max(len(ids), 1), self._window):
-                part = list(ids[start : start + self._window])
-                windows.append([self._file.first, *part, self._file.last])
-                owners.append(number)
-                weights.append(max(len(part), 1))
+        windows: list[list[int]] = []
+        lengths: list[list[int]] = []
+        for ids in texts:
+            parts = [list(ids[at : at + self._window]) for at in range(0, max(len(ids), 1), self._window)]
+            windows += [[self._file.first, *part, self._file.last] for part in parts]
+            lengths.append([len(part) for part in parts])
         made = self.encode(windows)
         if len(windows) == len(texts):
             return made
-        sums, total = np.zeros((len(texts), self.size), np.float32), np.zeros((len(texts), 1), np.float32)
-        by = np.array(weights, np.float32)[:, None]
-        np.add.at(sums, owners, made * by)
-        np.add.at(total, owners, by)
-        return sums / total
+        out, at = np.empty((len(texts), self.size), np.float32), 0
+        for number, counts in enumerate(lengths):
+            rows, by = made[at : at + len(counts)], np.array(counts, np.float32)[:, None]
+            out[number] = rows[0] if len(counts) == 1 else (rows * by).sum(0) / by.sum()
+            at += len(counts)
+        return out
 
     def encode(self, ids: Sequence[Sequence[int]], pooling: str = "mean") -> Floats:
         """(len(ids), size) of token ids as they are: the `mean` of their last states, or their `first`."""

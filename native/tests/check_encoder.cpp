@@ -117,18 +117,19 @@ void check_encoder() {
     }
     int count;
     const Kernels* const* list = available(&count);
-    // Heads of 48, 32 and 16.
+    // Heads of 48, 32 and 16. Floats are slow without instructions for them.
     for (int heads : {2, 3, 6})
         for (bool four : {false, true}) {
             if (four && heads != 3) continue;
             const Source type = four ? Source::q4_0 : Source::f32;
-            auto usual = random_encoder(heads, type, false, "");
+            const bool narrow = heads != 3;
+            auto usual = random_encoder(heads, type, narrow, "");
             const std::vector<float> expected = vectors(*usual, texts, 1);
             const size_t bytes = expected.size() * sizeof(float), hidden = usual->config().hidden;
             for (float x : expected)
                 if (!(x > -100 && x < 100)) differ("an encoder's vector is no number");
             for (int n = 0; n < count; ++n) {
-                auto other = random_encoder(heads, type, false, list[n]->name);
+                auto other = random_encoder(heads, type, narrow, list[n]->name);
                 same(vectors(*other, texts, 1 + n).data(), expected.data(), bytes, std::string("encoder by ") + list[n]->name);
             }
             for (int threads : {2, 5}) same(vectors(*usual, texts, threads).data(), expected.data(), bytes, "encoder by threads");
@@ -148,8 +149,7 @@ void check_encoder() {
     std::vector<std::thread> callers;
     for (int n = 0; n < 2; ++n)
         callers.emplace_back([&, n] {
-            for (int i = 0; i < 2; ++i)
-                if (vectors(*shared, texts, 1 + n) != expected) differ("an encoder with several callers");
+            if (vectors(*shared, texts, 1 + n) != expected) differ("an encoder with several callers");
         });
     for (std::thread& one : callers) one.join();
     // One that is stopped between passes leaves its turn to others.
