@@ -88,7 +88,9 @@ class File:
             raise _Damaged("it does not begin as it should")
         hidden, layers, heads, inner, words, places, types = (of.number() for _ in range(7))
         epsilon = float(of.array("<f4", 1)[0])
-        if of.number() != 32 or not all(0 < n < 1 << 22 for n in (hidden, layers, heads, inner, words, places, types)):
+        if of.number() != 32 or not all(
+            0 < n < 1 << 22 for n in (hidden, layers, heads, inner, words, places - 2, types)
+        ):
             raise _Damaged("its sizes are out of range")
         self.config = {
             "vocab_size": words,
@@ -151,8 +153,8 @@ class Encoder:
         # Text has no blanks by then, so that nobody writes the unknown piece.
         pieces = [" " if n == file.unknown else piece for n, piece in enumerate(file.pieces)]
         self._words = Tokenizer(models.Unigram(list(zip(pieces, file.scores, strict=True)), file.unknown, False))
-        self._window = file.config["max_position_embeddings"] - 2
-        self.size = file.config["hidden_size"]
+        self._window = int(file.config["max_position_embeddings"]) - 2
+        self.size = int(file.config["hidden_size"])
         self.threads = cores()
         changes = changes or {}
         for name, change in changes.items():

@@ -53,7 +53,8 @@ def _vectors(texts: list[str]) -> Vectors:
     one = _encoder()
     made = one.vectors([one.tokens(text) for text in texts])
     lengths = np.sqrt(np.maximum((made * made).sum(axis=1, keepdims=True), 1e-12))
-    return made / lengths
+    unit: Vectors = made / lengths
+    return unit
 
 
 @cache
