@@ -88,9 +88,8 @@ class File:
             raise _Damaged("it does not begin as it should")
         hidden, layers, heads, inner, words, places, types = (of.number() for _ in range(7))
         epsilon = float(of.array("<f4", 1)[0])
-        if of.number() != 32 or not all(
-            0 < n < 1 << 22 for n in (hidden, layers, heads, inner, words, places - 2, types)
-        ):
+        sizes = (hidden, layers, heads, inner, words, places - 2, types)
+        if of.number() != 32 or not all(0 < n < 1 << 22 for n in sizes):
             raise _Damaged("its sizes are out of range")
         self.config = {
             "vocab_size": words,
