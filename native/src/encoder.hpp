@@ -20,8 +20,13 @@ struct EncoderConfig {
     float epsilon = 1e-12f;
 };
 
-// A text's vector: the mean of its tokens' last states, or its first token's.
-enum class Pooling { mean, first };
+// What is asked of texts: the mean of their tokens' last states, or, where layers are named (rising, the first is 1), every
+// token's states after these.
+struct Wanted {
+    std::vector<int> layers;
+
+    size_t rows(const std::vector<int>& text) const { return layers.empty() ? 1 : text.size() * layers.size(); }
+};
 
 class Encoder {
 public:
@@ -32,10 +37,11 @@ public:
     void add(const std::string& name, Source type, bool eight_bits, const uint8_t* data, size_t bytes, int rows, int columns);
     void finish();
 
-    // Vectors [texts][hidden] to `out`. std::invalid_argument for texts that are empty, too long, or have tokens beyond
-    // the vocabulary. Several callers take turns, pass by pass; `between` is called after each pass, and may throw.
-    // A text's vector does not depend on `threads`, nor on the other texts.
-    void encode(const std::vector<std::vector<int>>& texts, int threads, Pooling pooling, float* out,
+    // Vectors [texts][hidden] or states [tokens][layers][hidden] to `out`. std::invalid_argument for texts that are empty,
+    // too long, or have tokens beyond the vocabulary, and for layers that there are not. Several callers take turns, pass
+    // by pass; `between` is called after each pass, and may throw. What a text gives does not depend on `threads`, nor on
+    // the other texts.
+    void encode(const std::vector<std::vector<int>>& texts, int threads, const Wanted& wanted, float* out,
                 const std::function<void()>& between);
 
     const EncoderConfig& config() const { return config_; }
@@ -69,8 +75,8 @@ private:
     };
 
     Spot spot(const std::string& name);
-    void check(const std::vector<std::vector<int>>& texts) const;
-    void pass(const std::vector<int>* texts, int count, Pooling pooling, float* out);
+    void check(const std::vector<std::vector<int>>& texts, const Wanted& wanted) const;
+    void pass(const std::vector<int>* texts, int count, const Wanted& wanted, float* out);
     void plan(const std::vector<int>* texts, int count, int threads);
     Inputs prepare(Desk& desk, float* x, int tokens) const;
     void embed(const std::vector<int>* texts, const Tile& tile);

@@ -295,18 +295,20 @@ EncoderConfig configure_encoder(const nb::dict& d) {
     return c;
 }
 
-nb::object encode(Encoder& e, const std::vector<std::vector<int>>& texts, int threads, const std::string& pooling) {
-    if (pooling != "mean" && pooling != "first") throw std::invalid_argument("pooling is mean or first");
+nb::object encode(Encoder& e, const std::vector<std::vector<int>>& texts, int threads, std::vector<int> layers) {
+    const Wanted wanted{std::move(layers)};
     const size_t hidden = e.config().hidden;
-    std::vector<float> out(texts.size() * hidden);
+    size_t rows = 0;
+    for (const std::vector<int>& text : texts) rows += wanted.rows(text);
+    std::vector<float> out(rows * hidden);
     {
         nb::gil_scoped_release free;
-        e.encode(texts, threads, pooling == "first" ? Pooling::first : Pooling::mean, out.data(), [] {
+        e.encode(texts, threads, wanted, out.data(), [] {
             nb::gil_scoped_acquire held;
             if (PyErr_CheckSignals()) throw nb::python_error();  // Ctrl-C
         });
     }
-    return floats(std::move(out), texts.size(), hidden);
+    return floats(std::move(out), rows, hidden);
 }
 
 std::vector<std::string> kernel_names() {
@@ -368,5 +370,5 @@ NB_MODULE(_core, m) {
             e.add(name, Source(type), eight_bits, data.data(), data.size(), rows, columns);
         }, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)
         .def("finish", &Encoder::finish)
-        .def("encode", &encode, "ids"_a, "threads"_a = 1, "pooling"_a = "mean");
+        .def("encode", &encode, "ids"_a, "threads"_a = 1, "layers"_a = std::vector<int>());
 }

@@ -59,9 +59,11 @@ std::unique_ptr<Encoder> random_encoder(int heads, Source type, bool eight, cons
     return encoder;
 }
 
-std::vector<float> vectors(Encoder& e, const Texts& texts, int threads, Pooling pooling = Pooling::mean) {
-    std::vector<float> out(texts.size() * size_t(e.config().hidden));
-    e.encode(texts, threads, pooling, out.data(), [] {});
+std::vector<float> vectors(Encoder& e, const Texts& texts, int threads, const Wanted& wanted = {}) {
+    size_t rows = 0;
+    for (const auto& text : texts) rows += wanted.rows(text);
+    std::vector<float> out(rows * e.config().hidden);
+    e.encode(texts, threads, wanted, out.data(), [] {});
     return out;
 }
 
@@ -103,6 +105,8 @@ void check_refusals() {
     auto whole = random_encoder(3, Source::f32, false, "");
     for (const Texts& texts : {Texts{{1}, {}}, Texts{{97}}, Texts{{-1}}, Texts{std::vector<int>(301, 1)}})
         must_refuse("a text that does not fit", [&] { vectors(*whole, texts, 1); });
+    for (const Wanted& wanted : {Wanted{{0}}, Wanted{{3}}, Wanted{{2, 1}}, Wanted{{1, 1}}, Wanted{{-1, 2}}})
+        must_refuse("odd layers", [&] { vectors(*whole, {{1}}, 1, wanted); });
     for (int threads : {0, -1, 1 << 20}) must_refuse("odd threads", [&] { vectors(*whole, {{1}}, threads); });
     if (!vectors(*whole, {}, 2).empty()) differ("an encoder of nothing");
 }
@@ -140,7 +144,14 @@ void check_encoder() {
                 auto eight = random_encoder(heads, type, true, "");
                 same(vectors(*eight, texts, 2).data(), expected.data(), bytes, "four bits in eight");
             }
-            if (vectors(*usual, texts, 2, Pooling::first) == expected) differ("the first token's state is the mean");
+            // The mean of the last states is the vector, and a layer's states are the same beside another's.
+            const std::vector<float> states = vectors(*usual, texts, 1 + heads % 2, {{1, 2}}), first = vectors(*usual, texts, 2, {{1}});
+            size_t token = 0;
+            for (size_t t = 0; t < texts.size(); ++t)
+                for (size_t i = 0; i < texts[t].size(); ++i, ++token) {
+                    same(&states[token * 2 * hidden], &first[token * hidden], hidden * 4, "states of a layer");
+                    if (texts[t].size() == 1) same(&states[(token * 2 + 1) * hidden], &expected[t * hidden], hidden * 4, "the mean of one");
+                }
         }
     // Callers at the same time take turns, here of two passes each.
     auto shared = random_encoder(3, Source::q4_0, true, "");
@@ -155,7 +166,7 @@ void check_encoder() {
     // One that is stopped between passes leaves its turn to others.
     std::vector<float> out(expected.size());
     must_refuse("no stop", [&] {
-        shared->encode(texts, 2, Pooling::mean, out.data(), [] { throw std::runtime_error("stop"); });
+        shared->encode(texts, 2, {}, out.data(), [] { throw std::runtime_error("stop"); });
     });
     if (vectors(*shared, texts, 2) != expected) differ("an encoder after it was stopped");
     check_refusals();

@@ -107,19 +107,14 @@ def test_every_instruction_set_gives_the_same_bits(one) -> None:
 
 
 @package
-def test_matrices_can_be_changed(one) -> None:
-    ids = [one.tokens(text) for text in TEXTS]
-    before = one.vectors(ids)
-    none = np.zeros((1536, 384), np.float32)
-    same = encoder.Encoder.open({"l3.fi.w": none}).vectors(ids)
-    # Eight bits of what four bits stand for: rounded once more.
-    cosines = (same * before).sum(1) / np.linalg.norm(same, axis=1) / np.linalg.norm(before, axis=1)
-    assert cosines.min() > 0.999
-    other = encoder.Encoder.open({"l3.fi.w": none + 0.01, "l11.q.w": none[:384]}).vectors(ids)
-    assert not np.allclose(other, before, atol=0.01)
-    for changes in ({"l3.fi.w": none[1:]}, {"l12.fi.w": none}, {"l3.fi.b": none[0]}, {"x": none}):
-        with pytest.raises(UsageError, match="chang"):
-            encoder.Encoder.open(changes)
+def test_states_come_with_the_same_vectors(one) -> None:
+    ids = [one.tokens("passage: " + text) for text in (*TEXTS[4:8], " ".join(WORDS * 30))]
+    vectors, states = one.states(ids, (9, 12))
+    np.testing.assert_allclose(vectors, one.vectors(ids), atol=1e-5)
+    assert [s.shape for s in states] == [(len(i), 2, one.size) for i in ids]
+    assert len(ids[-1]) > 510
+    alone = one.states([ids[1]], (9,))[1][0]
+    assert alone.tobytes() == np.ascontiguousarray(states[1][:, :1]).tobytes()
 
 
 @package
@@ -223,11 +218,12 @@ def test_states_are_those_of_transformers(heads) -> None:
     made.finish()
     texts = [[(i * 7 + length) % 99 for i in range(length)] for length in (1, 5, 32, 150, 300)]
     with torch.no_grad():
-        states = [model(torch.tensor([ids])).last_hidden_state[0].numpy() for ids in texts]
-    np.testing.assert_allclose(made.encode(texts, 2), [s.mean(0) for s in states], atol=2e-5)
-    np.testing.assert_allclose(made.encode(texts, 2, "first"), [s[0] for s in states], atol=5e-5)
+        every = [model(torch.tensor([ids]), output_hidden_states=True).hidden_states for ids in texts]
+    np.testing.assert_allclose(made.encode(texts, 2), [s[-1][0].numpy().mean(0) for s in every], atol=2e-5)
+    states = [np.stack([s[2][0].numpy(), s[3][0].numpy()], 1).reshape(-1, 64) for s in every]
+    np.testing.assert_allclose(made.encode(texts, 2, [2, 3]), np.concatenate(states), atol=5e-5)
     for wrong in ([[]], [[99]], [[-1]], [[1] * 301]):
         with pytest.raises(ValueError):
             made.encode(wrong, 1)
-    with pytest.raises(ValueError, match="pooling"):
-        made.encode(texts, 1, "last")
+    with pytest.raises(ValueError, match="layers"):
+        made.encode(texts, 1, [4])
