@@ -1,10 +1,11 @@
 """Fit the default weights of the ranker and of trust on questions that people wrote.
 
     python bench/fit_ranker.py --shared ../shared --kind words
-    python bench/fit_ranker.py --shared ../shared --kind meaning --limit 100000 --cache DIR
+    python bench/fit_ranker.py --shared ../shared --kind meaning --limit 250 --passages 400 --cache DIR
 
-Weights for words alone are fitted on all of a set's documents, those beside vectors of meaning on as many as make
-about `--passages` passages (half an hour of one core for their vectors), and on all questions about these.
+Weights for words alone are fitted on all of a set's documents, those beside what passages mean on as many as make about
+`--passages` passages, on questions that bench/fit_meaning.py did not see, and on the organisations that it kept out,
+whose customers ask in their own words: these weigh as much as all sets together.
 
 Data: reading sets with human questions and their source texts (QED, Pirá in both languages, FairytaleQA train, COVID-
 QA) and MedQuAD's training questions. Each set becomes an index of its own; a question is asked of the whole index,
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from organisations import kept_out, organisations
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
@@ -55,14 +57,18 @@ from mirim.documents.words import detect
 
 #: Characters of a passage, about.
 LENGTH = 600
-#: What nearness weighs beside the log-odds that words give. These sets would have 1 or 2 (AUC 0.831; 0.813 at 4,
-#: 0.801 at 6), for their questions repeat the words of the text. For the fifth of them that repeats fewest, 6 and more
-#: is best, for the lowest third 2 to 4; patients and customers repeat few.
-LAY = 5.0
+#: The set whose questions are those of customers, and what it weighs beside any other.
+LAY, WEIGHT = "organisations", 5
+#: Share of what would be answered wrongly that is refused, with what passages mean.
+REFUSED = 0.9
+#: Questions of each set that bench/fit_meaning.py was fitted on.
+SEEN = 200
 
 
 @dataclass
 class Ask:
+    """A question; without spans nothing answers it."""
+
     question: str
     document: str
     spans: list[tuple[int, int]]
@@ -163,7 +169,9 @@ def foreign(shared: Path) -> list[str]:
 SIGNS = {
     **dict.fromkeys(("sentence", "lead", "passage", "soft_sentence", "soft_lead", "soft_passage", "pairs", "type"), 1),
     **dict.fromkeys(("kin_sentence", "kin_lead", "kin_passage"), 1),
-    **dict.fromkeys(("search", "rank", "ranker", "margin", "search_score", "near", "nearest"), 1),
+    **dict.fromkeys(
+        ("search", "rank", "ranker", "margin", "search_score", "near", "nearest", "match", "best_match"), 1
+    ),
     **dict.fromkeys(("missing", "unknown", "short"), -1),
 }
 
@@ -210,24 +218,11 @@ def listwise(
     return minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounded(names)).x
 
 
-def trusting(x: np.ndarray, y: np.ndarray, weight: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Weights and bias of trust. The nearness of the nearest passage has LAY times the weight that words leave it."""
-    if "nearest" not in names:
-        return logistic(x, y, weight, names)
-    words = [i for i, n in enumerate(names) if n not in ("near", "nearest")]
-    found = np.zeros(len(names) + 1)
-    found[[*words, -1]] = logistic(x[:, words], y, weight, tuple(names[i] for i in words))
-    found[names.index("nearest")] = LAY
-    slope, bias = logistic((x @ found[:-1] + found[-1])[:, None], y, weight, ("score",), ridge=0.0)
-    return np.r_[found[:-1] * slope, found[-1] * slope + bias]
-
-
-def parting(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """The score from which answering is worth it: most right ones above and wrong ones below (Youden 1950)."""
+def refusing(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
+    """The score below which REFUSED of what would be wrong lies: a wrong answer is worse than none."""
     order = np.argsort(scores)
-    right, wrong = (weight * y)[order], (weight * (1 - y))[order]
-    gained = np.cumsum(wrong) / wrong.sum() - np.cumsum(right) / right.sum()
-    return round(float(scores[order][int(np.argmax(gained)) + 1]), 5)
+    wrong = np.cumsum((weight * (1 - y))[order])
+    return round(float(scores[order][int(np.searchsorted(wrong, REFUSED * wrong[-1]))]), 5)
 
 
 def offset(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
@@ -258,16 +253,26 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--kind", choices=("words", "meaning"), default="words")
     parser.add_argument("--passages", type=int, default=700)
+    parser.add_argument("--organisations", type=Path, default=Path("recipes/organisations"))
     parser.add_argument("--cache", type=Path, help="where vectors are kept for another run")
     options = parser.parse_args()
     rng = random.Random(1)
+    most = options.limit if options.kind == "words" else 100_000
     sets = {
-        name: reading(options.shared / "instruct" / f"{name}.jsonl.zst", rng, options.limit)
+        name: reading(options.shared / "instruct" / f"{name}.jsonl.zst", rng, most)
         for name in ("qed", "pira", "covidqa", "fairytale_train")
     }
-    sets["medquad"] = medquad(options.shared / "data" / "medquad" / "train.jsonl.xz", rng, options.limit)
+    sets["medquad"] = medquad(options.shared / "data" / "medquad" / "train.jsonl.xz", rng, most)
     if options.kind == "meaning":
         sets = {name: some(*found, options.passages) for name, found in sets.items()}
+        sets = {name: (documents, asks[SEEN : SEEN + options.limit]) for name, (documents, asks) in sets.items()}
+    corpora = [(name, name, documents, asks) for name, (documents, asks) in sets.items()]
+    if options.kind == "meaning":
+        for number, one in enumerate(organisations(options.organisations)):
+            if kept_out(number):
+                asks = [Ask(q.question, q.document, q.spans) for q in one.questions]
+                rng.shuffle(asks)
+                corpora.append((LAY, one.slug, one.documents, asks))
     told = stories(options.shared)
     strange = foreign(options.shared)
 
@@ -281,8 +286,8 @@ def main() -> None:
     rank_set: list[tuple[str, bool]] = []
     trials: list[tuple[str, bool, list[Ranked], Ask | None]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name, (documents, asks) in sets.items():
-            path = Path(folder) / f"{name}.db"
+        for name, slug, documents, asks in corpora:
+            path = Path(folder) / f"{slug}.db"
             writer = Writer(path, "fit")
             writer.begin()
             writer.put((described(d), index_rows(d, MOST)) for d in documents)
@@ -290,14 +295,18 @@ def main() -> None:
             writer.close()
             assistant = Assistant(Index.open(path), None, "none")
             if options.kind == "meaning":
-                vectors = (options.cache or Path(folder)) / f"{name}.npz"
+                vectors = (options.cache or Path(folder)) / f"{slug}.npz"
                 nearness.update(vectors, assistant.index)
                 assistant.nearness = nearness.Nearness.open(vectors, assistant.index)
             for number, ask in enumerate(asks):
                 test = number % 5 == 0
-                question = tell(ask.question, number)
+                # Customers tell their stories themselves.
+                question = ask.question if name == LAY else tell(ask.question, number)
                 language = assistant.language_of(question)
                 found = assistant.order(question, language, assistant.find(question))
+                if not ask.spans:
+                    trials.append((name, test, found, None))
+                    continue
                 answers = [int(right(row, ask)) for row in found]
                 # Where nothing found is right, there is no order to learn.
                 if any(answers):
@@ -312,23 +321,25 @@ def main() -> None:
 
                 gone = assistant.find(question, holds)
                 trials.append((name, test, assistant.order(question, language, gone), None))
-            others = [a.question for other, (_, more) in sets.items() if other != name for a in more]
+            others = [a.question for other, _, _, more in corpora if other != name for a in more]
             outside = rng.sample(others, len(asks) // 4) + rng.sample(strange, len(asks) // 4)
             for number, plain in enumerate(outside):
                 question = tell(plain, number)
                 found = assistant.order(question, assistant.language_of(question), assistant.find(question))
                 trials.append((name, number % 5 == 0, found, None))
             assistant.close()
-            print(f"{name}: {len(documents)} documents, {len(asks)} questions", flush=True)
+            print(f"{slug}: {len(documents)} documents, {len(asks)} questions", flush=True)
+    names_of = sorted({name for name, *_ in corpora})
 
     x, y = np.array(rank_x), np.array(rank_y, dtype=float)
     sizes = np.array(rank_size)
     fit = np.array([not test for _, test in rank_set])
     inside = np.repeat(fit, sizes)
-    # Sets weigh alike, however many questions each brings.
+    # Sets weigh alike, however many questions each brings, but for the customers'.
+    heavy = {name: WEIGHT if name == LAY else 1 for name in names_of}
     names = np.array([name for name, _ in rank_set])
-    share = {name: 1 / max(1, int((names[fit] == name).sum())) for name in sets}
-    weight = np.array([share[n] for n in names[fit]]) * fit.sum() / len(sets)
+    share = {name: heavy[name] / max(1, int((names[fit] == name).sum())) for name in names_of}
+    weight = np.array([share[n] for n in names[fit]]) * fit.sum() / sum(heavy.values())
     rank_names, trust_names = RANK_NAMES[options.kind], TRUST_NAMES[options.kind]
     model = listwise(x[inside], y[inside], sizes[fit], weight, rank_names)
     bias = offset(x[inside] @ model, y[inside], np.repeat(weight / sizes[fit], sizes[fit]))
@@ -350,18 +361,18 @@ def main() -> None:
             where.append((name, test))
     f, t = np.array(features), np.array(labels)
     fit = np.array([not test for _, test in where])
-    counts = {name: max(1, sum(1 for n, test in where if n == name and not test)) for name in sets}
-    balance = np.array([1 / counts[n] for n, _ in where]) * fit.sum() / len(sets)
-    trust = trusting(f[fit], t[fit], balance[fit], trust_names)
+    counts = {name: max(1, sum(1 for n, test in where if n == name and not test)) for name in names_of}
+    balance = np.array([heavy[n] / counts[n] for n, _ in where]) * fit.sum() / sum(heavy.values())
+    trust = logistic(f[fit], t[fit], balance[fit], trust_names)
     fitted = {
         "ranker": ranker,
-        "threshold": parting(f[fit] @ trust[:-1] + trust[-1], t[fit], balance[fit]),
+        "threshold": refusing(f[fit] @ trust[:-1] + trust[-1], t[fit], balance[fit]),
         "trust": {n: round(float(w), 5) for n, w in zip((*trust_names, "bias"), trust, strict=True)},
     }
     write_json(options.out, (read_json(options.out) if options.out.is_file() else {}) | {options.kind: fitted})
     print("\n| set | questions | first sentence right | quoted | AUC of trust |\n| --- | --- | --- | --- | --- |")
     score = f @ trust[:-1] + trust[-1]
-    for name in sets:
+    for name in names_of:
         pick = np.array([n == name and test for n, test in where])
         auc = roc_auc_score(t[pick], score[pick]) if 0 < t[pick].sum() < pick.sum() else float("nan")
         print(f"| {name} | {len(first[name])} | {np.mean(first[name]):.3f} | {np.mean(quoted[name]):.3f} | {auc:.3f} |")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from mirim.documents.search import Hit, Index
 from mirim.documents.words import detect
 
 #: Passages searched by words, those by meaning that may join them, and sentences that the model is asked about.
-PASSAGES, NEAREST, JUDGED = 10, 5, 6
+PASSAGES, NEAREST, JUDGED = 10, 8, 6
 #: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
 FOREIGN = 2.0
 
@@ -202,13 +203,12 @@ class Assistant:
         if self._featurizer is None:
             self._featurizer = Featurizer(self.index.frequency, self.index.count)
         asked = self._featurizer.question(question, language)
-        near = self.nearness.near(question, (h.passage for h in hits)) if self.nearness else {}
         best = hits[0].score if hits else 0.0
+        found = candidates(hits)
+        near: Iterable[tuple[float, ...]] = self.nearness.near(question, found) if self.nearness else repeat(())
         rows = []
-        for candidate in candidates(hits):
-            values = self._featurizer.features(asked, candidate, best)
-            if near:
-                values.append(near[candidate.passage.id])
+        for candidate, meant in zip(found, near, strict=False):
+            values = [*self._featurizer.features(asked, candidate, best), *meant]
             foreign = candidate.passage.language not in ("", language)
             rows.append(Ranked(candidate, tuple(values), ranker(values) - FOREIGN * foreign))
         return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))

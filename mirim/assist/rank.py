@@ -2,7 +2,7 @@
 
 Their default weights were fitted on questions that people wrote (see docs/answering.md and
 bench/fit_ranker.py); a project's own calibration adjusts how far they, and its model's judgement, are trusted.
-There are two sets of weights: for words alone, and for words beside what passages mean, one feature more.
+There are two sets of weights: for words alone, and for words beside what passages mean, two features more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from typing import Any
 from mirim.assist.candidates import Candidate
 from mirim.assist.features import NAMES
 
-#: The features of a sentence, and of a whole result, by words alone and with the nearness of meaning.
-RANK_NAMES = {"words": NAMES, "meaning": (*NAMES, "near")}
+#: How near the sentence lies to the question, and how far its passage's tokens answer to it.
+MEANING = ("near", "match")
+#: The features of a sentence, and of a whole result, by words alone and with what passages mean.
+RANK_NAMES = {"words": NAMES, "meaning": (*NAMES, *MEANING)}
 TRUST_NAMES = {
     "words": (*NAMES, "ranker", "margin", "search_score"),
-    "meaning": (*NAMES, "near", "ranker", "margin", "search_score", "nearest"),
+    # Words say little of whether customers' questions are answered, and mislead: these ask in words of their own.
+    "meaning": ("nearest", "best_match", "margin"),
 }
 
 
@@ -42,7 +45,7 @@ class Ranked:
 @cache
 def weights() -> dict[str, dict[str, Any]]:
     """The fitted weights: {'words': {'ranker': {name: weight, 'bias': …}, 'trust': {…}}, 'meaning': {…}}, and, where
-    there is meaning, the 'threshold': trust's log-odds from which people's questions are better answered than not."""
+    there is meaning, the 'threshold': trust's log-odds below which nine in ten of what would be wrong lie."""
     text = resources.files("mirim.assist").joinpath("weights.json").read_text("utf-8")
     loaded: dict[str, dict[str, Any]] = json.loads(text)
     return loaded
@@ -55,16 +58,14 @@ def ranker(features: Sequence[float]) -> float:
 
 
 def trust_features(ranked: Sequence[Ranked]) -> list[float]:
-    """Features of a whole result: those of the best sentence, and how far it stands out."""
+    """Features of a whole result: those of the best sentence and how far it stands out; with what passages mean, how
+    near the nearest sentence is, how far the best passage answers, and how far the best sentence stands out."""
     best = ranked[0]
     elsewhere = next((r.score for r in ranked if r.candidate.passage.id != best.candidate.passage.id), best.score - 4)
-    found = [
-        *best.features,
-        math.tanh(best.score / 4),
-        math.tanh((best.score - elsewhere) / 4),
-        best.candidate.score,
-    ]
-    return [*found, max(r.features[-1] for r in ranked)] if _kind(best.features) == "meaning" else found
+    margin = math.tanh((best.score - elsewhere) / 4)
+    if _kind(best.features) == "meaning":
+        return [*(max(r.features[len(NAMES) + i] for r in ranked) for i in range(len(MEANING))), margin]
+    return [*best.features, math.tanh(best.score / 4), margin, best.candidate.score]
 
 
 def trust(ranked: Sequence[Ranked]) -> float:

