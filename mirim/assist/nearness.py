@@ -58,14 +58,14 @@ class Held:
 class Nearness:
     """What an index's passages mean, and how well they fit a question."""
 
-    def __init__(self, index: Index, held: dict[int, Held]) -> None:
+    def __init__(self, index: Index, held: dict[int, Narrow]) -> None:
         """held   what `update` made, by the digest of what a passage says"""
         self._passages = [p for p in _all(index) if _key(p) in held]
         self._held = [held[_key(p)] for p in self._passages]
-        self._vectors = np.array([h.said.vector for h in self._held], np.float32)
+        self._vectors = _unit(np.array([vector for vector, _, _ in self._held]))
         self._place = {p.id: i for i, p in enumerate(self._passages)}
         self._questions: OrderedDict[str, Asked] = OrderedDict()
-        self._others: OrderedDict[int, Held] = OrderedDict()
+        self._others: OrderedDict[int, Narrow] = OrderedDict()
 
     @classmethod
     def open(cls, path: Path, index: Index) -> Nearness | None:
@@ -75,7 +75,7 @@ class Nearness:
         if not meaning.available():
             note(f"{_WORDS}: {_ABSENT}")
             return None
-        held = {key: _wide(value) for key, value in _read(path).items()}
+        held = _read(path)
         return cls(index, held) if held else None
 
     def near(self, question: str, candidates: Iterable[Candidate]) -> list[tuple[float, float]]:
@@ -101,7 +101,7 @@ class Nearness:
         order = np.argsort(-(self._vectors @ asked.vector), kind="stable")
         kept = (i for i in order if without is None or not without(self._passages[i]))
         looked_at = list(islice(kept, _LOOKED_AT))
-        fit = {i: meaning.log_odds(asked, self._held[i].said) for i in looked_at}
+        fit = {i: meaning.log_odds(asked, _wide(self._held[i]).said) for i in looked_at}
         return [self._passages[i] for i in sorted(looked_at, key=lambda i: -fit[i])[:limit]]
 
     def _question(self, text: str) -> Asked:
@@ -110,10 +110,9 @@ class Nearness:
     def _of(self, passage: Passage, sentences: int) -> Held:
         place = self._place.get(passage.id)
         # A file made by another version of mirim may have cut sentences elsewhere.
-        if place is not None and len(self._held[place].sentences) == sentences:
-            return self._held[place]
-        # Rounded as those of the file are.
-        return _remembered(self._others, _key(passage), lambda: _wide(_narrow([passage])[0]))
+        if place is not None and len(self._held[place][2]) == sentences:
+            return _wide(self._held[place])
+        return _wide(_remembered(self._others, _key(passage), lambda: _narrow([passage])[0]))
 
 
 def embed(project: Project) -> Report:
