@@ -102,7 +102,8 @@ def _file(row: Row) -> str:
 
 def _asked(row: Row) -> Row:
     return {
-        "id": row["qid"],
+        # A collection numbers its questions by itself.
+        "id": f"{row['doc'].partition('/')[0]}/{row['qid']}",
         "question": row["question"],
         "answer": row["answer"],
         "answerable": True,

@@ -117,7 +117,7 @@ def medquad(tmp_path: Path) -> Path:
             "doc": doc,
             "focus": focus,
             "qtype": qtype,
-            "qid": f"{doc}-{qtype}",
+            "qid": f"{doc.partition('/')[2]}-{qtype}-{len(answer)}",
             "question": question,
             "answer": answer,
         }
@@ -126,6 +126,8 @@ def medquad(tmp_path: Path) -> Path:
     dev = [
         row("D/9", "Ague", t, a) for t, a in (("symptoms", "Fever."), ("treatment", "Rest."), ("symptoms", "Chills."))
     ]
+    # Another collection numbers its questions the same way.
+    dev.append(row("E/9", "Croup", "symptoms", "Cough!"))
     with lzma.open(folder / "train.jsonl.xz", "wt", encoding="utf-8") as stream:
         stream.writelines(json.dumps(r) + "\n" for r in train)
     (folder / "dev.jsonl").write_text("".join(json.dumps(r) + "\n" for r in dev), "utf-8")
@@ -138,7 +140,7 @@ def test_the_recipe_keeps_questions_out_of_pages_and_development_out_of_tuning(m
     prepare = script("examples/medquad/prepare.py")
     root = tmp_path / "project"
     counts = prepare.prepare(medquad, root, questions=2)
-    assert counts == {"documents": 3, "seeds": 2, "questions": 2, "outside": 2}
+    assert counts == {"documents": 4, "seeds": 2, "questions": 2, "outside": 2}
     page = (root / "sources" / "D" / "9.md").read_text("utf-8")
     assert page == "# Ague\n\n## Symptoms\n\nFever.\n\nChills.\n\n## Treatment\n\nRest.\n"
     assert not any("?" in p.read_text("utf-8") for p in (root / "sources").rglob("*.md"))
@@ -147,10 +149,13 @@ def test_the_recipe_keeps_questions_out_of_pages_and_development_out_of_tuning(m
     assert not any("Ague" in s.question for s in seeds)
     held = [h for name in ("development", "outside") for h in read_held(root / "evals" / f"{name}.jsonl")]
     assert [h.answerable for h in held] == [True, True, False, False]
-    assert {h.document for h in held} == {"D--9.md", ""}
+    assert {h.document for h in held if h.answerable} <= {"D--9.md", "E--9.md"}
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
     prepare.prepare(medquad, root, questions=2)
     assert before == {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    prepare.prepare(medquad, root, questions=0)
+    asked = list(read_held(root / "evals" / "development.jsonl"))
+    assert len({h.id for h in asked}) == len(asked) == 4
     with pytest.raises(UsageError, match=r"train\.jsonl\.xz cannot be read"):
         prepare.prepare(tmp_path / "nowhere", root)
 
