@@ -43,15 +43,17 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         assert name in done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in PAGES])
-def test_every_verb_explains_itself_without_torch(name: str) -> None:
+def test_every_verb_explains_itself_without_torch() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
-        f"import mirim.cli as c; c.main([{name!r}, '--help'])\n"
+        "import contextlib, sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "import mirim.cli as c\n"
+        f"for name in {[name for name, *_ in PAGES]!r}:\n"
+        "    with contextlib.suppress(SystemExit): c.main([name, '--help'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert f"mirim {name}" in done.stdout
+    for name, *_ in PAGES:
+        assert f"Usage: mirim {name}" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,13 @@ def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path
     assert "Ignored unknown option" in done.stderr
 
 
-@pytest.mark.parametrize("text", ["- an item", "--- a rule", "-5 degrees = cold", "--x = y\n- z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--x = y\n- z",
+        *(pytest.param(t, marks=pytest.mark.slow) for t in ("- an item", "--- a rule", "-5 degrees = cold")),
+    ],
+)
 def test_text_may_begin_with_a_hyphen(tmp_path: Path, text: str) -> None:
     (tmp_path / "mirim.toml").touch()
     done = mirim("generate", "--model", "echo", "--prompt", text, "--raw", "--json", cwd=tmp_path)
@@ -164,6 +172,7 @@ def test_text_may_begin_with_a_hyphen(tmp_path: Path, text: str) -> None:
     assert "has no index yet" in asked.stderr
 
 
+@pytest.mark.slow
 def test_doctor_measures_this_machine() -> None:
     done = mirim("doctor", "--json")
     assert done.returncode == 0, done.stderr

@@ -98,6 +98,7 @@ def test_a_vector_does_not_depend_on_the_company(one) -> None:
 
 
 @package
+@pytest.mark.slow
 def test_every_instruction_set_gives_the_same_bits(one) -> None:
     ids = [one.tokens(text) for text in (*TEXTS[4:7], " ".join(WORDS * 5))]
     expected = one.vectors(ids).tobytes()
