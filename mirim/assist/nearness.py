@@ -76,6 +76,8 @@ class Nearness:
             note(f"{_WORDS}: {_ABSENT}")
             return None
         held = _read(path)
+        if not held:
+            note(f"{_WORDS}: {path.name} is damaged or of another version of mirim; type: mirim build")
         return cls(index, held) if held else None
 
     def near(self, question: str, candidates: Iterable[Candidate]) -> list[tuple[float, float]]:

@@ -130,7 +130,11 @@ def test_equal_documents_give_equal_bytes_and_an_interruption_costs_little(
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", b"no vectors", None])
-def test_a_damaged_file_is_made_anew(own: Project, fake: Fake, damage: bytes | None) -> None:
+def test_a_damaged_file_is_said_and_made_anew(
+    own: Project, fake: Fake, damage: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(nearness, "note", said.append)
     embed(own)
     if damage is None:
         with np.load(own.vectors) as held:
@@ -141,6 +145,7 @@ def test_a_damaged_file_is_made_anew(own: Project, fake: Fake, damage: bytes | N
     with Assistant.open(own, model="none") as assistant:
         assert assistant.nearness is None
         assert "13:00" in assistant.rank("What time does the shop close on Saturdays?")[0].candidate.text
+    assert said[0].endswith("vectors.npz is damaged or of another version of mirim; type: mirim build")
     report = embed(own)
     assert report.data["new"] == report.data["vectors"]
 
