@@ -5,7 +5,7 @@
 
 Weights for words alone are fitted on all of a set's documents, those beside what passages mean on as many as make about
 `--passages` passages, on questions that bench/fit_meaning.py did not see, and on the organisations that it kept out,
-whose customers ask in their own words: these weigh as much as all sets together.
+whose customers ask in their own words: these weigh five times as much as a set.
 
 Data: reading sets with human questions and their source texts (QED, Pirá in both languages, FairytaleQA train, COVID-
 QA) and MedQuAD's training questions. Each set becomes an index of its own; a question is asked of the whole index,
