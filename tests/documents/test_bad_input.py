@@ -352,6 +352,7 @@ def test_unscramble_leaves_good_text_alone() -> None:
     assert unscramble("Ã¡gua e pÃ£o") == ("água e pão", 2)
 
 
+@pytest.mark.slow
 def test_a_reader_that_crashes_hangs_or_prints_costs_its_file_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def test_parts_of_a_message_that_are_not_read_are_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
     (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: " + b"long " * 200_000 + b"\n\nThe body.\n")
     started = time.monotonic()

@@ -159,6 +159,7 @@ def test_a_damaged_or_older_index_is_made_anew(tmp_path: Path) -> None:
     writer.close()
 
 
+@pytest.mark.slow
 def test_looking_at_rare_words_first_finds_what_looking_at_all_finds(tmp_path: Path) -> None:
     rng = random.Random(1)
     # A word's rank is how seldom it is, as in any language; some never stand beside the commonest.

@@ -106,6 +106,7 @@ def test_grounded_questions_are_kept_and_made_up_ones_dropped(
     assert "dropped" in notes[-1]
 
 
+@pytest.mark.slow
 def test_no_call_is_paid_twice(make: Callable[..., Project], server: Teacher) -> None:
     project = make()
     server.fail_after = 3

@@ -82,6 +82,7 @@ def test_a_prompt_fills_its_tokens_and_differs_with_the_seed() -> None:
     assert len({text[:40] for text in texts}) == len(texts)
 
 
+@pytest.mark.slow
 def test_echo_is_measured_in_turns_with_its_double(roofs: list[int], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     report = bench(model="echo", engine="echo, echo", threads=2, rounds=3, new_tokens=400, bare=False)

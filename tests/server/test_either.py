@@ -112,6 +112,7 @@ def test_choices_that_force_or_forbid_a_call_are_what_they_were(client: Any) -> 
 
 
 @pytest.mark.parametrize("said", [CALL, f"<tool_call>{CALL}</tool_call>", f"<tool_call>\n{CALL}\n</tool_call>"])
+@pytest.mark.slow
 def test_a_forced_call_comes_with_its_marks_or_without_however_it_is_cut(client: Any, said: str) -> None:
     whole = [("news", '{"city": "Belém"}')]
     assert told(client(house(Scripted([said]))), "chat", False, tool_choice="required")[1] == whole

@@ -237,6 +237,7 @@ def test_two_askers_never_get_each_other_s_answers(client: Any) -> None:
     assert [h[0].content for _, h, _ in asked] == ["I am Ana", "I am Rui"]
 
 
+@pytest.mark.slow
 def test_a_long_body_holds_nobody_up() -> None:
     """Reading it gives way to others: the longest pause is far shorter than the reading."""
     parts = [{"type": "text", "text": "a"}] * 1000

@@ -188,6 +188,7 @@ def test_echoes_say_again_what_was_said() -> None:
 
 
 @pytest.mark.parametrize("shares", ["tasks = 0.7\nechoes = 0.4", "tasks = -0.1"])
+@pytest.mark.slow
 def test_shares_of_a_stage_that_do_not_fit_are_refused(data: Path, shares: str) -> None:
     from mirim.training.recipe import load
 
