@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,22 +80,22 @@ class Nearness:
             note(f"{_WORDS}: {path.name} is damaged or of another version of mirim; type: mirim build")
         return cls(index, held) if held else None
 
-    def near(self, question: str, candidates: Iterable[Candidate]) -> list[tuple[float, float]]:
-        """How near each sentence lies, by its cosine, and how far its passage's tokens answer; each -1.5 to 1.5."""
+    def near(self, question: str, candidates: Sequence[Candidate]) -> list[tuple[float, float]]:
+        """How near each sentence lies, by its cosine, and how far its passage's tokens answer; each -1.5 to 1.5.
+
+        candidates   every sentence of each passage, in the passage's order: see mirim.assist.candidates
+        """
         asked = self._question(question)
-        known: dict[str, tuple[dict[int, float], float]] = {}
-        found = []
-        for candidate in candidates:
-            passage = candidate.passage
-            if passage.id not in known:
-                starts = [u.start for u in units(passage)]
-                held = self._of(passage, len(starts))
-                cosines = (held.sentences @ asked.vector).tolist()
-                match = _within(meaning.log_odds(asked, held.said) / 2)
-                known[passage.id] = dict(zip(starts, cosines, strict=True)), match
-            sentences, match = known[passage.id]
-            found.append((_within((sentences[candidate.start] - _MIDDLE) / _WIDTH * 2), match))
-        return found
+        own: dict[str, list[int]] = {}
+        for number, candidate in enumerate(candidates):
+            own.setdefault(candidate.passage.id, []).append(number)
+        found: dict[int, tuple[float, float]] = {}
+        for numbers in own.values():
+            held = self._of(candidates[numbers[0]].passage, len(numbers))
+            match = _within(meaning.log_odds(asked, held.said) / 2)
+            for number, cosine in zip(numbers, (held.sentences @ asked.vector).tolist(), strict=True):
+                found[number] = _within((cosine - _MIDDLE) / _WIDTH * 2), match
+        return [found[number] for number in range(len(candidates))]
 
     def nearest(self, question: str, limit: int, without: Callable[[Passage], bool] | None = None) -> list[Passage]:
         """The passages that answer best to a question, best first."""
