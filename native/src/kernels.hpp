@@ -83,6 +83,7 @@ struct Attention {
     float* most;                   // [count] largest score
     float* weight;                 // [count] sum of e^(score - most)
     float* const* out;             // [count] -> [size] sum of e^(score - most) x value
+    const uint8_t* const* later;   // pages that are attended next and asked for meanwhile, or null
 };
 
 struct Kernels {

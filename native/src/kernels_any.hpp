@@ -391,8 +391,8 @@ inline void soften(float* scores, int visible, float* most, float* weight) {
 }
 
 // Sums of N queries over 16 x D columns of values, whose rows are found by `row`.
-template <class Load, int N, int D, class Row>
-void mix(const float (*scores)[PIECE], const int* visible, float* const* out, int at, Row row) {
+template <class Load, int N, int D, class Row, class Meanwhile>
+void mix(const float (*scores)[PIECE], const int* visible, float* const* out, int at, Row row, Meanwhile meanwhile) {
     Floats sums[N][D];
     int least = visible[0], last = 0;
     for (int n = 0; n < N; ++n) {
@@ -402,6 +402,7 @@ void mix(const float (*scores)[PIECE], const int* visible, float* const* out, in
     }
     auto add_token = [&](int t, auto seen) {
         const uint8_t* from = row(t);
+        meanwhile(t);
         Floats v[D];
         for (int d = 0; d < D; ++d) v[d] = Load::at(from + d * 16 * Load::width);
         for (int n = 0; n < N; ++n) {
@@ -447,14 +448,14 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
                 });
             continue;
         }
-        // The values of the page and the keys of the next are asked for with its keys.
+        // The values of the page and the keys of the next are asked for with its keys, unless they were before.
         const int groups = cell.columns() / GROUP, lines = int(cell.values() / LINE) / groups;
         const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
         for (int n = 0; n < a.count; n += TOKENS)
             times(std::min(TOKENS, a.count - n), [&](auto many) {
                 for (int h = 0; h < 2; h += HALVES) {
                     Ask ask{keys + cell.keys(), size_t(lines) * LINE, lines, later};
-                    if (n || h) ask.lines = 0, ask.also = 0;
+                    if (n || h || a.later) ask.lines = 0, ask.also = 0;
                     quantised_half<Eight, many, HALVES, false>(keys, cell.columns(), 0, groups, a.query, a.first + n,
                                                                scores[n] + t, PIECE, h, ask);
                 }
@@ -470,14 +471,22 @@ void mix_all(const Attention& a, int first, const float (*scores)[PIECE]) {
     const size_t keys = a.cell.keys();
     for (int d = 0; d < size;) {
         auto row = [&](int t) { return a.pages[t / PAGE] + keys + (size_t(t % PAGE) * size + d) * Load::width; };
+        auto nothing = [](int) {};
         if (N <= 4 && size - d >= 64) {
-            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible + first, a.out + first, d, row);
+            // Memory has nothing else to do: each token of this page brings its share of the next.
+            const size_t share = d == 0 && first == 0 && a.later ? a.cell.bytes() / PAGE : 0;
+            auto ask = [&](int t) {
+                const uint8_t* page = share ? a.later[t / PAGE] : nullptr;
+                if (!page) return;
+                for (size_t n = 0; n < share; n += LINE) prefetch(page + size_t(t % PAGE) * share + n);
+            };
+            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 64;
         } else if (size - d >= 32) {
-            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row);
+            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row, nothing);
             d += 32;
         } else {
-            mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row);
+            mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row, nothing);
             d += 16;
         }
     }

@@ -16,6 +16,14 @@ constexpr int REPEATED = 4;
 // Tokens of a sequence that attention takes together.
 constexpr int TILE = 16;
 
+void ask_for(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 3);
+#else
+    (void)p;
+#endif
+}
+
 // `rows` of block `block` of a bias, if there is one, to the outputs of n tokens.
 void add_bias(const float* bias, int block, int rows, int n, float* made) {
     if (!bias) return;
@@ -188,7 +196,17 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     }
 }
 
-void Model::attend(int layer, const Unit& unit, const Token* tokens, int all) {
+// Where the keys and values of a piece lie, null where its tokens end.
+void Model::find_pages(const Token* tokens, int layer, const Unit& unit, int piece, const uint8_t** pages) const {
+    const Tile& tile = tiles_[unit.tile];
+    Token at = tokens[tile.first];
+    for (int p = 0; p < PIECE / PAGE; ++p) {
+        at.position = piece * PIECE + p * PAGE;
+        pages[p] = at.position < tile.position + tile.count ? keys(at, layer, unit.head) : nullptr;
+    }
+}
+
+void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* tokens, int all) {
     const Config& c = config_;
     const Tile& tile = tiles_[unit.tile];
     const int group = c.heads / c.kv_heads, size = c.head_dim, last = tile.position + tile.count - 1;
@@ -196,14 +214,12 @@ void Model::attend(int layer, const Unit& unit, const Token* tokens, int all) {
     const int from = unit.piece < 0 ? 0 : unit.piece, to = unit.piece < 0 ? last / PIECE + 1 : unit.piece + 1;
     const Inputs query{qs_.data(), q_bytes_.data(), q_scales_.data(), q_starts_.data(), cell().columns()};
     alignas(64) float spare[QUERIES][HEAD_MOST];
+    const uint8_t *pages[PIECE / PAGE], *later[PIECE / PAGE];
     for (int piece = from; piece < to; ++piece) {
-        const uint8_t* pages[PIECE / PAGE] = {};
         const int start = piece * PIECE;
-        for (int p = 0; p < PIECE / PAGE && start + p * PAGE <= last; ++p) {
-            Token at = tokens[tile.first];
-            at.position = start + p * PAGE;
-            pages[p] = keys(at, layer, unit.head);
-        }
+        find_pages(tokens, layer, unit, piece, pages);
+        const bool follows = next && next->piece >= 0;
+        if (follows) find_pages(tokens, layer, *next, next->piece, later);
         // Tokens before the piece's first see nothing of it.
         const int skip = std::max(0, start - tile.position);
         for (int q = skip * group; q < tile.count * group; q += QUERIES) {
@@ -221,7 +237,8 @@ void Model::attend(int layer, const Unit& unit, const Token* tokens, int all) {
                 // A token's own first piece begins its sums.
                 out[i] = unit.piece < 0 && piece > 0 ? spare[i] : rows[i];
             }
-            kernels_->attend({query, (unit.head * all + tile.first) * group + q, pages, visible, n, seen, cell(), most, weight, out});
+            kernels_->attend({query, (unit.head * all + tile.first) * group + q, pages, visible, n, seen, cell(), most, weight, out,
+                              follows ? later : nullptr});
             for (int i = 0; i < n; ++i) {
                 float* sums = rows[i] + size;
                 if (out[i] == rows[i]) {
@@ -299,6 +316,15 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             }
             return in;
         };
+        // What this thread attends to first, asked for before the barrier; what comes then, while it attends.
+        auto expect = [&](int l, const std::vector<Unit>& units) {
+            if (count > REPEATED || units.empty()) return;
+            const Unit& unit = units[units.size() - 1 - units.size() * size_t(me) / size_t(crew.threads())];
+            const uint8_t* pages[PIECE / PAGE];
+            find_pages(tokens, l, unit, std::max(unit.piece, 0), pages);
+            for (const uint8_t* page : pages)
+                for (size_t n = 0; page && n < cell().bytes(); n += LINE) ask_for(page + n);
+        };
         auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias, auto place) {
             const Matrix& w = layers_[l].part[part];
             adapters_.lower(crew, *kernels_, l, {part}, in);
@@ -337,9 +363,13 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             });
             adapters_.lower(crew, *kernels_, l, {Q, K, V}, in);
             crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
+            expect(l, units);
             crew.barrier();
             if (!kept) return;
-            crew.share(int(units.size()), [&](int n) { attend(l, units[units.size() - 1 - n], tokens, count); });
+            crew.share(int(units.size()), [&](int n) {
+                const size_t at = units.size() - 1 - n;
+                attend(l, units[at], at ? &units[at - 1] : nullptr, tokens, count);
+            });
             crew.barrier();
             in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(place(t), out); });
             add_to_x(l, O, in, layer.o_bias, place);

@@ -88,8 +88,9 @@ private:
     void allocate(Pool& pool);
     void plan(const Token* tokens, int count);
     void project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in);
-    // `all`: tokens of the step.
-    void attend(int layer, const Unit& unit, const Token* tokens, int all);
+    void find_pages(const Token* tokens, int layer, const Unit& unit, int piece, const uint8_t** pages) const;
+    // `next`: what this thread attends to after it, probably, or null. `all`: tokens of the step.
+    void attend(int layer, const Unit& unit, const Unit* next, const Token* tokens, int all);
     void gather(int token, float* out) const;
     uint8_t* keys(const Token& token, int layer, int head) const;
     Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at);

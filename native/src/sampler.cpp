@@ -17,14 +17,30 @@ double fraction(uint64_t seed, uint64_t number) {
     return double((z ^ z >> 31) >> 11) * 0x1.0p-53;
 }
 
+// The largest value, in sixteen lanes: one after the other it takes a tenth of what a small model needs for a token.
+float largest(const float* row, int vocab) {
+    constexpr int LANES = 16;
+    float most[LANES];
+    std::fill(most, most + LANES, -std::numeric_limits<float>::infinity());
+    int i = 0;
+    for (; i + LANES <= vocab; i += LANES)
+        for (int j = 0; j < LANES; ++j) most[j] = most[j] < row[i + j] ? row[i + j] : most[j];
+    for (; i < vocab; ++i) most[0] = most[0] < row[i] ? row[i] : most[0];
+    return *std::max_element(most, most + LANES);
+}
+
 double log_sum(const float* row, int vocab) {
-    float most = *std::max_element(row, row + vocab);
+    float most = largest(row, vocab);
     double total = 0;
     for (int i = 0; i < vocab; ++i) total += std::exp(double(row[i] - most));
     return double(most) + std::log(total);
 }
 
-int likeliest(const float* row, int vocab) { return int(std::max_element(row, row + vocab) - row); }
+// The first of the largest; 0 where no value is a number.
+int likeliest(const float* row, int vocab) {
+    const int at = int(std::find(row, row + vocab, largest(row, vocab)) - row);
+    return at < vocab ? at : 0;
+}
 
 // Order the first tokens of `ids` by weight, until they hold `enough`, or `most` of them; returns how many those are.
 size_t order(std::vector<int>& ids, const std::vector<float>& weight, double enough, size_t most) {
