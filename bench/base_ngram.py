@@ -107,7 +107,8 @@ def main() -> None:
     recipe = recipes.load(given.recipe)
     tokens = given.tokens or recipe.tokens
     documents = reading.Corpus(
-        [given.corpus / t.path for t in recipe.text], [f"{Path(t.path).name}={t.weight:g}" for t in recipe.text]
+        [recipe.find(given.corpus, t.path) for t in recipe.text],
+        [f"{Path(t.path).name}={t.weight:g}" for t in recipe.text],
     )
     recipes._prepare(recipe, given.corpus, given.work, documents, argparse.Namespace(base="", seed=0))
     tokenizer = load_tokenizer(given.work)

@@ -1,7 +1,9 @@
 """Public sets of task rows (JSON Lines, also .zst) as examples: what a base model learns its trades from.
 
 A row has "task" (read, ask, rewrite, summarise, translate, classify, tools, instruct, chat), "lang", and the fields
-of its task: "context", "input", "output", or "messages" and "tools". Prompts are those that answering uses.
+of its task: "context", "input", "output", or "messages" and "tools". A row with "asked" is several: pairs of a
+question about its "context" and the answer, which is empty where the context does not say. Prompts are those that
+answering uses.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ Row = dict[str, Any]
 
 def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
     """Examples of a file, from at most `most` rows drawn evenly (0: all). UsageError for a row of another shape."""
-    rows = [(number, row) for number, row in lines(path) if row.get("task", "text") != "text"]
+    rows = [(number, row) for number, row in _rows(path) if row.get("task", "text") != "text"]
     rng = random.Random(f"{seed} {path.name}")
     if most and len(rows) > most:
         rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
@@ -61,13 +63,31 @@ def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
 
 
 def quizzes(path: Path, seed: int = 0) -> Iterator[Example]:
-    """The questions that short passages of a file answer in their own words, those of a passage in one conversation."""
+    """The questions that short passages of a file answer in their own words, those of a passage in one conversation;
+    among them those that were asked in vain."""
     found = []
-    for _, row in lines(path):
+    for _, row in _rows(path):
         context, said = _flat(row.get("context", "")), str(row.get("output", "")).strip()
-        if row.get("task") == "read" and len(context) <= ROOM and 0 < len(said) < 200 and said in context:
-            found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
+        if row.get("task") != "read" or len(context) > ROOM:
+            continue
+        if "asked" in row and not said:
+            said = answer.REFUSAL[_language(row)]
+        elif not 0 < len(said) < 200 or said not in context:
+            continue
+        found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
     yield from quiz.grouped(found, random.Random(f"{seed} {path.name} quizzes"))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The lines of a file, one with "asked" once for each of its questions. UsageError when these are no pairs."""
+    for number, row in lines(path):
+        if "asked" not in row:
+            yield number, row
+            continue
+        for pair in row["asked"]:
+            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+                raise UsageError(f'{path} line {number}: "asked" holds {pair!r}, not a question and its answer')
+            yield number, row | {"input": pair[0], "output": pair[1], "answerable": bool(pair[1].strip())}
 
 
 def lines(path: Path) -> Iterator[tuple[int, Row]]:

@@ -5,8 +5,9 @@
 
 The second line goes on from a base, in some of the stages.
 
-Paths in a recipe are below the folder that --corpus names. Each stage mixes running text with task examples and
-exercises in its own share; the stages share one model, one vocabulary and one set of tokens on disk.
+Paths in a recipe are below the folder that --corpus names; those that begin with "./" lie beside the recipe. Each
+stage mixes running text with task examples and exercises in its own share; the stages share one model, one vocabulary
+and one set of tokens on disk.
 """
 
 from __future__ import annotations
@@ -45,19 +46,25 @@ WARMUP = 100
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file of running text. `weight` is how often a pass takes each document."""
+    """A file of running text. `weight` is how often a pass takes each document; `licence` and `origin` of a file whose
+    rows do not say."""
 
     path: str
     weight: float = 1.0
+    licence: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass."""
+    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass; `licence` and `origin`
+    of a file whose rows do not say."""
 
     path: str
     most: int = 0
     weight: float = 1.0
+    licence: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,12 @@ class Recipe:
     text: tuple[Text, ...]
     tasks: tuple[Tasks, ...]
     stages: tuple[Stage, ...]
+    #: Where the recipe lies; no part of what decides a run.
+    folder: Path = Path()
+
+    def find(self, root: Path, path: str) -> Path:
+        """Where a file that the recipe names is."""
+        return (self.folder if path.startswith("./") else root) / path
 
 
 T = TypeVar("T", Text, Tasks, Stage)
@@ -117,12 +130,12 @@ def load(path: Path) -> Recipe:
     row["text"] = _tables(path, row, "text", Text)
     row["tasks"] = _tables(path, row, "tasks", Tasks)
     row["stages"] = _tables(path, row, "stages", Stage)
-    known = {f.name for f in fields(Recipe)}
+    known = {f.name for f in fields(Recipe)} - {"folder"}
     for key in row.keys() - known:
         raise UsageError(f'the recipe {path} has an unknown key "{key}"{suggest(key, known)}')
     for key in sorted(known - row.keys()):
         raise UsageError(f"the recipe {path} lacks {key}")
-    recipe = Recipe(**row)
+    recipe = Recipe(**row, folder=path.parent)
     if not recipe.text or not recipe.stages:
         raise UsageError(f"the recipe {path} needs at least one [[text]] and one [[stages]]")
     total = sum(stage.share for stage in recipe.stages)
@@ -152,7 +165,7 @@ def _tables(path: Path, row: dict[str, Any], key: str, kind: type[T]) -> tuple[T
 
 def files(recipe: Recipe, root: Path) -> list[Path]:
     """All files that a recipe reads; UsageError names those that are not there."""
-    paths = [root / path for path in (*(t.path for t in recipe.text), *(t.path for t in recipe.tasks))]
+    paths = [recipe.find(root, path) for path in (*(t.path for t in recipe.text), *(t.path for t in recipe.tasks))]
     if missing := [p for p in paths if not p.is_file()]:
         rest = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
@@ -168,7 +181,7 @@ def learn(
     # A wrong name shows before the text is read.
     root, stages = plan.corpus[0], chosen(recipe, plan.stages)
     documents = reading.Corpus(
-        [root / source.path for source in recipe.text],
+        [recipe.find(root, source.path) for source in recipe.text],
         [f"{Path(source.path).name}={source.weight:g}" for source in recipe.text],
         near=plan.deduplicate == "near",
     )
@@ -256,6 +269,6 @@ def _words(recipe: Recipe, root: Path, documents: reading.Corpus, seed: int) -> 
     yield from documents.sample(SAMPLE)
     rng = random.Random(seed)
     for source in recipe.tasks:
-        for example in sets.read(root / source.path, source.most, seed):
+        for example in sets.read(recipe.find(root, source.path), source.most, seed):
             if rng.random() < SAMPLED_TASKS:
                 yield from (m.content for m in example.messages)

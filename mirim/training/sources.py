@@ -11,24 +11,23 @@ from mirim.core.progress import track
 from mirim.examples import sets
 
 if TYPE_CHECKING:
-    from mirim.training.recipe import Recipe
+    from mirim.training.recipe import Recipe, Tasks, Text
 
 #: Origins named a file; the rest are counted.
 NAMED = 12
 
 
 def attribution(recipe: Recipe, root: Path) -> str:
-    """A Markdown table: each file with its weight, languages, licences and origins as its rows state them."""
+    """A Markdown table: each file with its weight, languages, licences and origins as its rows or the recipe say."""
     lines = ["| file | used as | languages | licence | origin |", "| --- | --- | --- | --- | --- |"]
-    used = [(t.path, f"text, weight {t.weight:g}") for t in recipe.text]
-    used += [(t.path, f"tasks, {f'at most {t.most:,} rows' if t.most else 'all rows'}") for t in recipe.tasks]
-    for path, how in track(used, "sources"):
-        rows = [row for _, row in sets.lines(root / path)]
+    used: list[tuple[Text | Tasks, str]] = [(t, f"text, weight {t.weight:g}") for t in recipe.text]
+    used += [(t, f"tasks, {f'at most {t.most:,} rows' if t.most else 'all rows'}") for t in recipe.tasks]
+    for file, how in track(used, "sources"):
+        rows = [row for _, row in sets.lines(recipe.find(root, file.path))]
         languages = ", ".join(sorted({str(row["lang"]) for row in rows if row.get("lang")}))
-        lines.append(
-            f"| {Path(path).name} | {how} | {languages} | {_listed(row.get('licence') for row in rows)} "
-            f"| {_listed(_origins(rows))} |"
-        )
+        licences = _listed(row.get("licence") for row in rows) or file.licence
+        origins = _listed(_origins(rows)) or file.origin
+        lines.append(f"| {Path(file.path).name} | {how} | {languages} | {licences} | {origins} |")
     return "\n".join(lines)
 
 

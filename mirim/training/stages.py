@@ -121,6 +121,7 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         if plan.method == "pretrain":
             row["documents"] = stamp.fingerprint(plan.project.documents)
     if plan.recipe is not None:
+        del settings["recipe"]["folder"]
         row["corpus"] = [[p.name, sha256_file(p)] for p in recipe_files(plan.recipe, plan.corpus[0])]
     elif plan.corpus:
         # Files of one name in two folders are two files.

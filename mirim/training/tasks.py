@@ -152,7 +152,7 @@ class Maker:
         every, found = 1.0, list[Made]()
         if kind in ("rows", "asked"):
             source = self.recipe.tasks[number]
-            every, path = source.weight, self.root / source.path
+            every, path = source.weight, self.recipe.find(self.root, source.path)
             some: Iterable[Example] = (
                 sets.read(path, source.most, self.seed) if kind == "rows" else sets.quizzes(path, self.seed)
             )
@@ -182,7 +182,7 @@ class Maker:
         each = max(400, (self.recipe.drills + self.recipe.quizzes) // 90)
         for source in self.recipe.text:
             found = []
-            for text, row in reading.rows(self.root / source.path):
+            for text, row in reading.rows(self.recipe.find(self.root, source.path)):
                 language = row.get("lang") if row.get("lang") in ("en", "pt") else ""
                 if not language or len(text) <= 400:
                     continue

@@ -49,6 +49,27 @@ def test_reading_gives_answers_refusals_and_judgements(tmp_path: Path) -> None:
             assert ("Inga" in example.messages[0].content) == (example.messages[-1].content == "yes")
 
 
+def test_a_passage_may_hold_its_questions(tmp_path: Path) -> None:
+    asked = [["Who opened the gate?", "Inga"], ["What colour was the ribbon?", "blue"], ["Who tied it?", ""]]
+    row = {"task": "read", "lang": "en", "context": STORY, "title": "Goats", "asked": asked}
+    path = _file(tmp_path, row)
+    whole = [e for e in sets.read(path) if e.task == "answer" and not e.metadata.get("passage")]
+    refusal = answer.REFUSAL["en"]
+    for question, said in asked:
+        mine = [e for e in whole if question in e.messages[0].content]
+        assert mine[0].messages[-1].content == (said or refusal)
+    (quiz,) = sets.quizzes(path)
+    said = {m.content for m in quiz.messages if m.role == "assistant"}
+    assert said == {"Inga", "blue", refusal}
+
+
+@pytest.mark.parametrize("asked", [[["Who?"]], [["Who?", 3]], ["Who?"], [["Who?", "Inga", ""]]])
+def test_questions_that_are_no_pairs_are_named(tmp_path: Path, asked: Any) -> None:
+    path = _file(tmp_path, {"task": "read", "lang": "en", "context": STORY, "asked": asked})
+    with pytest.raises(UsageError, match=r"line 1.*not a question and its answer"):
+        list(sets.read(path))
+
+
 def test_a_long_text_is_read_around_its_answer(tmp_path: Path) -> None:
     filler = " ".join(f"Day {n} brought wind and rain over the low hills." for n in range(200))
     row = {"context": f"{filler} The key lay under a red stone. {filler}", "input": "Where was it?"}

@@ -66,8 +66,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def _train(data: Path, out: Path, **more: Any) -> Any:
-    given = {"threads": 1, "compiled": "no", "batch_tokens": 256, "seed": 1, **more}
-    return train(method="pretrain", recipe=data / "recipe.toml", corpus=(data,), out=out, **given)
+    given = {"recipe": data / "recipe.toml", "threads": 1, "compiled": "no", "batch_tokens": 256, "seed": 1, **more}
+    return train(method="pretrain", corpus=(data,), out=out, **given)
 
 
 @pytest.mark.slow
@@ -106,6 +106,28 @@ def test_data_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"tasks\.jsonl .*is not there"):
         _train(data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: Path) -> None:
+    from mirim.core.bundle import Bundle
+    from mirim.training.recipe import load
+    from mirim.training.sources import attribution
+
+    beside = tmp_path / "beside"
+    (beside / "own").mkdir(parents=True)
+    (data / "tasks.jsonl").rename(beside / "own" / "tasks.jsonl")
+    own = 'path = "./own/tasks.jsonl"\nlicence = "CC0-1.0"\norigin = "our own"'
+    (beside / "recipe.toml").write_text(RECIPE.replace('path = "tasks.jsonl"', own))
+    table = attribution(load(beside / "recipe.toml"), data)
+    assert "| tasks.jsonl | tasks, all rows | en, en-pt | CC0-1.0 | our own |" in table
+    _train(data, tmp_path / "one", recipe=beside / "recipe.toml")
+    # Where it lies decides nothing, and the card does not tell.
+    moved = beside.rename(tmp_path / "moved")
+    _train(data, tmp_path / "other", recipe=moved / "recipe.toml")
+    runs = [Bundle.open(tmp_path / name).lineage["run"] for name in ("one", "other")]
+    assert runs[0] == runs[1]
+    assert "beside" not in (tmp_path / "one" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.slow
