@@ -276,7 +276,7 @@ void Encoder::attend(int layer, const Tile& tile, Desk& desk) {
                 for (int p = 0; p * PAGE < seen; ++p) pages[p] = page(layer, span.page + start / PAGE + p, h);
                 std::fill_n(visible, n, seen);
                 const bool later = start > 0;
-                kernels_->attend({query, h * tokens_ + from, pages, visible, n, seen, cell(), later ? most2 : most,
+                kernels_->attend({query, h * tokens_ + from, pages, visible, nullptr, n, seen, cell(), later ? most2 : most,
                                   later ? weight2 : weight, later ? others : rows, nullptr});
                 for (int i = 0; later && i < n; ++i)
                     kernels_->join(&most[i], &weight[i], rows[i], most2[i], weight2[i], spare[i], head_);

@@ -72,12 +72,13 @@ struct Cell {
 static_assert(PAGE == ROWS, "a page of keys is a block of weights");
 
 // Part of one sequence's attention for `count` queries (at most QUERIES) of one head of keys: over the first `tokens` of
-// a piece, of which query i sees those before `visible[i]`.
+// a piece, of which query i sees those before `visible[i]` and, where there is `hidden`, from `hidden[i]` on.
 struct Attention {
     Inputs query;                  // rows [first, first + count), already scaled; as floats, or narrow in whole numbers
     int first;
     const uint8_t* const* pages;   // pages of this piece, at this layer and head: keys, then values
     const int* visible;            // [count], in tokens of this piece
+    const int* hidden;             // [count] or null, each less than what is visible
     int count, tokens;             // tokens of the piece that anybody sees
     Cell cell;
     float* most;                   // [count] largest score

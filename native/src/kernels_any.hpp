@@ -461,7 +461,10 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
                 }
             });
     }
-    for (int n = 0; n < a.count; ++n) soften(scores[n], a.visible[n], a.most + n, a.weight + n);
+    for (int n = 0; n < a.count; ++n) {
+        if (a.hidden) std::fill_n(scores[n], a.hidden[n], -3e38f);
+        soften(scores[n], a.visible[n], a.most + n, a.weight + n);
+    }
 }
 
 // What N queries from `first` on take of the values.

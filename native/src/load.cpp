@@ -63,6 +63,8 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
     if (s.part != PARTS) return matrix(l.part[s.part], s.rows, s.columns, s.head);
     if (s.name == "attn_norm.weight") return vector(l.attn_norm, c.hidden);
     if (s.name == "ffn_norm.weight") return vector(l.ffn_norm, c.hidden);
+    if (s.name == "post_attention_norm.weight") return vector(l.after_attn, c.hidden);
+    if (s.name == "post_ffw_norm.weight") return vector(l.after_ffn, c.hidden);
     if (s.name == "attn_q_norm.weight") return vector(l.q_norm, c.head_dim);
     if (s.name == "attn_k_norm.weight") return vector(l.k_norm, c.head_dim);
     if (s.name == "attn_q.bias") return vector(l.q_bias, q);
@@ -117,6 +119,8 @@ void Model::finish() {
         for (const Matrix& m : l.part)
             if (!m.data) throw wrong("layer " + std::to_string(i) + " lacks a matrix");
         if (!l.attn_norm || !l.ffn_norm) throw wrong("layer " + std::to_string(i) + " lacks a norm");
+        if (!l.after_attn == config_.norms_behind || !l.after_ffn == config_.norms_behind)
+            throw wrong("layer " + std::to_string(i) + " has norms behind its blocks, or lacks them");
         if (!l.q_norm != !l.k_norm) throw wrong("layer " + std::to_string(i) + " norms queries or keys only");
     }
     if (!head_.data) head_ = embedding_;

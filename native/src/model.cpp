@@ -65,9 +65,17 @@ Model::Model(Config config, const char* kernels) : config_(std::move(config)), k
     if (c.heads % c.kv_heads) throw wrong("the heads do not divide into groups");
     if (c.head_dim % 16 || c.inter % 16) throw wrong("sizes of heads and of the intermediate layer must be multiples of 16");
     if (config_.attention_scale == 0.0f) config_.attention_scale = 1.0f / std::sqrt(float(c.head_dim));
+    within("window", c.window, 0, 1 << 22);
+    if (!c.local.empty() && (int(c.local.size()) != c.layers || !c.window)) throw wrong("the layers with a window are not told");
+    if (!c.local_frequencies.empty() && c.local_frequencies.size() != c.frequencies.size())
+        throw wrong("layers with a window turn other pairs");
     // Values that rotation reaches, padded for neighbours.
     turned_ = (2 * c.frequencies.size() + 15) / 16 * 16;
+    turns_.push_back({c.frequencies, c.rope_gain, {}, {}});
+    if (!c.local_frequencies.empty()) turns_.push_back({c.local_frequencies, 1.0f, {}, {}});
     layers_.resize(c.layers);
+    for (int l = 0; l < c.layers; ++l)
+        if (!c.local.empty() && c.local[l]) layers_[l].window = c.window, layers_[l].turns = int(turns_.size()) - 1;
 }
 
 Model::~Model() = default;
@@ -81,6 +89,7 @@ void Model::allocate(Pool& pool) {
     const size_t wide = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim), inter = c.inter;
     if (x_.empty()) {
         x_.resize(size_t(MOST) * c.hidden);
+        if (c.norms_behind) y_.resize(x_.size());
         n_.resize(MOST * wide);
         qs_.resize(size_t(MOST) * c.heads * cell().columns());
         q_bytes_.resize(qs_.size());
@@ -130,19 +139,20 @@ void Model::plan(const Token* tokens, int count) {
     if (parts_.size() < base) parts_.resize(base);
     // Angles of positions that were never met before.
     const size_t pairs = c.frequencies.size(), turned = turned_;
-    for (int position = int(cosines_.size() / std::max<size_t>(turned, 1)); turned && position <= last; ++position) {
-        cosines_.resize(cosines_.size() + turned, 1.0f);
-        sines_.resize(sines_.size() + turned, 0.0f);
-        float *cosine = &cosines_[position * turned], *sine = &sines_[position * turned];
-        for (size_t i = 0; i < pairs; ++i) {
-            // The angle rounded to a float, as transformers has it.
-            const double angle = double(float(position) * c.frequencies[i]);
-            const size_t a = c.neighbours ? 2 * i : i, b = c.neighbours ? a + 1 : a + pairs;
-            cosine[a] = cosine[b] = float(std::cos(angle)) * c.rope_gain;
-            sine[b] = float(std::sin(angle)) * c.rope_gain;
-            sine[a] = -sine[b];
+    for (Turns& t : turns_)
+        for (int position = int(t.cosines.size() / std::max<size_t>(turned, 1)); turned && position <= last; ++position) {
+            t.cosines.resize(t.cosines.size() + turned, 1.0f);
+            t.sines.resize(t.sines.size() + turned, 0.0f);
+            float *cosine = &t.cosines[position * turned], *sine = &t.sines[position * turned];
+            for (size_t i = 0; i < pairs; ++i) {
+                // The angle rounded to a float, as transformers has it.
+                const double angle = double(float(position) * t.frequencies[i]);
+                const size_t a = c.neighbours ? 2 * i : i, b = c.neighbours ? a + 1 : a + pairs;
+                cosine[a] = cosine[b] = float(std::cos(angle)) * t.gain;
+                sine[b] = float(std::sin(angle)) * t.gain;
+                sine[a] = -sine[b];
+            }
         }
-    }
 }
 
 uint8_t* Model::keys(const Token& token, int layer, int head) const {
@@ -157,6 +167,7 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     const Matrix& w = layer.part[part];
     const float* bias = part == 0 ? layer.q_bias : part == 1 ? layer.k_bias : layer.v_bias;
     const float* gain = part == 0 ? layer.q_norm : part == 1 ? layer.k_norm : nullptr;
+    const Turns& turns = turns_[layer.turns];
     const int blocks = (c.head_dim + ROWS - 1) / ROWS;
     alignas(64) float made[HEAD_MOST / ROWS][STRIP * ROWS];
     const Cell cell = this->cell();
@@ -177,7 +188,7 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
             const Token& token = tokens[from + t];
             const int slot = token.position % PAGE;
             if (part < 2 && turned_)
-                kernels_->rotate(x, &cosines_[token.position * turned_], &sines_[token.position * turned_],
+                kernels_->rotate(x, &turns.cosines[token.position * turned_], &turns.sines[token.position * turned_],
                                  int(c.frequencies.size()), c.neighbours);
             if (part == 0) {
                 // Rows of one head of keys lie together, token after token.
@@ -211,7 +222,10 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
     const Tile& tile = tiles_[unit.tile];
     const int group = c.heads / c.kv_heads, size = c.head_dim, last = tile.position + tile.count - 1;
     const size_t wide = size + 16, per_piece = size_t(c.heads) * tile.count * wide;
-    const int from = unit.piece < 0 ? 0 : unit.piece, to = unit.piece < 0 ? last / PIECE + 1 : unit.piece + 1;
+    const int to = unit.piece < 0 ? last / PIECE + 1 : unit.piece + 1;
+    // Pieces before what the first token sees are seen by none.
+    const int from = std::max(unit.piece, begin_of_sight(layer, tile.position) / PIECE);
+    const bool window = layers_[layer].window;
     const Inputs query{qs_.data(), q_bytes_.data(), q_scales_.data(), q_starts_.data(), cell().columns()};
     alignas(64) float spare[QUERIES][HEAD_MOST];
     const uint8_t *pages[PIECE / PAGE], *later[PIECE / PAGE];
@@ -220,25 +234,29 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
         find_pages(tokens, layer, unit, piece, pages);
         const bool follows = next && next->piece >= 0;
         if (follows) find_pages(tokens, layer, *next, next->piece, later);
-        // Tokens before the piece's first see nothing of it.
+        // Tokens before the piece's first see nothing of it, nor do those that see the last ones only.
         const int skip = std::max(0, start - tile.position);
-        for (int q = skip * group; q < tile.count * group; q += QUERIES) {
-            const int n = std::min(QUERIES, tile.count * group - q);
-            int visible[QUERIES];
+        int count = tile.count;
+        while (window && begin_of_sight(layer, tile.position + count - 1) >= start + PIECE) --count;
+        for (int q = skip * group; q < count * group; q += QUERIES) {
+            const int n = std::min(QUERIES, count * group - q);
+            int visible[QUERIES], hidden[QUERIES];
             float most[QUERIES], weight[QUERIES];
             float *out[QUERIES], *rows[QUERIES];
             int seen = 0;
             for (int i = 0; i < n; ++i) {
                 int t = (q + i) / group, h = unit.head * group + (q + i) % group;
                 visible[i] = std::min(PIECE, tile.position + t + 1 - start);
+                const int begin = begin_of_sight(layer, tile.position + t);
+                hidden[i] = std::max(0, begin - start);
                 seen = std::max(seen, visible[i]);
                 rows[i] = parts_.data() + tile.base + (unit.piece < 0 ? 0 : per_piece * unit.piece) +
                           (size_t(h) * tile.count + t) * wide;
                 // A token's own first piece begins its sums.
-                out[i] = unit.piece < 0 && piece > 0 ? spare[i] : rows[i];
+                out[i] = unit.piece < 0 && piece > begin / PIECE ? spare[i] : rows[i];
             }
-            kernels_->attend({query, (unit.head * all + tile.first) * group + q, pages, visible, n, seen, cell(), most, weight, out,
-                              follows ? later : nullptr});
+            kernels_->attend({query, (unit.head * all + tile.first) * group + q, pages, visible, window ? hidden : nullptr, n, seen,
+                              cell(), most, weight, out, follows ? later : nullptr});
             for (int i = 0; i < n; ++i) {
                 float* sums = rows[i] + size;
                 if (out[i] == rows[i]) {
@@ -253,17 +271,18 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
 }
 
 // A token's attention, all heads: its pieces joined in order.
-void Model::gather(int token, float* out) const {
+void Model::gather(int layer, int token, float* out) const {
     const Config& c = config_;
     const Tile& tile = tiles_[tile_of_[token]];
     const int size = c.head_dim, t = token - tile.first;
     const size_t wide = size + 16, per_piece = size_t(c.heads) * tile.count * wide;
     const int pieces = tile.pieces == 1 ? 1 : (tile.position + t) / PIECE + 1;
+    const int first = tile.pieces == 1 ? 0 : begin_of_sight(layer, tile.position + t) / PIECE;
     for (int h = 0; h < c.heads; ++h) {
-        const float* part = parts_.data() + tile.base + (size_t(h) * tile.count + t) * wide;
+        const float* part = parts_.data() + tile.base + per_piece * first + (size_t(h) * tile.count + t) * wide;
         float *o = out + size_t(h) * size, most = part[size], weight = part[size + 1];
         std::memcpy(o, part, sizeof(float) * size);
-        for (int p = 1; p < pieces; ++p) {
+        for (int p = 1; p < pieces - first; ++p) {
             const float* next = part + per_piece * p;
             kernels_->join(&most, &weight, o, next[size], next[size + 1], next, size);
         }
@@ -325,7 +344,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             for (const uint8_t* page : pages)
                 for (size_t n = 0; page && n < cell().bytes(); n += LINE) ask_for(page + n);
         };
-        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias, auto place) {
+        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias, const float* after, auto place) {
             const Matrix& w = layers_[l].part[part];
             adapters_.lower(crew, *kernels_, l, {part}, in);
             crew.share(w.blocks(), [&](int block) {
@@ -336,10 +355,21 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     kernels_->product(w, block, in, from, n, made);
                     adapters_.raise(*kernels_, l, part, block, from, n, made);
                     for (int t = 0; t < n; ++t) {
-                        float* x = x_.data() + size_t(place(from + t)) * c.hidden + block * ROWS;
-                        kernels_->accumulate(x, made + t * ROWS, bias ? bias + block * ROWS : nullptr, c.residual_scale, rows);
+                        float *x = x_.data() + size_t(place(from + t)) * c.hidden + block * ROWS, by = c.residual_scale;
+                        if (after) {
+                            x = y_.data() + size_t(from + t) * c.hidden + block * ROWS, by = 1.0f;
+                            std::fill_n(x, rows, 0.0f);
+                        }
+                        kernels_->accumulate(x, made + t * ROWS, bias ? bias + block * ROWS : nullptr, by, rows);
                     }
                 }
+            });
+            crew.barrier();
+            if (!after) return;
+            crew.share(in.tokens, [&](int t) {
+                float* y = y_.data() + size_t(t) * c.hidden;
+                kernels_->norm(y, after, c.hidden, c.epsilon, y);
+                kernels_->accumulate(x_.data() + size_t(place(t)) * c.hidden, y, nullptr, c.residual_scale, c.hidden);
             });
             crew.barrier();
         };
@@ -371,8 +401,8 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                 attend(l, units[at], at ? &units[at - 1] : nullptr, tokens, count);
             });
             crew.barrier();
-            in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(place(t), out); });
-            add_to_x(l, O, in, layer.o_bias, place);
+            in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(l, place(t), out); });
+            add_to_x(l, O, in, layer.o_bias, layer.after_attn, place);
             const Inputs normed = prepare(kept, c.hidden, kept <= REPEATED, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(place(t)) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
@@ -401,7 +431,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                 }
             });
             crew.barrier();
-            add_to_x(l, DOWN, in, layer.down_bias, place);
+            add_to_x(l, DOWN, in, layer.down_bias, layer.after_ffn, place);
         }
 
         const int rows = int(wanted.size());

@@ -1,6 +1,7 @@
 // A decoder of the Llama family: its weights, and one step over any tokens of any sequences.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -20,8 +21,13 @@ struct Config {
     bool neighbours = true;
     std::vector<float> frequencies;
     float rope_gain = 1.0f;  // of cosine and sine (YaRN)
+    // Layers that see the last `window` tokens only, the token itself among them; they may turn by angles of their own.
+    int window = 0;
+    std::vector<bool> local;
+    std::vector<float> local_frequencies;
     float embedding_scale = 1.0f, residual_scale = 1.0f, attention_scale = 0.0f, logit_scale = 1.0f;
     bool gelu = false;
+    bool norms_behind = false;  // of what a block adds, beside those before it
     // Keys in eight bits and values in half precision, else both as floats.
     bool narrow_cache = true;
 };
@@ -29,6 +35,9 @@ struct Config {
 struct Layer {
     Matrix part[PARTS];
     const float *attn_norm = nullptr, *ffn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr;
+    const float *after_attn = nullptr, *after_ffn = nullptr;  // norms of what a block adds
+    int window = 0;                                           // tokens that are seen; 0: all
+    int turns = 0;                                            // which rotation
     const float *q_bias = nullptr, *k_bias = nullptr, *v_bias = nullptr, *o_bias = nullptr;
     const float *gate_bias = nullptr, *up_bias = nullptr, *down_bias = nullptr;
 };
@@ -91,7 +100,12 @@ private:
     void find_pages(const Token* tokens, int layer, const Unit& unit, int piece, const uint8_t** pages) const;
     // `next`: what this thread attends to after it, probably, or null. `all`: tokens of the step.
     void attend(int layer, const Unit& unit, const Unit* next, const Token* tokens, int all);
-    void gather(int token, float* out) const;
+    void gather(int layer, int token, float* out) const;
+    // The first token that one at `position` sees.
+    int begin_of_sight(int layer, int position) const {
+        const int window = layers_[layer].window;
+        return window ? std::max(0, position - window + 1) : 0;
+    }
     uint8_t* keys(const Token& token, int layer, int head) const;
     Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at);
 
@@ -107,8 +121,14 @@ private:
     std::string placed_;  // what lies there, in order
 
     // Room for a step.
-    std::vector<float> x_, n_, qs_, h_, parts_;
-    std::vector<float> cosines_, sines_;  // [position][turned_], see Kernels::rotate
+    std::vector<float> x_, y_, n_, qs_, h_, parts_;
+    // [position][turned_], see Kernels::rotate
+    struct Turns {
+        std::vector<float> frequencies;
+        float gain;
+        std::vector<float> cosines, sines;
+    };
+    std::vector<Turns> turns_;
     size_t turned_ = 0;
     std::vector<int8_t> bytes_, h_bytes_, q_bytes_;
     std::vector<float> scales_, h_scales_, q_scales_;

@@ -39,10 +39,14 @@ Config configure(const nb::dict& d) {
     c.neighbours = field(d, "interleaved", true);
     c.frequencies = field(d, "frequencies", std::vector<float>());
     c.rope_gain = field(d, "rope_gain", 1.0f);
+    c.window = field(d, "sliding_window", 0);
+    c.local = field(d, "local_layers", std::vector<bool>());
+    c.local_frequencies = field(d, "local_frequencies", std::vector<float>());
     c.embedding_scale = field(d, "embedding_multiplier", 1.0f);
     c.residual_scale = field(d, "residual_multiplier", 1.0f);
     c.attention_scale = field(d, "attention_multiplier", 0.0f);
     c.logit_scale = field(d, "logit_multiplier", 1.0f);
+    c.norms_behind = field(d, "norms_behind", false);
     c.gelu = field(d, "gelu", false);
     c.narrow_cache = field(d, "narrow_cache", true);
     return c;

@@ -169,11 +169,11 @@ void check_kernels() {
                         to[i] = out[side].data() + size_t(i) * size;
                         visible[i] = tokens - i * 3;
                     }
-                    (side ? plain : k)->attend({query, 0, pages[side], visible, QUERIES, tokens, cell, most[side], weight[side], to, nullptr});
+                    (side ? plain : k)->attend({query, 0, pages[side], visible, nullptr, QUERIES, tokens, cell, most[side], weight[side], to, nullptr});
                     // Few together come to the same.
                     std::vector<float> few(size_t(3) * size);
                     float peak[3], sum[3], *apart[3] = {few.data(), few.data() + size, few.data() + 2 * size};
-                    (side ? plain : k)->attend({query, 7, pages[side], visible + 7, 3, visible[7], cell, peak, sum, apart, nullptr});
+                    (side ? plain : k)->attend({query, 7, pages[side], visible + 7, nullptr, 3, visible[7], cell, peak, sum, apart, nullptr});
                     same(few.data(), to[7], few.size() * 4, label("attention of few"));
                     same(sum, &weight[side][7], sizeof sum, label("attention of few, weights"));
                     // And to what the definition says, but for rounding.

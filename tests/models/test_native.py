@@ -50,6 +50,70 @@ def files(folder):
     return {kind: folder / f"{kind}.gguf" for kind in ("f32", "f16", "bf16", "q8_0", "q4_0")}
 
 
+#: Windows that end within a page, at its end, and beyond a piece of attention.
+WINDOWS = (24, 128, 200)
+
+
+@pytest.fixture(scope="module")
+def windowed(tmp_path_factory):
+    """Gemma 3 in seven layers, of which the sixth sees everything: checkpoints, and their files in floats and eight bits."""
+    from mirim.models import convert
+
+    found = {}
+    for window in WINDOWS:
+        folder = tmp_path_factory.mktemp("window") / "m"
+        shape = {**SHAPE, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32}
+        toys.model(folder, "gemma3_text", **shape, sliding_window=window, tie_word_embeddings=True)
+        for kind in ("f32", "q8_0"):
+            convert.write(convert.read(folder), folder / f"{kind}.gguf", kind)
+        found[window] = folder
+    return found
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_window_is_the_one_of_transformers_beyond_a_piece_of_attention(windowed, window):
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    reference = AutoModelForCausalLM.from_pretrained(windowed[window]).eval()
+    with contextlib.closing(_open(windowed[window] / "f32.gguf", threads=2)) as engine:
+        ids = (engine.encode(LONG) * 3)[:700]
+        with torch.no_grad():
+            expected = reference(torch.tensor([ids])).logits[0].numpy()
+        assert np.abs(engine.logits(ids) - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("kind", ["f32", "q8_0"])
+def test_a_window_changes_no_bits_by_threads_chunks_or_drafts(windowed, window, kind):
+    import numpy as np
+
+    path, expected = windowed[window] / f"{kind}.gguf", None
+    for kernels in core.kernels():
+        for threads in (1, 2, 3):
+            with contextlib.closing(_open(path, kernels=kernels, threads=threads, spare=0)) as engine:
+                ids = (engine.encode(LONG) * 3)[:500]
+                rows = engine.logits(ids, len(ids) - 60)
+                expected = rows if expected is None else expected
+                assert np.array_equal(rows, expected), (kernels, threads)
+    with contextlib.closing(_open(path, threads=2)) as engine:
+        # Prompts of every length around the ends of pages and pieces, most of it kept from before.
+        for n in range(60):
+            assert np.array_equal(engine.logits(ids[: len(ids) - n], len(ids) - n - 1)[0], expected[59 - n])
+    plain, rich = _open(path, draft=0, spare=0), _open(path, draft=16, parallel=4, threads=2)
+    try:
+        asks = [(LONG * 2 + LONG[:n], Sampling(60, logprobs=2)) for n in (0, 1, 40, 200)]
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda a: list(rich.generate(*a)), asks))
+        for answer, ask in zip(got, asks, strict=True):
+            wanted = list(plain.generate(*ask))
+            assert [p for d in answer for p in d.logprobs] == [p for d in wanted for p in d.logprobs]
+    finally:
+        plain.close()
+        rich.close()
+
+
 def _open(path, **options):
     from mirim.models.engines import native
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float32]]
 
 #: Architectures of llama.cpp whose graph the core computes, and whether their rope rotates neighbours.
-ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False, "gemma": False}
+ARCHITECTURES = {"llama": True, "granite": True, "qwen2": False, "qwen3": False, "gemma": False, "gemma3": False}
+#: Of every so many layers the last sees all tokens, where a file does not say.
+_PATTERN = {"gemma3": 6}
 #: ggml's numbers of the types that the core holds without loss: f32, f16, q4_0, q8_0, bf16.
 F32, FLOATS, HELD = 0, (0, 1, 30), (0, 1, 2, 8, 30)
 #: `general.file_type` of files that nothing was rounded away in: f32, f16, bf16.
@@ -29,6 +31,8 @@ _LAYER = {
 }
 #: Matrices that adapters may change, and the highest rank of a change.
 _CHANGED, _RANK = {n for n in _LAYER if n.endswith(".weight") and "norm" not in n}, 512
+#: What only some architectures have.
+_MORE = {"gemma3": {"post_attention_norm.weight", "post_ffw_norm.weight"}}
 _TOP = {"token_embd.weight", "output.weight", "output_norm.weight", "rope_freqs.weight"}
 
 
@@ -39,7 +43,7 @@ def unsupported(header: gguf_check.Header) -> str:
         return f"its architecture {kind} is none of {', '.join(ARCHITECTURES)}"
     for tensor in header.tensors:
         part = tensor.split(".", 2)[2] if tensor.startswith("blk.") and tensor.count(".") > 1 else ""
-        if tensor not in _TOP and part not in _LAYER:
+        if tensor not in _TOP and part not in _LAYER and part not in _MORE.get(kind, ()):
             return f"it has a tensor {tensor}"
     size = sum(math.prod(shape) for _, shape in header.tensors.values())
     if size > _LARGEST:
@@ -52,6 +56,8 @@ def unsupported(header: gguf_check.Header) -> str:
     inter = keys.get(f"{kind}.feed_forward_length")
     if not isinstance(inter, int) or inter % 16:
         return f"its feed_forward_length is {inter}, not a multiple of 16"
+    if caps := [k for k in keys if k.startswith(kind) and k.endswith("logit_softcapping") and keys[k]]:
+        return f"it has {caps[0]}"
     if keys.get(f"{kind}.rope.scaling.type", "none") not in ("none", "linear", "yarn"):
         return f"its rope scaling is {keys[f'{kind}.rope.scaling.type']}"
     return ""
@@ -85,7 +91,7 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
 
     heads, hidden = key("attention.head_count", 0), key("embedding_length", 0)
     frequencies, gain = _frequencies(header, path)
-    multiplier = float(key("logit_scale", 0.0))
+    multiplier, gemma = float(key("logit_scale", 0.0)), kind.startswith("gemma")
     return {
         "vocab_size": header.tensors["token_embd.weight"][1][1],
         "hidden_size": hidden,
@@ -99,14 +105,40 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
         "interleaved": ARCHITECTURES[kind],
         "frequencies": frequencies,
         "rope_gain": gain,
-        "embedding_multiplier": float(key("embedding_scale", 0.0)) or (math.sqrt(hidden) if kind == "gemma" else 1.0),
-        "gelu": kind == "gemma",
+        **_window(header),
+        "embedding_multiplier": float(key("embedding_scale", 0.0)) or (math.sqrt(hidden) if gemma else 1.0),
+        "gelu": gemma,
+        "norms_behind": kind in _MORE,
         "residual_multiplier": float(key("residual_scale", 0.0)) or 1.0,
         "attention_multiplier": float(key("attention.scale", 0.0)),
         "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
         # A model in floats (of 32 or 16 bits) answers as transformers does in float32; others keep their keys and
         # values in half of that, as llama.cpp does.
         "narrow_cache": int(header.keys.get("general.file_type", 1)) not in _UNROUNDED,
+    }
+
+
+def _window(header: gguf_check.Header) -> dict[str, Any]:
+    """Which layers see so many tokens only, and their angles, which no scaling changes."""
+    import numpy as np
+
+    keys, kind = header.keys, header.architecture
+    window = int(keys.get(f"{kind}.attention.sliding_window") or 0)
+    if kind not in _PATTERN or not window:
+        return {}
+    layers, pattern = int(keys[f"{kind}.block_count"]), keys.get(f"{kind}.attention.sliding_window_pattern")
+    if isinstance(pattern, list):
+        local = [bool(one) for one in pattern]
+    else:
+        every = int(pattern or _PATTERN[kind])
+        local = [bool((layer + 1) % every) if every else False for layer in range(layers)]
+    size = int(keys.get(f"{kind}.rope.dimension_count", head_dim(header)))
+    base = float(keys.get(f"{kind}.rope.freq_base_swa", 10000.0))
+    angles = 1.0 / base ** (np.arange(0, size, 2, dtype=np.float64) / size)
+    return {
+        "sliding_window": window,
+        "local_layers": local,
+        "local_frequencies": [float(f) for f in angles.astype(np.float32)],
     }
 
 

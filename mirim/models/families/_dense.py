@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -168,9 +168,15 @@ def interleave(heads: int) -> Callable[[Array], Array]:
 
 
 def tensors(
-    config: Config, names: Sequence[str], *, pairs: bool, more: Callable[[str, str], Iterator[Rule]] | None = None
+    config: Config,
+    names: Sequence[str],
+    *,
+    pairs: bool,
+    layer: Mapping[str, str] = LAYER,
+    more: Callable[[str, str], Iterator[Rule]] | None = None,
 ) -> Iterator[Rule]:
-    """Rules for a checkpoint's tensors. `pairs` for architectures whose rope rotates neighbouring rows.
+    """Rules for a checkpoint's tensors. `pairs` for architectures whose rope rotates neighbouring rows; `layer` says
+    what the parts of a layer are called.
 
     `more(name, prefix)` may place what only one family has. UsageError for a tensor that has no place:
     leaving one out in silence would make another model.
@@ -194,8 +200,8 @@ def tensors(
         if stem in TOP:
             if not (tied and stem == "lm_head"):
                 yield Rule(f"{TOP[stem]}.{kind}", name)
-        elif found and found[2] in LAYER and int(found[1]) < layers:
-            target = LAYER[found[2]]
+        elif found and found[2] in layer and int(found[1]) < layers:
+            target = layer[found[2]]
             yield Rule(f"blk.{found[1]}.{target}.{kind}", name, change.get(target))
         elif name.endswith(_DERIVED):
             continue

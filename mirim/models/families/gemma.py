@@ -1,11 +1,11 @@
 """Gemma (the first; 2B): GeGLU, embeddings times the root of the hidden size, norms that multiply by 1 + weight.
 
-Gemma 2 and 3 are other graphs (soft caps, sliding windows, norms behind the blocks), with model types of their own.
+Gemma 3 is another graph (sliding windows, norms behind the blocks) with a model type of its own; so is Gemma 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +37,11 @@ def metadata(config: dict[str, Any]) -> dict[str, Any]:
     return _dense.metadata({**rows, "hidden_act": "silu"})
 
 
-def tensors(config: dict[str, Any], names: Sequence[str]) -> Iterator[_dense.Rule]:
+def tensors(
+    config: dict[str, Any], names: Sequence[str], layer: Mapping[str, str] = _dense.LAYER
+) -> Iterator[_dense.Rule]:
     # llama.cpp's file holds what the norms multiply by, and has no place for a head of its own.
-    for rule in _dense.tensors({"tie_word_embeddings": True, **config}, names, pairs=False):
+    for rule in _dense.tensors({"tie_word_embeddings": True, **config}, names, pairs=False, layer=layer):
         if rule.target == "output.weight":
             raise UsageError("this Gemma model has a head of its own, which llama.cpp does not read")
         yield replace(rule, change=lambda w: w + 1.0) if rule.target.endswith("norm.weight") else rule
