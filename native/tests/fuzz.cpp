@@ -1,4 +1,5 @@
-// The core against arbitrary input: shapes, names, types and sizes that lie, adapters, requests, files of pages.
+// The core against arbitrary input: shapes, names, types and sizes that lie, adapters, requests, files of pages; encoders
+// and their texts.
 //
 // `LLVMFuzzerTestOneInput` is libFuzzer's entry (clang: -fsanitize=fuzzer -DLIBFUZZER). Without it this program mutates
 // a sound input by itself: fuzz [COUNT [FIRST]], or runs the files it is given: fuzz FILE...
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../src/encoder.hpp"
 #include "../src/engine.hpp"
 #include "../src/keep.hpp"
 
@@ -101,6 +103,9 @@ void run(Input in, const std::string& path) {
     c.head_dim = in.word(), c.inter = in.word(), c.context = in.word();
     c.neighbours = in.byte() & 1, c.gelu = in.byte() & 1, c.narrow_cache = in.byte() & 1;
     for (int n = in.byte(); n > 0; --n) c.frequencies.push_back(float(in.byte()) / 256);
+    c.window = in.word(), c.norms_behind = in.byte() & 1;
+    for (int n = in.byte(); n > 0; --n) c.local.push_back(in.byte() & 1);
+    for (int n = in.byte(); n > 0; --n) c.local_frequencies.push_back(float(in.byte()) / 256);
     auto model = std::make_unique<Model>(c, "");
     std::unique_ptr<Engine> engine;
     while (!in.empty()) {
@@ -144,12 +149,51 @@ void run(Input in, const std::string& path) {
     }
 }
 
+void run_encoder(Input in) {
+    EncoderConfig c;
+    c.vocab = in.word(), c.hidden = in.word(), c.layers = in.byte(), c.heads = in.byte(), c.inter = in.word();
+    c.context = in.word();
+    Encoder encoder(c, "");
+    bool ready = false;
+    while (!in.empty()) {
+        try {
+            if (in.byte() & 1) {
+                const std::string name = in.text();
+                const auto type = Source(in.byte());
+                const bool flag = in.byte() & 1;
+                const int rows = in.number(), columns = in.number(), size = in.number();
+                const auto data = filled(size, in.byte());
+                encoder.add(name, type, flag, data.data(), data.size(), rows, columns);
+            } else {
+                if (!ready) encoder.finish(), ready = true, ++opened;
+                std::vector<std::vector<int>> texts(in.byte() % 4);
+                size_t rows = 0;
+                Wanted wanted;
+                for (int n = in.byte() % 3; n > 0; --n) wanted.layers.push_back(int8_t(in.byte()));
+                for (auto& text : texts) {
+                    for (int n = in.byte(); n > 0; --n) text.push_back(int8_t(in.byte()));
+                    rows += wanted.rows(text);
+                }
+                std::vector<float> out(rows * size_t(c.hidden));
+                encoder.encode(texts, 1 + in.byte() % 3, wanted, out.data(), [] {});
+                ++answered;
+            }
+        } catch (const std::invalid_argument&) {
+            ++refused;
+        } catch (const std::runtime_error&) {
+            ++refused;
+        }
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const std::string path = "/tmp/mirim-fuzz-" + std::to_string(getpid()) + ".kv";
     try {
-        run(Input(data, size), path);
+        // The first byte says which.
+        if (size && data[0] & 1) run_encoder(Input(data + 1, size - 1));
+        else run(Input(data + (size > 0), size - (size > 0)), path);
     } catch (const std::runtime_error&) {
         ++refused;  // figures out of range
     }
@@ -161,25 +205,75 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 namespace {
 
-// An input that opens a model of two layers with an adapter and asks it everything.
-std::vector<uint8_t> sound() {
-    std::vector<uint8_t> out;
-    auto byte = [&](int v) { out.push_back(uint8_t(v)); };
-    auto word = [&](int v) { byte(v), byte(v >> 8); };
-    auto number = [&](int v) { word(v), word(v >> 16); };
-    auto text = [&](const std::string& s) {
+struct Output {
+    std::vector<uint8_t> bytes;
+
+    void byte(int v) { bytes.push_back(uint8_t(v)); }
+    void word(int v) { byte(v), byte(v >> 8); }
+    void number(int v) { word(v), word(v >> 16); }
+    void text(const std::string& s) {
         byte(int(s.size()));
         for (char ch : s) byte(ch);
+    }
+    void tensor(const std::string& name, Source type, bool flag, int rows, int columns) {
+        text(name), byte(int(type)), byte(flag), number(rows), number(columns);
+        number(int(row_bytes(type, columns)) * rows), byte(int(name.size()));
+    }
+};
+
+// An input that opens an encoder of two layers and gives it three texts.
+std::vector<uint8_t> sound_encoder() {
+    Output out;
+    const int vocab = 40, hidden = 64, inter = 96, context = 64;
+    out.byte(1), out.word(vocab), out.word(hidden), out.byte(2), out.byte(2), out.word(inter), out.word(context);
+    auto tensor = [&](const std::string& name, Source type, bool flag, int rows, int columns) {
+        out.byte(1);
+        out.tensor(name, type, flag, rows, columns);
     };
+    auto norm = [&](const std::string& name) {
+        for (const char* part : {".weight", ".bias"}) tensor(name + part, Source::f32, false, 1, hidden);
+    };
+    tensor("token_embd.weight", Source::q4_0, false, vocab, hidden);
+    tensor("position_embd.weight", Source::f32, false, context, hidden);
+    tensor("token_types.weight", Source::f32, false, 1, hidden);
+    norm("token_embd_norm");
+    for (const std::string at : {"blk.0.", "blk.1."}) {
+        for (const std::string stem : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"}) {
+            const int rows = stem == "ffn_up" ? inter : hidden;
+            tensor(at + stem + ".weight", Source::q4_0, false, rows, stem == "ffn_down" ? inter : hidden);
+            tensor(at + stem + ".bias", Source::f32, false, 1, rows);
+        }
+        norm(at + "attn_output_norm");
+        norm(at + "layer_output_norm");
+    }
+    for (int layers : {0, 2}) {
+        out.byte(2), out.byte(3), out.byte(layers);
+        for (int l = 1; l <= layers; ++l) out.byte(l);
+        for (int length : {1, 40, 64}) {
+            out.byte(length);
+            for (int i = 0; i < length; ++i) out.byte(i % 40);
+        }
+        out.byte(1);
+    }
+    return out.bytes;
+}
+
+// An input that opens a model of two layers, one with a window, with an adapter and asks it everything.
+std::vector<uint8_t> sound() {
+    Output out;
+    auto byte = [&](int v) { out.byte(v); };
+    auto word = [&](int v) { out.word(v); };
+    byte(0);
     const int vocab = 40, hidden = 32, layers = 2, inter = 48, q = 64, kv = 32;
     word(vocab), word(hidden), byte(layers), byte(4), byte(2), word(16), word(inter), word(256);
     byte(1), byte(0), byte(1), byte(8);
     for (int i = 0; i < 8; ++i) byte(200 - 20 * i);
+    word(20), byte(1), byte(layers), byte(1), byte(0), byte(8);
+    for (int i = 0; i < 8; ++i) byte(100 - 10 * i);
     auto tensor = [&](int order, const std::string& name, Source type, bool flag, int rows, int columns) {
         byte(order);
         if (order == ADAPT) byte(0);
-        text(name), byte(int(type)), byte(flag), number(rows), number(columns);
-        number(int(row_bytes(type, columns)) * rows), byte(int(name.size()));
+        out.tensor(name, type, flag, rows, columns);
     };
     tensor(ADD, "token_embd.weight", Source::q8_0, false, vocab, hidden);
     tensor(ADD, "output_norm.weight", Source::f32, false, 1, hidden);
@@ -188,6 +282,8 @@ std::vector<uint8_t> sound() {
         const std::string at = "blk." + std::to_string(l) + ".";
         tensor(ADD, at + "attn_norm.weight", Source::f32, false, 1, hidden);
         tensor(ADD, at + "ffn_norm.weight", Source::f32, false, 1, hidden);
+        tensor(ADD, at + "post_attention_norm.weight", Source::f32, false, 1, hidden);
+        tensor(ADD, at + "post_ffw_norm.weight", Source::f32, false, 1, hidden);
         tensor(ADD, at + "attn_q.weight", Source::q4_0, false, q, hidden);
         tensor(ADD, at + "attn_k.weight", Source::f16, true, kv, hidden);
         tensor(ADD, at + "attn_v.weight", Source::bf16, false, kv, hidden);
@@ -210,7 +306,7 @@ std::vector<uint8_t> sound() {
         }
     byte(RESTORE), word(8);
     for (char ch : std::string("mirim kv")) byte(ch);
-    return out;
+    return out.bytes;
 }
 
 std::vector<uint8_t> mutated(std::vector<uint8_t> data, unsigned seed) {
@@ -246,14 +342,14 @@ int main(int argc, char** argv) {
         }
         return 0;
     }
-    const std::vector<uint8_t> whole = sound();
-    LLVMFuzzerTestOneInput(whole.data(), whole.size());
-    if (opened != 1 || answered != 8) return std::printf("the sound input failed: %d answers\n", answered), 1;
+    const std::vector<uint8_t> whole[] = {sound(), sound_encoder()};
+    for (const auto& one : whole) LLVMFuzzerTestOneInput(one.data(), one.size());
+    if (opened != 2 || answered != 10) return std::printf("the sound inputs failed: %d answers\n", answered), 1;
     const long first = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 0;
     for (long n = first; n < first + count; ++n) {
         // Said before, so that a crash names its input.
         std::fprintf(stderr, "\r%ld", n);
-        const auto data = mutated(whole, unsigned(n));
+        const auto data = mutated(whole[n % 4 == 3], unsigned(n));
         LLVMFuzzerTestOneInput(data.data(), data.size());
     }
     std::printf("\nfuzz: %ld inputs, %d models opened, %d orders refused, %d answers\n", count, opened, refused, answered);
