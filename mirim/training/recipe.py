@@ -57,12 +57,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass; `licence` and `origin`
-    of a file whose rows do not say."""
+    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass; conversations of all
+    questions about a passage `together` times as often; `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     most: int = 0
     weight: float = 1.0
+    together: float = 1.0
     licence: str = ""
     origin: str = ""
 

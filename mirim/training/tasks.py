@@ -153,6 +153,7 @@ class Maker:
         if kind in ("rows", "asked"):
             source = self.recipe.tasks[number]
             every, path = source.weight, self.recipe.find(self.root, source.path)
+            every *= source.together if kind == "asked" else 1
             some: Iterable[Example] = (
                 sets.read(path, source.most, self.seed) if kind == "rows" else sets.quizzes(path, self.seed)
             )

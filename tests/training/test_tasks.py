@@ -106,3 +106,19 @@ def test_a_stage_takes_what_it_can_hold(
     assert few.lengths.max() <= 100
     assert {tuple(few[i].ids) for i in range(len(few))} <= {tuple(rows[i].ids) for i in range(len(rows))}
     assert said == [f"{len(rows) - len(few)} of {len(rows)} examples are longer than 100 tokens; left out"]
+
+
+def test_questions_asked_together_weigh_what_the_recipe_says(made: tuple[Any, Path, Any], tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from mirim.training import recipe, tasks
+
+    plain, root, tokenizer = made
+    context = "Marta wrote the number on a stone. The old door was painted in 1950. Nobody had seen the lamp."
+    asked = [["Who wrote?", "Marta"], ["When?", "in 1950"], ["Why?", ""]]
+    row = {"task": "read", "lang": "en", "title": "Door", "context": context, "asked": asked}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row) + "\n")
+    own = recipe.Tasks("./own.jsonl", weight=0.5, together=6.0)
+    maker = tasks.Maker(replace(plain, tasks=(own,), folder=tmp_path, drills=0, quizzes=0, calls=0), root, tokenizer, 5)
+    weights = {kind: {one.weight for one in maker.make((kind, 0))} for kind in ("rows", "asked")}
+    assert weights == {"rows": {0.5, 1.5}, "asked": {3.0}}
