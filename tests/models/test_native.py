@@ -56,7 +56,7 @@ WINDOWS = (24, 128, 200)
 
 @pytest.fixture(scope="module")
 def windowed(tmp_path_factory):
-    """Gemma 3 in seven layers, of which the sixth sees everything: checkpoints, and their files in floats and eight bits."""
+    """Gemma 3 in seven layers, of which the sixth sees everything: folders with files in floats and eight bits."""
     from mirim.models import convert
 
     found = {}
