@@ -232,7 +232,8 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
     for (int piece = from; piece < to; ++piece) {
         const int start = piece * PIECE;
         find_pages(tokens, layer, unit, piece, pages);
-        const bool follows = next && next->piece >= 0;
+        const bool follows = next && next->piece >= 0 &&
+                             next->piece >= begin_of_sight(layer, tiles_[next->tile].position) / PIECE;
         if (follows) find_pages(tokens, layer, *next, next->piece, later);
         // Tokens before the piece's first see nothing of it, nor do those that see the last ones only.
         const int skip = std::max(0, start - tile.position);
@@ -340,7 +341,9 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             if (count > REPEATED || units.empty()) return;
             const Unit& unit = units[units.size() - 1 - units.size() * size_t(me) / size_t(crew.threads())];
             const uint8_t* pages[PIECE / PAGE];
-            find_pages(tokens, l, unit, std::max(unit.piece, 0), pages);
+            const int first = begin_of_sight(l, tiles_[unit.tile].position) / PIECE;
+            if (unit.piece >= 0 && unit.piece < first) return;
+            find_pages(tokens, l, unit, std::max(unit.piece, first), pages);
             for (const uint8_t* page : pages)
                 for (size_t n = 0; page && n < cell().bytes(); n += LINE) ask_for(page + n);
         };
