@@ -143,22 +143,21 @@ void mix_all(const Attention& a, int first, const float (*scores)[PIECE]) {
     const size_t keys = a.cell.keys();
     for (int d = 0; d < size;) {
         auto row = [&](int t) { return a.pages[t / PAGE] + keys + (size_t(t % PAGE) * size + d) * Load::width; };
-        auto nothing = [](int) {};
+        // Memory has nothing else to do: each token of this page brings its share of the next, once.
+        const size_t share = d == 0 && first == 0 && a.later ? a.cell.bytes() / PAGE : 0;
+        auto ask = [&](int t) {
+            const uint8_t* page = share ? a.later[t / PAGE] : nullptr;
+            if (!page) return;
+            for (size_t n = 0; n < share; n += LINE) prefetch(page + size_t(t % PAGE) * share + n);
+        };
         if (N <= 4 && size - d >= 64) {
-            // Memory has nothing else to do: each token of this page brings its share of the next.
-            const size_t share = d == 0 && first == 0 && a.later ? a.cell.bytes() / PAGE : 0;
-            auto ask = [&](int t) {
-                const uint8_t* page = share ? a.later[t / PAGE] : nullptr;
-                if (!page) return;
-                for (size_t n = 0; n < share; n += LINE) prefetch(page + size_t(t % PAGE) * share + n);
-            };
             mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 64;
         } else if (size - d >= 32) {
-            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row, nothing);
+            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 32;
         } else {
-            mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row, nothing);
+            mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 16;
         }
     }
@@ -170,6 +169,9 @@ void attend_by(const Attention& a) {
     score_all(a, scores);
     for (int n = 0; n < a.count; n += TOGETHER)
         times(std::min(TOGETHER, a.count - n), [&](auto many) { mix_all<Load, many>(a, n, scores + n); });
+    // A short piece has no tokens left to ask for the last pages of the next.
+    for (int p = (a.tokens + PAGE - 1) / PAGE; a.later && p < PIECE / PAGE; ++p)
+        for (size_t n = 0; a.later[p] && n < a.cell.bytes(); n += LINE) prefetch(a.later[p] + n);
 }
 
 inline void attend(const Attention& a) { a.cell.narrow ? attend_by<LoadHalf>(a) : attend_by<LoadFloat>(a); }

@@ -12,12 +12,12 @@ from mirim.examples import sets
 FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "reading"
 
 
-@pytest.mark.parametrize(("language", "passages"), [("pt", 1140), ("en", 300)])
-def test_every_answer_stands_in_its_passage(language: str, passages: int) -> None:
-    rows = [row for _, row in sets.lines(FOLDER / f"{language}.jsonl")]
+@pytest.mark.parametrize(("name", "passages"), [("pt", 540), ("pt-plain", 600), ("en", 180), ("en-plain", 120)])
+def test_every_answer_stands_in_its_passage(name: str, passages: int) -> None:
+    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
     assert len(rows) == len({row["context"] for row in rows}) == passages
     for row in rows:
-        assert row["lang"] == language
+        assert row["lang"] == name[:2]
         assert 200 < len(row["context"]) < 1400
         asked = Counter(bool(said) for _, said in row["asked"])
         assert asked == {True: 6, False: 2}, row["title"]

@@ -114,7 +114,7 @@ def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: P
     from mirim.training.recipe import load
     from mirim.training.sources import attribution
 
-    beside = tmp_path / "beside"
+    beside = tmp_path / "hither"
     (beside / "own").mkdir(parents=True)
     (data / "tasks.jsonl").rename(beside / "own" / "tasks.jsonl")
     own = 'path = "./own/tasks.jsonl"\nlicence = "CC0-1.0"\norigin = "our own"'
@@ -127,7 +127,7 @@ def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: P
     _train(data, tmp_path / "other", recipe=moved / "recipe.toml")
     runs = [Bundle.open(tmp_path / name).lineage["run"] for name in ("one", "other")]
     assert runs[0] == runs[1]
-    assert "beside" not in (tmp_path / "one" / "README.md").read_text("utf-8")
+    assert "hither" not in (tmp_path / "one" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.slow
