@@ -17,7 +17,7 @@ double fraction(uint64_t seed, uint64_t number) {
     return double((z ^ z >> 31) >> 11) * 0x1.0p-53;
 }
 
-// The largest value, in sixteen lanes: one after the other it takes a tenth of what a small model needs for a token.
+// The largest value, in sixteen lanes: one after the other they take 2 % of a small model's step.
 float largest(const float* row, int vocab) {
     constexpr int LANES = 16;
     float most[LANES];

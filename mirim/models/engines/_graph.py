@@ -131,7 +131,7 @@ def _window(header: gguf_check.Header) -> dict[str, Any]:
         local = [bool(one) for one in pattern]
     else:
         every = int(pattern or _PATTERN[kind])
-        local = [bool((layer + 1) % every) if every else False for layer in range(layers)]
+        local = [bool((layer + 1) % every) for layer in range(layers)]
     size = int(keys.get(f"{kind}.rope.dimension_count", head_dim(header)))
     base = float(keys.get(f"{kind}.rope.freq_base_swa", 10000.0))
     angles = 1.0 / base ** (np.arange(0, size, 2, dtype=np.float64) / size)
