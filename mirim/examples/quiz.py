@@ -113,7 +113,8 @@ def conversation(passage: str, title: str, asked: Iterable[Asked], language: str
 
 
 def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:
-    """Quizzes from people's (passage, title, question, answer, language), those of one passage together."""
+    """Quizzes from people's (passage, title, question, answer, language), those of one passage together; and once more
+    with the answer of one of them taken out."""
     homes: dict[tuple[str, str, str], list[Asked]] = defaultdict(list)
     for passage, title, question, said, language in rows:
         homes[passage, title, language].append((question, said))
@@ -122,6 +123,29 @@ def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) 
         for at in range(0, len(asked), MOST):
             if found := conversation(passage, title, asked[at : at + MOST], language):
                 yield found
+        if found := lacking(passage, title, asked, language, rng):
+            yield found
+
+
+def lacking(passage: str, title: str, asked: Sequence[Asked], language: str, rng: random.Random) -> Example | None:
+    """The passage without the sentence that answers one of the questions, and all of them: those that it alone answered
+    are refused. None where nothing is left to ask, or to read."""
+    spans = sentences(passage, language)
+    homes = [[i for i, (a, b) in enumerate(spans) if said in passage[a:b]] for _, said in asked]
+    known = sorted({found[0] for found in homes if len(found) == 1})
+    if len(spans) < 3 or not known:
+        return None
+    gone = rng.choice(known)
+    left = (passage[: spans[gone][0]] + passage[spans[gone][1] :]).strip()
+    refused = answer.REFUSAL[language]
+    # An answer that also stands elsewhere may not be one there.
+    kept = [
+        (question, refused if found == [gone] and said not in left else said)
+        for (question, said), found in zip(asked, homes, strict=True)
+        if found == [gone] or gone not in found
+    ]
+    rng.shuffle(kept)
+    return conversation(left, title, kept[:MOST], language)
 
 
 def _ask(sentence: str, passage: str, language: str, rng: random.Random, *, absent: bool = False) -> Asked | None:

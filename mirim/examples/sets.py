@@ -39,10 +39,11 @@ _SPACES = re.compile(r"[ \t]+")
 Row = dict[str, Any]
 
 
-def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
-    """Examples of a file, from at most `most` rows drawn evenly (0: all). UsageError for a row of another shape."""
-    rows = [(number, row) for number, row in _rows(path) if row.get("task", "text") != "text"]
+def read(path: Path, most: int = 0, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
+    """Examples of a file, from at most `most` rows drawn evenly (0: all); of the questions that were asked in vain, a
+    share of `vain`. UsageError for a row of another shape."""
     rng = random.Random(f"{seed} {path.name}")
+    rows = [(n, row) for n, row in _rows(path) if row.get("task", "text") != "text" and _wanted(row, vain, rng)]
     if most and len(rows) > most:
         rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
     known: dict[str, set[str]] = defaultdict(set)
@@ -62,20 +63,29 @@ def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Example]:
         before = row
 
 
-def quizzes(path: Path, seed: int = 0) -> Iterator[Example]:
+def quizzes(path: Path, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
     """The questions that short passages of a file answer in their own words, those of a passage in one conversation;
-    among them those that were asked in vain."""
+    among them a share of `vain` of those that were asked in vain."""
     found = []
+    rng = random.Random(f"{seed} {path.name} quizzes")
     for _, row in _rows(path):
         context, said = _flat(row.get("context", "")), str(row.get("output", "")).strip()
         if row.get("task") != "read" or len(context) > ROOM:
             continue
         if "asked" in row and not said:
+            if not _wanted(row, vain, rng):
+                continue
             said = answer.REFUSAL[_language(row)]
         elif not 0 < len(said) < 200 or said not in context:
             continue
         found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
-    yield from quiz.grouped(found, random.Random(f"{seed} {path.name} quizzes"))
+    yield from quiz.grouped(found, rng)
+
+
+def _wanted(row: Row, vain: float, rng: random.Random) -> bool:
+    """Whether a question is learned: one asked in vain by chance. Nothing is drawn where all are, so that what a seed
+    draws stays as it was."""
+    return vain >= 1 or row.get("answerable", True) or rng.random() < vain
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:

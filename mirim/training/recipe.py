@@ -58,12 +58,14 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Tasks:
     """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass; conversations of all
-    questions about a passage `together` times as often; `licence` and `origin` of a file whose rows do not say."""
+    questions about a passage `together` times as often; of the questions that were asked in vain, a share of `vain`;
+    `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     most: int = 0
     weight: float = 1.0
     together: float = 1.0
+    vain: float = 1.0
     licence: str = ""
     origin: str = ""
 

@@ -155,7 +155,9 @@ class Maker:
             every, path = source.weight, self.recipe.find(self.root, source.path)
             every *= source.together if kind == "asked" else 1
             some: Iterable[Example] = (
-                sets.read(path, source.most, self.seed) if kind == "rows" else sets.quizzes(path, self.seed)
+                sets.read(path, source.most, self.seed, source.vain)
+                if kind == "rows"
+                else sets.quizzes(path, self.seed, source.vain)
             )
         else:
             some = self._exercises(kind, number)
