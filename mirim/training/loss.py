@@ -15,6 +15,9 @@ from mirim.training.packing import Batch
 #: gibibyte in float32, for public models have vocabularies of 150,000 words.
 SLICE = {"cpu": 2048, "cuda": 16384}
 LOGITS = 2**28
+#: A compiled model's learned rows are filled up to a multiple of so many on a CPU: of a few sizes instead of any, what is
+#: freed fits what is asked for next, and memory does not grow.
+GRAIN = 256
 
 
 class Loss:
@@ -97,12 +100,13 @@ class Loss:
         return functional.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
     def _learned(self, batch: Batch, decoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (N, width) and targets (N,) of the learned positions; for a compiled model on a GPU filled up
-        to whole slices with some that learn nothing."""
+        """Hidden states (N, width) and targets (N,) of the learned positions; for a compiled model filled up with some that
+        learn nothing, on a GPU to whole slices."""
         targets = batch.targets.flatten()
         kept = (targets != -100).nonzero().squeeze(1)
-        filled = self.device.type == "cuda" and decoder is not self.decoder
-        if filled and (short := -len(kept) % self.slice):
+        grain = self.slice if self.device.type == "cuda" else GRAIN
+        filled = decoder is not self.decoder
+        if filled and (short := -len(kept) % grain):
             # Of one shape always: a compiled function is compiled again for another.
             idle = (targets == -100).nonzero().squeeze(1)
             kept = torch.cat([kept, idle[:1].expand(short) if len(idle) else kept.new_zeros(short)])

@@ -12,7 +12,7 @@ namespace mirim {
 namespace {
 
 // Tokens whose rows a product makes before they are used.
-constexpr int STRIP = 24;
+constexpr int STRIP = 48;
 
 }  // namespace
 
