@@ -15,8 +15,8 @@ from mirim.training.packing import Batch
 #: gibibyte in float32, for public models have vocabularies of 150,000 words.
 SLICE = {"cpu": 2048, "cuda": 16384}
 LOGITS = 2**28
-#: A compiled model's learned rows are filled up to a multiple of so many on a CPU: of a few sizes instead of any, what is
-#: freed fits what is asked for next, and memory does not grow.
+#: A compiled model's learned rows are filled up to a multiple of so many on a CPU: of a few sizes instead of any, what
+#: is freed fits what is asked for next, and memory does not grow.
 GRAIN = 256
 
 
@@ -100,8 +100,8 @@ class Loss:
         return functional.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="sum")
 
     def _learned(self, batch: Batch, decoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states (N, width) and targets (N,) of the learned positions; for a compiled model filled up with some that
-        learn nothing, on a GPU to whole slices."""
+        """Hidden states (N, width) and targets (N,) of the learned positions; for a compiled model filled up with some
+        that learn nothing, on a GPU to whole slices."""
         targets = batch.targets.flatten()
         kept = (targets != -100).nonzero().squeeze(1)
         grain = self.slice if self.device.type == "cuda" else GRAIN

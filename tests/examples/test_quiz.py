@@ -77,6 +77,37 @@ def test_questions_of_people_about_one_passage_come_together(tmp_path: Path) -> 
     ] + [{"task": "translate", "lang": "en-pt", "input": "door", "output": "porta"}]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    (made,) = sets.quizzes(path)
+    made, lacking = sets.quizzes(path)
     # The answer that the passage does not hold in these words is left out.
     assert {said for _, said in _turns(made)} == {"Clara Venning", "1890", "Verona"}
+    # One of the answers was taken out with its sentence.
+    said = [said for _, said in _turns(lacking)]
+    assert said.count(answer.REFUSAL["en"]) == 1
+    assert set(said) < {"Clara Venning", "1890", "Verona", answer.REFUSAL["en"]}
+
+
+def test_what_a_sentence_that_was_taken_out_alone_answered_is_refused() -> None:
+    asked = [
+        ("Who was the first teacher?", "Clara Venning"),
+        ("How many books came?", "forty"),
+        ("When did the storm come?", "1890"),
+        ("What had stood beside the school?", "bridge"),
+        ("Is there a lake?", answer.REFUSAL["en"]),
+    ]
+    gone = set()
+    for seed in range(30):
+        made = quiz.lacking(ENGLISH, "Belmor", asked, "en", random.Random(seed))
+        assert made
+        passage, _, first = made.messages[0].content.rpartition("\n\n? ")
+        turns = dict([(first, _turns(made)[0][1]), *((q.removeprefix("? "), said) for q, said in _turns(made)[1:])])
+        refused = {q for q, said in turns.items() if said == answer.REFUSAL["en"]} - {"Is there a lake?"}
+        for question, said in asked:
+            if question in refused:
+                assert said not in passage
+            elif question in turns:
+                assert turns[question] == said
+        gone |= refused
+        # Both questions about one sentence go together; a word that stands elsewhere too is not refused.
+        assert ("Who was the first teacher?" in refused) == ("How many books came?" in refused)
+    assert gone == {"Who was the first teacher?", "How many books came?", "When did the storm come?"}
+    assert quiz.lacking("One sentence. Another one.", "", [("Who?", "Another")], "en", random.Random(0)) is None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirim.core.errors import UsageError
+from mirim.core.types import Example
 from mirim.examples import drills, sets
 from mirim.examples.tasks import answer
 
@@ -58,9 +60,24 @@ def test_a_passage_may_hold_its_questions(tmp_path: Path) -> None:
     for question, said in asked:
         mine = [e for e in whole if question in e.messages[0].content]
         assert mine[0].messages[-1].content == (said or refusal)
-    (quiz,) = sets.quizzes(path)
+    quiz, lacking = sets.quizzes(path)
     said = {m.content for m in quiz.messages if m.role == "assistant"}
     assert said == {"Inga", "blue", refusal}
+    assert [m.content for m in lacking.messages if m.role == "assistant"].count(refusal) == 2
+
+
+def test_of_questions_asked_in_vain_a_share_is_learned(tmp_path: Path) -> None:
+    asked = [["Who opened the gate?", "Inga"], ["What colour was the ribbon?", "blue"], ["Who tied it?", ""]]
+    row = {"task": "read", "lang": "en", "context": STORY, "title": "Goats", "asked": asked}
+    path = _file(tmp_path, *({**row, "context": f"{STORY} It was day {n}."} for n in range(200)))
+
+    def vain(examples: Iterable[Example]) -> int:
+        return sum("Who tied it?" in m.content for e in examples for m in e.messages)
+
+    assert vain(sets.read(path)) == 200
+    assert vain(sets.read(path, vain=0.0)) == vain(sets.quizzes(path, vain=0.0)) == 0
+    assert 20 < vain(sets.read(path, vain=0.25)) < 80
+    assert [e.id for e in sets.quizzes(path, 3, 0.25)] == [e.id for e in sets.quizzes(path, 3, 0.25)]
 
 
 @pytest.mark.parametrize("asked", [[["Who?"]], [["Who?", 3]], ["Who?"], [["Who?", "Inga", ""]]])

@@ -74,6 +74,27 @@ def test_other_attention_stays_as_it_is(kind: str, more: dict[str, Any]) -> None
         assert model.config._attn_implementation == before
 
 
+@pytest.mark.parametrize("length", [30, 600])
+def test_gradients_of_narrow_numbers_are_those_of_wide_ones(length: int) -> None:
+    """Short rows are widened for the backward pass, long ones are not."""
+    import torch
+
+    from mirim.training.attention import NARROW, rows_attention
+
+    assert 30 < NARROW < 600
+    draw = torch.Generator().manual_seed(3)
+    wide = [torch.randn(1, 2, length, 16, generator=draw) for _ in range(3)]
+    positions, found = torch.arange(length)[None], []
+    for kind in (torch.float32, torch.bfloat16):
+        given = [x.to(torch.bfloat16).to(kind).requires_grad_(True) for x in wide]
+        out, _ = rows_attention(*given, positions, 0.25)
+        out.float().square().sum().backward()
+        assert all(x.grad is not None and x.grad.dtype == kind for x in given)
+        found.append([x.grad.float() for x in given])
+    for exact, near in zip(*found, strict=True):
+        assert float((near - exact).norm() / exact.norm()) < 0.02
+
+
 def test_rows_begin_where_positions_do() -> None:
     import torch
 

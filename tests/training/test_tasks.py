@@ -122,3 +122,10 @@ def test_questions_asked_together_weigh_what_the_recipe_says(made: tuple[Any, Pa
     maker = tasks.Maker(replace(plain, tasks=(own,), folder=tmp_path, drills=0, quizzes=0, calls=0), root, tokenizer, 5)
     weights = {kind: {one.weight for one in maker.make((kind, 0))} for kind in ("rows", "asked")}
     assert weights == {"rows": {0.5, 1.5}, "asked": {3.0}}
+    none = replace(maker.recipe, tasks=(replace(own, vain=0.0),))
+    learned = tasks.Maker(none, root, tokenizer, 5)
+    for kind in ("rows", "asked"):
+        assert len(learned.make((kind, 0))) <= len(maker.make((kind, 0)))
+        texts = [tokenizer.decode(one.ids) for one in learned.make((kind, 0))]
+        assert texts
+        assert not any("Why?" in text for text in texts)
