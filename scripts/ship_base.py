@@ -3,8 +3,8 @@
     python scripts/ship_base.py models/mirim-base
 
 The bundle is what `mirim train --recipe recipes/mirim-base.toml` wrote. Q8_0 has to pass the parity gate of
-`mirim export`; the folder it replaces is replaced as a whole. A base that was trained further keeps what the card of the
-one before says of its training and its sources.
+`mirim export`; the folder it replaces is replaced as a whole. A base that was trained further keeps what the card of
+the one before says of its training and its sources.
 """
 
 from __future__ import annotations
