@@ -214,6 +214,9 @@ def _dispatch(app: App, tokens: list[str], folder: Path | None, as_json: bool) -
 
 
 def _show(result: Any, as_json: bool) -> None:
+    if "WORLD_SIZE" in os.environ and os.environ.get("RANK", "0") != "0":
+        # Of the processes of one training run the first one speaks.
+        return
     if hasattr(result, "to_lines"):
         for item in result.to_lines():
             _show(item, as_json)

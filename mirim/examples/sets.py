@@ -58,7 +58,7 @@ def read(path: Path, most: int = 0, seed: int = 0, vain: float = 1.0) -> Iterato
             raise UsageError(f'{path} line {number}: no task "{row["task"]}"; known are {", ".join(_MAKERS)}')
         try:
             yield from make(row, rng, before, labels)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
         before = row
 
@@ -102,16 +102,25 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 def lines(path: Path) -> Iterator[tuple[int, Row]]:
     """(line number, row) of a JSON Lines file, also .zst."""
+    broken: tuple[type[Exception], ...] = ()
     try:
         with path.open("rb") as raw:
             stream: Any = raw
             if path.name.endswith(".zst"):
-                stream = need("zstandard", "train").ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+                zstandard = need("zstandard", "train")
+                broken = (zstandard.ZstdError,)
+                stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
             for number, line in enumerate(io.TextIOWrapper(stream, "utf-8"), 1):
-                if line.strip():
-                    yield number, json.loads(line)
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise UsageError(f"{path} line {number} is {line.strip()[:40]}, not a JSON object")
+                yield number, row
     except ValueError as error:
         raise UsageError(f"{path} is not JSON Lines: {error}") from error
+    except broken as error:
+        raise UsageError(f"{path} is not whole as Zstandard data ({error})") from error
     except OSError as error:
         raise explain(error, path) from error
 

@@ -65,8 +65,12 @@ class Corpus:
     Weights of all rules that fit are multiplied; a document of weight 0 is left out.
     """
 
-    def __init__(self, files: Sequence[Path], mix: Sequence[str] = (), *, near: bool = False) -> None:
+    def __init__(
+        self, files: Sequence[Path], mix: Sequence[str] = (), *, near: bool = False, weights: Sequence[float] = ()
+    ) -> None:
+        """`weights`: one of each file, beside the rules of `mix`."""
         self.files, self.rules, self.near = list(files), [Rule.parse(word) for word in mix], near
+        self.weights = list(weights) or [1.0] * len(self.files)
         self.documents = self.characters = self.exact = self.alike = 0
         self._kept: list[float] | None = None
 
@@ -87,11 +91,11 @@ class Corpus:
         alike = _Alike() if self.near else None
         self.documents = self.characters = self.exact = self.alike = 0
         used = [False] * len(self.rules)
-        for path in self.files:
-            for text, row in rows(path):
+        for path, often in zip(self.files, self.weights, strict=True):
+            for text, row in rows(path, aloud=True):
                 words = text.lower().split()
                 key = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8).digest()
-                weight = 1.0 if words else 0.0
+                weight = often if words else 0.0
                 for i, rule in enumerate(self.rules):
                     if rule.fits(path.name, row):
                         weight, used[i] = weight * rule.weight, True
@@ -120,12 +124,15 @@ class Corpus:
                 yield text
 
 
-def files(paths: Iterable[Path]) -> list[Path]:
-    """Corpus files among `paths` and below the folders among them, sorted; UsageError when there are none."""
+def files(paths: Iterable[Path], out: Path | None = None) -> list[Path]:
+    """Corpus files among `paths` and below the folders among them, sorted; UsageError when there are none.
+
+    Of a folder, nothing in folders whose names begin with a point, nor in `out`: what a run writes is not its corpus.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += [p for p in sorted(path.rglob("*")) if p.is_file() and p.name.lower().endswith(SUFFIXES)]
+            found += [p for p in sorted(path.rglob("*")) if p.is_file() and _below(p, path, out)]
         elif path.is_file():
             if not path.name.lower().endswith(SUFFIXES):
                 raise UsageError(
@@ -140,13 +147,19 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(p.resolve() for p in found))
 
 
-def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(text, the row it stood in) of one file's documents."""
+def _below(file: Path, folder: Path, out: Path | None) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts[:-1])
+    own = out is not None and out.resolve() in file.resolve().parents
+    return file.name.lower().endswith(SUFFIXES) and not hidden and not own
+
+
+def rows(path: Path, aloud: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(text, the row it stood in) of one file's documents; with `aloud` what is left out is said."""
     try:
         if path.name.lower().endswith((".txt", ".md")):
             yield _plain(path), {}
         else:
-            yield from _lines(path)
+            yield from _lines(path, aloud)
     except OSError as error:
         raise explain(error, path) from error
 
@@ -162,7 +175,7 @@ def _plain(path: Path) -> str:
     return text
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     broken: tuple[type[Exception], ...] = ()
     with path.open("rb") as raw:
         stream: Any = raw
@@ -170,7 +183,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             zstandard = need("zstandard", "train")
             broken = (zstandard.ZstdError,)
             stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        number = 0
+        number = apart = 0
         try:
             for line in io.TextIOWrapper(stream, "utf-8-sig", errors="replace"):
                 number += 1
@@ -178,6 +191,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     row = json.loads(line)
                     if row.get("task", "text") != "text":
                         # Rows of a set of tasks are examples; its running text says so.
+                        apart += 1
                         continue
                     text = row["text"]
                     if not isinstance(text, str):
@@ -188,6 +202,8 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
         except broken as error:
             raise UsageError(f"{path} after line {number}: not whole as Zstandard data ({error})") from error
+    if apart and aloud:
+        note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')
 
 
 class _Alike:

@@ -22,13 +22,15 @@ from mirim.core.errors import MirimError
 from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
 from mirim.training.attention import by_rows
-from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
+from mirim.training.device import Device, Memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
 from mirim.training.packing import Batch, Batches, ahead
 from mirim.training.schedule import Schedule, factor
 
 LOG = "training.jsonl"
+#: Steps after which a CPU's memory is looked at.
+SETTLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,20 @@ class Result:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What steps took, compiling left out, over all sessions of a run: seconds and tokens, learned ones, and pairs of
+    tokens that attend to one another."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    learned: int = 0
+    pairs: int = 0
+
+    def more(self, seconds: float, tokens: int, learned: int, pairs: int) -> Spent:
+        return Spent(self.seconds + seconds, self.tokens + tokens, self.learned + learned, self.pairs + pairs)
+
+
 def fit(
     model: Any,
     batches: Batches,
@@ -101,19 +117,20 @@ def fit(
     device.settle(exact=not settings.compiled)
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if device.kind == "cpu":
-        keep_memory()
+    memory = Memory() if device.kind == "cpu" else None
     model.to(device.torch).train()
     rank, size = world()
     compute = Loss(model, compiled=settings.compiled)
     optimizers = _optimizer(model, settings, device)
-    step, seen, learned, losses, pairs = 0, 0, 0, [], 0
+    step, seen, learned, losses = 0, 0, 0, []
+    spent = Spent()
     if found := checkpoint.latest(folder, run):
         state = checkpoint.load(found, model, optimizers)
         step, seen, learned, losses = state["step"], state["tokens"], state["learned"], list(state["losses"])
+        spent = Spent(**state.get("spent", {}))
         batches.state = state["data"]
         progress.note(f"{label}: going on at step {step} of {settings.steps}")
-    first, seen_before, learned_before = step, seen, learned
+    first, before = step, spent
     parameters = list(checkpoint.trainable(model).values())
     place = batches.state
 
@@ -122,10 +139,11 @@ def fit(
         at = time.monotonic()
         if rank == 0:
             row = {"run": run, "step": step, "data": place, "tokens": seen, "learned": learned}
+            row["spent"] = asdict(spent)
             checkpoint.save(folder, model, optimizers, {**row, "losses": losses})
         return time.monotonic() - at
 
-    began = started = saved = time.monotonic()
+    began = saved = last = time.monotonic()
     bar = progress.bar(label, settings.steps) if rank == 0 else contextlib.nullcontext(progress.SilentTask())
     every = settings.every
     with (
@@ -163,18 +181,21 @@ def fit(
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             step, seen, learned = step + 1, seen + batch.ids.numel(), learned + count
-            # A token sees itself and those before it in its row.
-            pairs += batch.positions.numel() + int(batch.positions.sum())
             losses.append(loss)
             now = time.monotonic()
-            if settings.compiled and step == first + 1 < settings.steps:
-                # Compiling is no learning: speed is that of the steps after the first.
-                started, seen_before, learned_before, pairs = now, seen, learned, 0
-            speed = (seen - seen_before) / max(now - started, 1e-9)
+            # Compiling is no learning: speed is that of the steps after the first.
+            if not (settings.compiled and step == first + 1 < settings.steps):
+                # A token sees itself and those before it in its row.
+                pairs = batch.positions.numel() + int(batch.positions.sum())
+                spent = spent.more(now - last, batch.ids.numel(), count, pairs)
+            last = now
+            speed = (spent.tokens - before.tokens) / max(spent.seconds - before.seconds, 1e-9)
             log({"step": step, "loss": loss, "lr": rate, "norm": norm, "tokens_per_second": round(speed)})
             shown.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
             if step == settings.steps:
                 break
+            if memory and (step - first) % SETTLED == 0:
+                memory.settle()
             late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
             if stopped() or late or (every and now - saved > every):
                 # A large state on a slow disk: a twentieth of the time at most.
@@ -195,12 +216,11 @@ def fit(
     model.eval()
     tail = losses[-max(1, len(losses) // 10) :]
     result = Result(step, seen, learned, ended - began, sum(tail) / max(len(tail), 1), resumed_at=first)
-    seconds = max(ended - started, 1e-9)
-    result.tokens_per_second = (seen - seen_before) / seconds
+    result.tokens_per_second = spent.tokens / max(spent.seconds, 1e-9)
     result.peak = matmul_peak(device) * size
     body, head, pair = model_flops(model)
-    flops = body * (seen - seen_before) + head * (learned - learned_before) + pair * pairs
-    result.utilisation = flops / seconds / result.peak
+    flops = body * spent.tokens + head * spent.learned + pair * spent.pairs
+    result.utilisation = flops / max(spent.seconds, 1e-9) / result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
         with by_rows(model), narrow(model, device), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
@@ -326,8 +346,3 @@ def _ctrl_c(label: str) -> Iterator[Any]:
         yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGINT, former)
-
-
-def settings_row(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, for fingerprints; how often to save is not part of what is trained."""
-    return {k: v for k, v in asdict(settings).items() if k != "every"}

@@ -65,7 +65,7 @@ def pretrain(
 
 def _documents(plan: Plan) -> reading.Corpus | None:
     """Everything to read, None when there is nothing."""
-    files = reading.files(plan.corpus) if plan.corpus else []
+    files = reading.files(plan.corpus, plan.out) if plan.corpus else []
     stored = sorted(plan.project.documents.glob("*.md")) if plan.project and plan.project.documents.is_dir() else []
     paths = [*files, *stored]
     return reading.Corpus(paths, plan.mix, near=plan.deduplicate == "near") if paths else None

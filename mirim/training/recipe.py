@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note
@@ -138,32 +138,67 @@ def load(path: Path) -> Recipe:
         raise UsageError(f'the recipe {path} has an unknown key "{key}"{suggest(key, known)}')
     for key in sorted(known - row.keys()):
         raise UsageError(f"the recipe {path} lacks {key}")
+    _check_kinds(path, "", row, Recipe)
     recipe = Recipe(**row, folder=path.parent)
     if not recipe.text or not recipe.stages:
         raise UsageError(f"the recipe {path} needs at least one [[text]] and one [[stages]]")
-    total = sum(stage.share for stage in recipe.stages)
-    if abs(total - 1) > 1e-6:
-        raise UsageError(f"the shares of the stages in {path} sum to {total:g}, not to 1")
+    names = [stage.name for stage in recipe.stages]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f'the recipe {path} has two stages "{twice}"; each needs a name of its own')
     for stage in recipe.stages:
-        if min(stage.tasks, stage.echoes) < 0 or stage.tasks + stage.echoes > 1:
+        if stage.share <= 0 or stage.context < 16:
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": share {stage.share:g} and context {stage.context}; a stage '
+                "needs a share above 0 and a context of at least 16"
+            )
+        if stage.tasks and not (recipe.tasks or recipe.drills or recipe.quizzes or recipe.calls):
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": {stage.tasks:g} of its tokens are to be tasks, and it has '
+                "none; add [[tasks]], drills, quizzes or calls"
+            )
+        if stage.tasks + stage.echoes > 1:
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": tasks {stage.tasks:g} and echoes {stage.echoes:g} are '
                 "shares of its tokens, together at most 1"
             )
+    total = sum(stage.share for stage in recipe.stages)
+    if abs(total - 1) > 1e-6:
+        raise UsageError(f"the shares of the stages in {path} sum to {total:g}, not to 1")
     return recipe
 
 
 def _tables(path: Path, row: dict[str, Any], key: str, kind: type[T]) -> tuple[T, ...]:
     known = {f.name for f in fields(kind)}
     found = []
-    for table in row.get(key, []):
+    tables = row.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"the recipe {path}: {key} is no list of tables; write [[{key}]]")
+    for table in tables:
         for word in table.keys() - known:
             raise UsageError(f'the recipe {path} has an unknown key "{word}" in [[{key}]]{suggest(word, known)}')
         try:
+            _check_kinds(path, f", [[{key}]]", table, kind)
             found.append(kind(**table))
         except TypeError as error:
             raise UsageError(f"the recipe {path}, [[{key}]]: {error}") from error
     return tuple(found)
+
+
+def _check_kinds(path: Path, where: str, row: dict[str, Any], kind: type) -> None:
+    """UsageError for a value that is of another kind than its field, not one of its words, or below zero."""
+    for key, wanted in get_type_hints(kind).items():
+        if key not in row or get_origin(wanted) is tuple:
+            continue
+        value = row[key]
+        if get_origin(wanted) is Literal:
+            if value not in get_args(wanted):
+                raise UsageError(f'the recipe {path}{where}: {key} "{value}" is none of {", ".join(get_args(wanted))}')
+            continue
+        fits = isinstance(value, (int, float) if wanted is float else wanted)
+        if not fits or (isinstance(value, bool) and wanted is not bool):
+            raise UsageError(f"the recipe {path}{where}: {key} is {value!r}, not of the kind {wanted.__name__}")
+        if isinstance(value, (int, float)) and value < 0:
+            raise UsageError(f"the recipe {path}{where}: {key} is {value}; it cannot be less than 0")
 
 
 def files(recipe: Recipe, root: Path) -> list[Path]:
@@ -185,8 +220,8 @@ def learn(
     root, stages = plan.corpus[0], chosen(recipe, plan.stages)
     documents = reading.Corpus(
         [recipe.find(root, source.path) for source in recipe.text],
-        [f"{Path(source.path).name}={source.weight:g}" for source in recipe.text],
         near=plan.deduplicate == "near",
+        weights=[source.weight for source in recipe.text],
     )
     if world()[0] == 0:
         _prepare(recipe, root, work, documents, plan)
@@ -208,9 +243,10 @@ def learn(
         ]
         watched = list(held)
         if stage.tasks:
-            some = tasks.Tasks.open(work / "tasks", stage.whole).within(stage.context)
+            some = tasks.Tasks.open(work / "tasks", stage.whole)
+            # The same in every stage, whatever fits into its context: what one watches none learns.
             learned, kept = tasks.held_out(len(some))
-            drawn, watched = some.take(learned), list(some.take(kept))
+            drawn, watched = some.take(learned).within(stage.context), list(some.take(kept).within(stage.context))
             parts.append(Part(drawn, drawn.lengths, drawn.weights, stage.tasks))
         rows = Mixture(parts)
         sequences = max(1, (plan.batch_tokens or batch_tokens(tokens)) // stage.context)

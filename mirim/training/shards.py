@@ -76,7 +76,9 @@ def write(folder: Path, texts: Iterable[Text], tokenizer: Any, total: int | None
     if (folder / "shard.json").is_file():
         return
     kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    encode, end = tokenizer.backend_tokenizer, tokenizer.convert_tokens_to_ids(tokenizer.bos_token)
+    encode = tokenizer.backend_tokenizer
+    # Not every public vocabulary has a token to begin with.
+    end = tokenizer.convert_tokens_to_ids(tokenizer.bos_token or tokenizer.eos_token)
     ends: list[int] = []
     weights: list[float] = []
     count, stream = 0, iter(texts)
@@ -107,8 +109,8 @@ def write(folder: Path, texts: Iterable[Text], tokenizer: Any, total: int | None
 
 
 def held_out(rows: Shard, every: int = 50, most: int = 64) -> tuple[Shard, Shard]:
-    """(to learn, held out): every fiftieth window, at most 64, none of a small corpus."""
+    """(to learn, held out): every fiftieth window, or 64 evenly over the corpus; none of a small one."""
     if len(rows) < 2 * every:
         return rows, rows.take(np.arange(0))
-    held = np.arange(0, len(rows), every)[:most]
+    held = np.arange(0, len(rows), max(every, -(-len(rows) // most)))
     return rows.take(np.setdiff1d(np.arange(len(rows)), held)), rows.take(held)

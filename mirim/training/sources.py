@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mirim.core.progress import track
 from mirim.examples import sets
+from mirim.training import corpus
+from mirim.training.recipe import Recipe, Tasks, Text
 
-if TYPE_CHECKING:
-    from mirim.training.recipe import Recipe, Tasks, Text
-
-#: Origins named a file; the rest are counted.
-NAMED = 12
+#: Origins named a file; of more, the rest are counted.
+NAMED = 40
 
 
 def attribution(recipe: Recipe, root: Path) -> str:
@@ -23,7 +22,8 @@ def attribution(recipe: Recipe, root: Path) -> str:
     used: list[tuple[Text | Tasks, str]] = [(t, f"text, weight {t.weight:g}") for t in recipe.text]
     used += [(t, f"tasks, {f'at most {t.most:,} rows' if t.most else 'all rows'}") for t in recipe.tasks]
     for file, how in track(used, "sources"):
-        rows = [row for _, row in sets.lines(recipe.find(root, file.path))]
+        path = recipe.find(root, file.path)
+        rows = [row for _, row in (corpus.rows(path) if isinstance(file, Text) else sets.lines(path))]
         languages = ", ".join(sorted({str(row["lang"]) for row in rows if row.get("lang")}))
         licences = _listed(row.get("licence") for row in rows) or file.licence
         origins = _listed(_origins(rows)) or file.origin

@@ -125,7 +125,7 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         row["corpus"] = [[p.name, sha256_file(p)] for p in recipe_files(plan.recipe, plan.corpus[0])]
     elif plan.corpus:
         # Files of one name in two folders are two files.
-        row["corpus"] = [[p.name, sha256_file(p)] for p in reading.files(plan.corpus)]
+        row["corpus"] = [[p.name, sha256_file(p)] for p in reading.files(plan.corpus, plan.out)]
     if plan.base:
         row["base"] = base_inputs(plan.base, plan.project)
     if plan.chat_template:

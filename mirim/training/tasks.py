@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mirim.core import progress
+from mirim.core.errors import UsageError
 from mirim.core.files import explain, write_json
 from mirim.core.progress import note
 from mirim.core.types import Example
@@ -133,6 +134,11 @@ class Maker:
         self.jobs = [(kind, number) for kind in ("rows", "asked") for number in range(len(recipe.tasks))]
         self.jobs += [(kind, at) for kind, count in exercises for at in range(0, count, BLOCK)]
         self.texts = list(self._stretches()) if recipe.drills or recipe.quizzes else []
+        if (recipe.drills or recipe.quizzes) and not self.texts:
+            raise UsageError(
+                "the recipe wants drills or quizzes, and no text of it can be made into any: they need rows of more "
+                'than 400 characters whose "lang" is en or pt'
+            )
 
     def all(self) -> Iterator[list[Made]]:
         """The examples of all jobs, in their order."""

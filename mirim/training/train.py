@@ -105,6 +105,9 @@ def train(
     written = None
     if recipe is not None:
         project, chosen, written = None, "pretrain", _recipe(recipe, corpus, out)
+        for name, given in (("mix", mix), ("optimizer", optimizer != "adamw"), ("schedule", schedule != "auto")):
+            if given:
+                raise UsageError(f"--{name} is the recipe's own; write it into {recipe}")
         depth = written.depth if depth is None else depth
         vocab_size, context = written.vocab_size, written.context
     elif stages:

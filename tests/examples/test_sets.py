@@ -220,3 +220,25 @@ def test_a_call_may_follow_a_row_of_another_task(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in (other, call, call)), "utf-8")
     assert [e.task for e in sets.read(path)] == ["chat", "tools", "tools"]
+
+
+@pytest.mark.parametrize("line", ["3", "[]", '"text"'])
+def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(UsageError, match=r"line 1 is .*not a JSON object"):
+        list(sets.read(path))
+
+
+def test_what_only_claims_to_be_packed_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("zstandard")
+    path = tmp_path / "rows.jsonl.zst"
+    path.write_text('{"task": "read"}\n')
+    with pytest.raises(UsageError, match="not whole as Zstandard data"):
+        list(sets.read(path))
+
+
+def test_a_conversation_without_an_answer_is_named(tmp_path: Path) -> None:
+    row = {"task": "tools", "lang": "en", "messages": [{"role": "user", "content": "Hi"}], "tools": []}
+    with pytest.raises(UsageError, match="line 1 is no row of task tools"):
+        list(sets.read(_file(tmp_path, row)))

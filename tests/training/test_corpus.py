@@ -38,6 +38,30 @@ def test_every_format_is_read_once_and_alike_each_time(tmp_path: Path) -> None:
     assert (corpus.documents, corpus.exact) == (6, 1)
 
 
+def test_what_a_run_writes_is_not_its_corpus(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    for folder in (".train-model/text", "model/reports"):
+        (tmp_path / folder).mkdir(parents=True)
+        _jsonl(tmp_path / folder / "training.jsonl", [{"step": 1}])
+    assert files([tmp_path], tmp_path / "model") == [tmp_path / "a.txt"]
+
+
+def test_rows_of_tasks_are_left_out_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("mirim.training.corpus.note", said.append)
+    path = _jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two", "task": "qa"}])
+    assert _texts(Corpus([path])) == ["one"]
+    assert said == [f'{path}: 1 rows whose "task" is not "text" are examples, not running text; left out']
+
+
+def test_files_of_one_name_keep_their_weights(tmp_path: Path) -> None:
+    for folder, text in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        _jsonl(tmp_path / folder / "x.jsonl", [{"text": text}])
+    corpus = Corpus(files([tmp_path]), weights=[0.5, 2.0])
+    assert [(t.text, t.weight) for t in corpus] == [("one", 0.5), ("two", 2.0)]
+
+
 def test_near_duplicates_go_only_when_asked(tmp_path: Path) -> None:
     pytest.importorskip("datasketch")
     words = [f"word{i}" for i in range(200)]

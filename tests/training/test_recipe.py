@@ -80,6 +80,14 @@ def _train(data: Path, out: Path, **more: Any) -> Any:
         ("weight = 1.5", "wieght = 1.5", 'unknown key "wieght" in [[text]]'),
         ('path = "text.jsonl"', "", "[[text]]"),
         ("[[text]]", "[[text", "is not TOML"),
+        ("[[text]]", "[text]", "write [[text]]"),
+        ("depth = 1", 'depth = "1"', "depth is '1', not of the kind int"),
+        ("short = 2", "short = true", "short is True, not of the kind float"),
+        ("drills = 20", "drills = -1", "drills is -1; it cannot be less than 0"),
+        ('optimizer = "muon"', 'optimizer = "moun"', 'optimizer "moun" is none of adamw, muon'),
+        ('schedule = "linear"', 'schedule = "cosin"', 'schedule "cosin" is none of'),
+        ('name = "tasks"', 'name = "text"', 'two stages "text"'),
+        ("share = 0.5\ncontext = 64", "share = 0.0\ncontext = 64", "needs a share above 0"),
     ],
 )
 def test_a_recipe_that_says_something_wrong_is_one_message(
@@ -93,6 +101,38 @@ def test_a_recipe_that_says_something_wrong_is_one_message(
     with pytest.raises(UsageError) as caught:
         load(path)
     assert says in str(caught.value)
+
+
+@pytest.mark.slow
+def test_tasks_of_a_recipe_without_any_are_refused(data: Path) -> None:
+    from mirim.training.recipe import load
+
+    path = data / "recipe.toml"
+    bare = RECIPE.replace("drills = 20", "drills = 0").replace("quizzes = 10", "quizzes = 0")
+    path.write_text(bare.replace("calls = 10", "calls = 0").replace('[[tasks]]\npath = "tasks.jsonl"', ""))
+    with pytest.raises(UsageError, match="are to be tasks, and it has none"):
+        load(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [{"mix": ("a*=2",)}, {"optimizer": "muon"}, {"schedule": "linear"}])
+def test_what_the_recipe_decides_is_not_said_beside_it(data: Path, tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is the recipe's own"):
+        _train(data, tmp_path / "out", **given)
+
+
+@pytest.mark.slow
+def test_plain_text_is_attributed_like_rows(data: Path) -> None:
+    from dataclasses import replace
+
+    from mirim.training import recipe
+    from mirim.training.sources import attribution
+
+    (data / "book.txt").write_text("A book. " * 100)
+    own = replace(
+        recipe.load(data / "recipe.toml"), text=(recipe.Text("book.txt", licence="CC0-1.0", origin="a shelf"),)
+    )
+    assert "| book.txt | text, weight 1 |  | CC0-1.0 | a shelf |" in attribution(own, data)
 
 
 def test_a_recipe_needs_the_folder_of_its_data(data: Path, tmp_path: Path) -> None:
@@ -209,14 +249,17 @@ def test_echoes_say_again_what_was_said() -> None:
     assert np.mean([p in set(plain[:127]) for p in plain[128:255]]) < 0.1
 
 
-@pytest.mark.parametrize("shares", ["tasks = 0.7\nechoes = 0.4", "tasks = -0.1"])
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [("tasks = 0.7\nechoes = 0.4", "together at most 1"), ("tasks = -0.1", "tasks is -0.1; it cannot be less than 0")],
+)
 @pytest.mark.slow
-def test_shares_of_a_stage_that_do_not_fit_are_refused(data: Path, shares: str) -> None:
+def test_shares_of_a_stage_that_do_not_fit_are_refused(data: Path, shares: str, says: str) -> None:
     from mirim.training.recipe import load
 
     path = data / "recipe.toml"
     path.write_text(path.read_text().replace("tasks = 0.7", shares), "utf-8")
-    with pytest.raises(UsageError, match="together at most 1"):
+    with pytest.raises(UsageError, match=says):
         load(path)
 
 
