@@ -30,6 +30,10 @@ class UsageError(MirimError):
     exit_code = USAGE
 
 
+class Unfit(UsageError):
+    """A model that one engine does not compute; another may."""
+
+
 class MissingExtra(UsageError):
     """A library that this verb needs is not installed."""
 

@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from mirim.core import plugins
-from mirim.core.errors import UsageError, suggest
+from mirim.core.errors import Unfit, UsageError, suggest
+from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.types import Engine
 from mirim.models import convert
@@ -68,9 +69,20 @@ def open_engine(
             options["base"] = str(unpacked(local(base_of(model, project)), tune=True))
     else:
         target = model.ref
+    try:
+        return _opened(model.ref, name, target, context, threads, options)
+    except Unfit as unfit:
+        if engine:
+            raise
+        # Its header promised what its tensors do not keep.
+        note(f"{Path(target).name} runs on llama.cpp: {unfit}")
+        return _opened(model.ref, "llama_cpp", target, context, threads, options)
+
+
+def _opened(ref: str, name: str, target: str, context: int, threads: int, options: dict[str, Any]) -> Engine:
     module = plugins.load(ENGINES, name)
-    options = _known(model.ref, name, module, options)
-    return module.open(target, context=context, threads=threads, **options)  # type: ignore[no-any-return]
+    known = _known(ref, name, module, options)
+    return module.open(target, context=context, threads=threads, **known)  # type: ignore[no-any-return]
 
 
 def _known(ref: str, name: str, engine: ModuleType, options: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +125,6 @@ def _choose(model: Model) -> str:
 
 def _fastest(path: Path, options: dict[str, Any]) -> str:
     """mirim's own core, or llama.cpp with the reason."""
-    from mirim.core.progress import note
     from mirim.models import gguf_check
     from mirim.models.engines import native
 

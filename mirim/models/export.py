@@ -19,7 +19,7 @@ from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import verb
 from mirim.models import convert, golden, parity, quantise
-from mirim.models.resolve import Model, base_of, local, resolve
+from mirim.models.resolve import BUNDLED, Model, base_of, local, resolve
 
 _TEMPORARY = ".tmp-export-"
 #: Golden prompts that torch answers beside the files, at least.
@@ -59,6 +59,10 @@ def export(
     found = resolve(model, project)
     if found.kind not in ("folder", "adapter") or found.path is None:
         raise UsageError(f"{model} is a {found.kind}, not a folder in Hugging Face layout; name the model's folder")
+    if found.ref == BUNDLED:
+        raise UsageError(
+            f"{model} is part of the package, and nothing is written there; copy {found.path} and name the copy"
+        )
     project = project or _home(found.path)
     rule = policy or str((project.tables.get("ask", {}) if project else {}).get("policy") or "quote")
     with _workspace(found.path) as space:

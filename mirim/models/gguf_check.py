@@ -20,17 +20,23 @@ _STRING, _ARRAY = 8, 9
 _VALUES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 
+#: Layers that a model may have.
+_LAYERS = 2**12
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Metadata (long arrays left out of `keys`, their lengths in `lengths`) and tensors by name.
+    """Metadata (arrays left out of `keys`, their lengths in `lengths`) and tensors by name.
 
     places   of the tensors in the file: first byte and number of bytes
+    layers   arrays of numbers that say something of every layer, as many as there may be layers
     """
 
     keys: dict[str, Any]
     lengths: dict[str, int]
     tensors: dict[str, tuple[int, tuple[int, ...]]]
     places: dict[str, tuple[int, int]]
+    layers: dict[str, tuple[Any, ...]]
 
     @property
     def architecture(self) -> str:
@@ -69,6 +75,7 @@ class _Reader:
     def __init__(self, path: Path, data: mmap.mmap, total: int) -> None:
         self.path, self.data, self.total, self.at = path, data, total, 4
         self.words: set[bytes] = set()
+        self.layers: dict[str, tuple[Any, ...]] = {}
 
     def read(self, figures: bool) -> Header:
         version = self.number("I")
@@ -99,7 +106,8 @@ class _Reader:
             kind = self.number("I")
             spans.append((name, self.number("Q"), self.size(name, shape, kind)))
             found[name] = (kind, shape)
-        header = Header(keys, lengths, found, self.places(spans, keys.get("general.alignment", 32)))
+        places = self.places(spans, keys.get("general.alignment", 32))
+        header = Header(keys, lengths, found, places, self.layers)
         if figures:
             self.consistent(header)
         return header
@@ -156,15 +164,20 @@ class _Reader:
             raise _broken(self.path, f"it has {tokens} tokens but {rows} rows of embeddings")
         limits = {
             "embedding_length": (1, 2**20),
-            "block_count": (1, 2**12),
+            "block_count": (1, _LAYERS),
             "context_length": (1, 2**31 - 1),
             "attention.head_count": (1, 2**16),
         }
         for key, (low, high) in limits.items():
             value = keys.get(f"{name}.{key}")
-            if value is None and f"{name}.{key}" in header.lengths:
+            if key == "attention.head_count" and f"{name}.{key}" in header.lengths:
+                # One for every layer.
                 continue
             if not isinstance(value, int) or not low <= value <= high:
+                raise _broken(self.path, f"{name}.{key} is {value}")
+        for key in ("rope.dimension_count", "attention.key_length"):
+            value = keys.get(f"{name}.{key}", 1)
+            if not isinstance(value, int) or not 1 <= value <= 2**16:
                 raise _broken(self.path, f"{name}.{key} is {value}")
         if shape[0] != keys[f"{name}.embedding_length"]:
             raise _broken(self.path, f"embedding_length is {keys[f'{name}.embedding_length']}, tensors have {shape[0]}")
@@ -221,6 +234,8 @@ class _Reader:
             self.at = at
             if words and len(self.words) != count:
                 raise _broken(self.path, f"{count - len(self.words)} of its {count} tokens stand there twice")
+        elif kind in _VALUES and count <= _LAYERS and not key.startswith("tokenizer."):
+            self.layers[key] = tuple(self.number(_VALUES[kind]) for _ in range(count))
         elif kind in _VALUES:
             self.skip(count * struct.calcsize("<" + _VALUES[kind]), key)
         else:

@@ -106,7 +106,7 @@ def base_of(model: Model, project: Project | None = None) -> Model:
     """The base of an adapter, resolved: a hub id, a path, or a path beside the adapter."""
     if not model.base:
         raise UsageError(f"{model.ref} is an adapter that names no base; put base_model_name_or_path into its config")
-    beside = model.path.parent / model.base if model.path else None
+    beside = model.path.parent / model.base if model.path and model.base != BUNDLED else None
     if beside is not None and not Path(model.base).expanduser().exists() and beside.exists():
         return resolve(beside, project)
     found = resolve(model.base, project)

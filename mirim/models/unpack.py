@@ -31,7 +31,8 @@ def unpacked(folder: Path, tune: bool = False) -> Path:
     packed = best_gguf(folder)
     if packed is None or any(folder.glob("*.safetensors*")):
         return folder
-    target = convert.cache() / "unpacked" / f"{fingerprint(packed, folder / 'config.json')[:32]}{'-tune' * tune}"
+    beside = [folder / name for name in _BESIDE if (folder / name).is_file()]
+    target = convert.cache() / "unpacked" / f"{fingerprint(packed, *beside)[:32]}{'-tune' * tune}"
     if (target / "model.safetensors").is_file():
         return target
     numpy_files = need("safetensors.numpy", "train")

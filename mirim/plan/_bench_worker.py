@@ -63,8 +63,6 @@ class Own:
             row |= {"file": str(path), "file_bytes": path.stat().st_size, **weights(path)}
         elif hasattr(getattr(self.engine, "model", None), "named_parameters"):
             row |= _torch_weights(self.engine.model)
-        # An engine that repacks weights knows better than their file how much a token reads.
-        row["streamed"] = getattr(self.engine, "streamed_bytes", 0) or row["streamed"]
         return row
 
     def count(self, text: str) -> int:

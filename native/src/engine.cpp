@@ -292,7 +292,7 @@ void Engine::step() {
         write(*s, chosen);
     }
     active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
-    if (!compute()) return;
+    compute();
     active_.erase(std::remove_if(active_.begin(), active_.end(), [](auto& s) { return !s->request; }), active_.end());
     tally();
 }
@@ -305,8 +305,9 @@ void Engine::tally() {
     counts_.page_bytes = pages_.bytes();
 }
 
-// One step over as many tokens as fit: first those of answers being written, then prompts in their order.
-bool Engine::compute() {
+// One step over as many tokens as fit: one of every answer being written, a share for prompts in their order, and drafts
+// in what is left. Answers that do not fit take turns.
+void Engine::compute() {
     std::vector<Token> tokens;
     const int most = model_->max_tokens();
     int rows = 0;
@@ -322,14 +323,31 @@ bool Engine::compute() {
             tokens.push_back({id, position, s.data.data(), want ? rows++ : -1, s.request->adapter});
         }
     };
+    std::vector<Sequence*> answers;
+    bool prompts = false;
     for (auto& s : active_) {
         s->count = 0;
-        if (s->holds || s->request->task != Task::write || s->computed + 1 != int(s->tokens.size()) || !s->written) continue;
-        propose(*s);
-        int count = 1 + int(s->proposal.size());
-        if (int(tokens.size()) + count > most) s->proposal.clear(), count = 1;
-        if (int(tokens.size()) + count > most) continue;
-        put(*s, s->computed, count, [](int) { return true; });
+        if (s->holds) continue;
+        if (s->request->task == Task::write && s->written) {
+            if (s->computed + 1 == int(s->tokens.size())) answers.push_back(s.get());
+        } else {
+            prompts = true;
+        }
+    }
+    const int room_for = most - (prompts ? std::min(CHUNK, most / 4) : 0);
+    const int now = std::min(room_for, int(answers.size()));
+    int spare = room_for - now;
+    if (now < int(answers.size())) {
+        std::rotate(answers.begin(), answers.begin() + turn_ % answers.size(), answers.end());
+        turn_ += size_t(now);
+    }
+    for (int n = 0; n < now; ++n) {
+        Sequence& s = *answers[n];
+        propose(s);
+        const int share = spare / (now - n);
+        if (int(s.proposal.size()) > share) s.proposal.resize(share);
+        spare -= int(s.proposal.size());
+        put(s, s.computed, 1 + int(s.proposal.size()), [](int) { return true; });
         writing = logits = true;
     }
     const int limit = writing ? std::min(most, int(tokens.size()) + CHUNK) : most;
@@ -347,7 +365,7 @@ bool Engine::compute() {
             case Task::mean: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), states = true; break;
         }
     }
-    if (tokens.empty()) return false;
+    if (tokens.empty()) return;
     if (logits && logits_.size() < size_t(rows) * model_->config().vocab)
         logits_.resize(size_t(rows) * model_->config().vocab);
     if (states && states_.size() < size_t(rows) * model_->config().hidden)
@@ -365,7 +383,6 @@ bool Engine::compute() {
     }
     for (auto& s : active_)
         if (s->count) accept(*s, logits_.data() + size_t(s->row) * model_->config().vocab);
-    return true;
 }
 
 // What a step computed for a sequence. `rows` are its rows of logits, the first of them where wanted.

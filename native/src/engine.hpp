@@ -49,7 +49,7 @@ struct Request {
     bool waiting = false;  // for `answer_mask`
     bool answered = false;
     std::vector<uint32_t> mask;
-    int cached = 0, proposed = 0, accepted = 0, steps = 0;
+    std::atomic<int> cached{0}, proposed{0}, accepted{0}, steps{0};  // may be read while it is written
 };
 
 struct Counts {
@@ -90,7 +90,7 @@ private:
     void loop();
     void admit();
     void step();
-    bool compute();
+    void compute();
     void accept(Sequence& s, const float* rows);
     void write(Sequence& s, const Chosen& chosen);
     void tell(Request& r);
@@ -119,6 +119,7 @@ private:
     std::mutex step_;  // held while the model computes
     std::chrono::steady_clock::duration took_{};  // by the last step
     std::vector<std::unique_ptr<Sequence>> active_;
+    size_t turn_ = 0;  // of the answers, where not all of them fit into a step
     std::vector<float> logits_, states_;
     std::thread thread_;
 };

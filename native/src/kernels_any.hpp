@@ -228,7 +228,8 @@ inline void quantise(const float* x, int size, int8_t* q, float* scale, int32_t*
         if (!sound) qa = qb = spread_int(0);
         store_bytes(q + g * GROUP, qa);
         store_bytes(q + g * GROUP + 16, qb);
-        start[g] = WHOLE - 128 * sum_int(add(qa, qb));
+        // Unsigned: what is no number may give any sum, and must not overflow.
+        start[g] = int32_t(uint32_t(WHOLE) - 128u * uint32_t(sum_int(add(qa, qb))));
     }
 }
 

@@ -280,10 +280,11 @@ struct Core {
     }
 
     void close() {
+        // Taken away while nobody else looks; whoever has a share of it finds it stopped.
+        const std::shared_ptr<Engine> stopped = std::move(engine);
+        const std::unique_ptr<Model> unloaded = std::move(loading);
         nb::gil_scoped_release free;
-        loading.reset();
-        if (engine) engine->stop();
-        engine.reset();
+        if (stopped) stopped->stop();
     }
 };
 
@@ -336,10 +337,10 @@ NB_MODULE(_core, m) {
         .def("next", &Handle::next, "seconds"_a = 3600.0)
         .def("allow", &Handle::allow, "bits"_a)
         .def("cancel", &Handle::cancel)
-        .def_prop_ro("cached", [](Handle& h) { return h.request->cached; })
-        .def_prop_ro("proposed", [](Handle& h) { return h.request->proposed; })
-        .def_prop_ro("accepted", [](Handle& h) { return h.request->accepted; })
-        .def_prop_ro("steps", [](Handle& h) { return h.request->steps; });
+        .def_prop_ro("cached", [](Handle& h) { return h.request->cached.load(); })
+        .def_prop_ro("proposed", [](Handle& h) { return h.request->proposed.load(); })
+        .def_prop_ro("accepted", [](Handle& h) { return h.request->accepted.load(); })
+        .def_prop_ro("steps", [](Handle& h) { return h.request->steps.load(); });
     nb::class_<Core>(m, "Core")
         .def(nb::init<const nb::dict&, const std::string&>(), "config"_a, "kernels"_a = "")
         .def("add", &Core::add, "name"_a, "type"_a, "eight_bits"_a, "data"_a, "rows"_a, "columns"_a)

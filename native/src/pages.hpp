@@ -31,7 +31,6 @@ public:
     int in_use() const { return in_use_; }
     int kept() const { return int(idle_.size()); }
     size_t bytes() const { return bytes_; }
-    int free_or_idle() const { return most_ - in_use_; }
     int spare() const { return spare_; }
 
 private:

@@ -104,6 +104,12 @@ Chosen choose(const float* row, int vocab, const Sampling& how, const std::vecto
         }
         if (how.top_p < 1 || how.min_p > 0) {
             ids.resize(count);
+            if (how.top_p >= 1) {
+                // What is too unlikely beside the likeliest, whose weight is 1, need not be put in order.
+                auto unlikely = [&](int i) { return weight[i] < std::min(how.min_p, 1.0f); };
+                ids.erase(std::remove_if(ids.begin(), ids.end(), unlikely), ids.end());
+                count = ids.size();
+            }
             count = order(ids, weight, how.top_p < 1 ? how.top_p * total : total * 2, count);
             while (count > 1 && weight[ids[count - 1]] < how.min_p * weight[ids[0]]) --count;
             total = 0;

@@ -14,6 +14,7 @@ import pytest
 
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Message, Sampling
+from mirim.models import gguf_check
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toys
@@ -249,36 +250,19 @@ def test_a_checkpoint_in_half_precision_answers_as_its_weights_do_in_float32(tmp
     ours.close()
 
 
-def test_types_that_are_quantised_again(files, folder, tmp_path):
+def test_types_that_are_quantised_again(files, tmp_path, monkeypatch):
     """K-quants become eight bits: what they stand for, within the rounding of eight bits."""
-    import gguf
     import numpy as np
 
-    source = gguf.GGUFReader(files["f32"])
-    writer = gguf.GGUFWriter(tmp_path / "k.gguf", "llama")
-    for field in source.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        if field.types[0] == gguf.GGUFValueType.ARRAY:
-            writer.add_array(field.name, field.contents())
-        else:
-            writer.add_key_value(field.name, field.contents(), field.types[0])
-    for tensor in source.tensors:
-        values = np.asarray(tensor.data, np.float32).reshape(tuple(reversed(tensor.shape.tolist())))
-        if values.ndim == 2 and values.shape[1] % 32 == 0:
-            raw = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q5_1)
-            writer.add_tensor(tensor.name, raw, raw_dtype=gguf.GGMLQuantizationType.Q5_1)
-        else:
-            writer.add_tensor(tensor.name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    said: list[str] = []
+    monkeypatch.setattr("mirim.models.engines.native.note", said.append)
+    toys.rewritten(files["f32"], tmp_path / "k.gguf", "Q5_1")
     from mirim.models.engines import llama_cpp
 
     ours, theirs = _open(tmp_path / "k.gguf"), llama_cpp.open(str(tmp_path / "k.gguf"), threads=1)
     ids = ours.encode(LONG)
     a, b = ours.logits(ids), theirs.logits(ids)
+    assert said == ["k.gguf: weights of type Q5_1 are quantised again, to eight bits"]
     assert (a.argmax(1) == b.argmax(1)).mean() > 0.9
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
     ours.close()
@@ -355,6 +339,90 @@ def test_closing_and_cancelling_in_the_middle(files):
         list(left)
     with pytest.raises(MirimError, match="closed"):
         engine.logits([1, 2])
+
+
+def test_drafts_of_many_answers_leave_room_for_a_prompt(files):
+    """Fifteen answers that propose as much as they may; a prompt beside them gets its share of every step."""
+    engine = _open(files["q8_0"], parallel=16, draft=16)
+    prompt = engine.encode(LONG)
+    answers = [engine._open.write(engine.encode(LONG[n:]), 600, temperature=0.0, draft=16) for n in range(15)]
+    for one in answers:
+        one.next(seconds=60.0)
+    before = engine.counts()["steps"]
+    late = engine._open.write([5, *prompt], 2, temperature=0.0)
+    assert late.next(seconds=60.0)[0]
+    steps = engine.counts()["steps"] - before
+    assert steps < len(prompt) / 8
+    assert all(not one.next(seconds=0.0)[1] for one in answers[:2]), "the answers were over before the prompt was read"
+    engine.close()
+
+
+def test_more_answers_than_a_step_holds_take_turns(files):
+    plain, crowded = _open(files["q8_0"], draft=0), _open(files["q8_0"], parallel=200, context=128, threads=2)
+    asks = [LONG[n % 40 : n % 40 + 30] for n in range(200)]
+    with ThreadPoolExecutor(200) as pool:
+        got = list(pool.map(lambda text: _ids(crowded, text, Sampling(24)), asks))
+    expected = {text: _ids(plain, text, Sampling(24)) for text in set(asks)}
+    assert got == [expected[text] for text in asks]
+    plain.close()
+    crowded.close()
+
+
+def test_what_is_too_unlikely_is_left_out_with_and_without_the_rest_in_order(files):
+    engine = _open(files["q8_0"], draft=0)
+    for seed in range(6):
+        drawn = [_ids(engine, "The nurse", Sampling(40, 1.2, top_p, 0, 0.2, seed=seed)) for top_p in (1.0, 0.9999999)]
+        assert drawn[0] == drawn[1]
+    engine.close()
+
+
+def test_a_factor_of_rotation_without_a_kind_is_linear(files, tmp_path):
+    from mirim.models.engines import _graph
+
+    plain = _graph.config(gguf_check.check(files["f32"]), files["f32"])["frequencies"]
+    for name in ("rope__scaling__factor", "rope__scale_linear"):
+        path = toys.rewritten(files["f32"], tmp_path / f"{name}.gguf", **{name: 4.0})
+        assert _graph.config(gguf_check.check(path), path)["frequencies"] == pytest.approx([f / 4 for f in plain])
+
+
+def test_a_window_of_each_layer_is_read(windowed, tmp_path):
+    from mirim.models.engines import _graph
+
+    source = windowed[24] / "q8_0.gguf"
+    pattern = [True, False, True, True, False, True, False]
+    path = toys.rewritten(source, tmp_path / "own.gguf", attention__sliding_window_pattern=pattern)
+    assert _graph.config(gguf_check.check(path), path)["local_layers"] == pattern
+    short = toys.rewritten(source, tmp_path / "short.gguf", attention__sliding_window_pattern=pattern[:3])
+    with pytest.raises(UsageError, match="says something of 3 layers, and there are 7"):
+        _graph.config(gguf_check.check(short), short)
+
+
+@pytest.mark.parametrize("name", ["block_count", "embedding_length", "context_length", "rope__dimension_count"])
+@pytest.mark.parametrize("value", [[2, 2], 2**32 - 1])
+def test_figures_that_cannot_be_are_named(files, tmp_path, name, value):
+    from mirim.models.engines import _graph
+
+    path = toys.rewritten(files["f32"], tmp_path / "x.gguf", **{name: value})
+    with pytest.raises(UsageError, match=name.replace("__", ".")):
+        _graph.config(gguf_check.check(path), path)
+
+
+def test_what_the_core_refuses_when_it_loads_runs_on_llama_cpp(files, monkeypatch):
+    from mirim.core.errors import Unfit
+    from mirim.models import engine as models
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Unfit("one of its tensors is of a type that nobody reads")
+
+    said: list[str] = []
+    monkeypatch.setattr("mirim.models.engines.native.open", refuse)
+    monkeypatch.setattr(models, "note", said.append)
+    other = models.open_engine(files["f32"])
+    assert type(other).__module__.endswith("llama_cpp")
+    assert "nobody reads" in said[0]
+    other.close()
+    with pytest.raises(Unfit, match="nobody reads"):
+        models.open_engine(files["f32"], engine="native")
 
 
 def test_who_waits_for_a_slot_gets_it_when_another_leaves(files):

@@ -108,3 +108,42 @@ def model(out: Path, kind: str = "llama", *, vocabulary: int = 0, dtype: str = "
             parameter.data += 0.1 * torch.randn_like(parameter)
     built.to(getattr(torch, dtype)).save_pretrained(out)
     return out
+
+
+def rewritten(source: Path, target: Path, quantise: str = "", **keys: Any) -> Path:
+    """A GGUF file once more, its architecture's keys changed (None leaves one out) and its matrices of another type."""
+    import gguf
+    import numpy as np
+
+    read = gguf.GGUFReader(source)
+    kind = read.fields["general.architecture"].contents()
+    changed = {f"{kind}.{name.replace('__', '.')}": value for name, value in keys.items()}
+    writer = gguf.GGUFWriter(target, kind)
+    for field in read.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture" or field.name in changed:
+            continue
+        if field.types[0] == gguf.GGUFValueType.ARRAY:
+            writer.add_array(field.name, field.contents())
+        else:
+            writer.add_key_value(field.name, field.contents(), field.types[0])
+    for name, value in changed.items():
+        if isinstance(value, list):
+            writer.add_array(name, value)
+        elif value is not None:
+            known = gguf.GGUFValueType.FLOAT32 if isinstance(value, float) else gguf.GGUFValueType.UINT32
+            writer.add_key_value(name, value, known)
+    for tensor in read.tensors:
+        shape = tuple(reversed(tensor.shape.tolist()))
+        if not quantise:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        elif len(shape) == 2 and shape[1] % 32 == 0:
+            wanted = gguf.GGMLQuantizationType[quantise]
+            raw = gguf.quants.quantize(np.asarray(tensor.data, np.float32).reshape(shape), wanted)
+            writer.add_tensor(tensor.name, raw, raw_dtype=wanted)
+        else:
+            writer.add_tensor(tensor.name, np.asarray(tensor.data, np.float32).reshape(shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target

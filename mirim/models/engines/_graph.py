@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 from mirim.models import gguf_check
 from mirim.models.lora import Lora
 
@@ -83,12 +83,15 @@ def head_dim(header: gguf_check.Header) -> int:
 
 
 def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
-    """GGUF's keys under transformers' names."""
+    """GGUF's keys under transformers' names. Unfit where layers differ in more than what they see."""
     kind = header.architecture
 
     def key(name: str, default: Any) -> Any:
         return header.keys.get(f"{kind}.{name}", default)
 
+    for name in header.lengths:
+        if name.startswith(f"{kind}.") and not name.endswith(".sliding_window_pattern"):
+            raise Unfit(f"{path}: {name} is another one for every layer; use --engine llama_cpp")
     heads, hidden = key("attention.head_count", 0), key("embedding_length", 0)
     frequencies, gain = _frequencies(header, path)
     multiplier, gemma = float(key("logit_scale", 0.0)), kind.startswith("gemma")
@@ -126,11 +129,13 @@ def _window(header: gguf_check.Header) -> dict[str, Any]:
     window = int(keys.get(f"{kind}.attention.sliding_window") or 0)
     if kind not in _PATTERN or not window:
         return {}
-    layers, pattern = int(keys[f"{kind}.block_count"]), keys.get(f"{kind}.attention.sliding_window_pattern")
-    if isinstance(pattern, list):
-        local = [bool(one) for one in pattern]
+    layers, name = int(keys[f"{kind}.block_count"]), f"{kind}.attention.sliding_window_pattern"
+    if name in header.lengths:
+        local = [bool(one) for one in header.layers.get(name, ())]
+        if len(local) != layers:
+            raise UsageError(f"{name} says something of {header.lengths[name]} layers, and there are {layers}")
     else:
-        every = int(pattern or _PATTERN[kind])
+        every = int(keys.get(name) or _PATTERN[kind])
         local = [bool((layer + 1) % every) for layer in range(layers)]
     size = int(keys.get(f"{kind}.rope.dimension_count", head_dim(header)))
     base = float(keys.get(f"{kind}.rope.freq_base_swa", 10000.0))
@@ -160,8 +165,9 @@ def _frequencies(header: gguf_check.Header, path: Path) -> tuple[list[float], fl
         if len(factors) < len(plain):
             raise UsageError(f"{path} has {len(factors)} frequency factors for {len(plain)} pairs; download it again")
         plain = plain / factors[: len(plain)]
-    scaling = keys.get(f"{kind}.rope.scaling.type", "none")
-    factor = float(keys.get(f"{kind}.rope.scaling.factor", 1.0)) or 1.0
+    # As llama.cpp has it: a factor without a kind is linear, and older files have it under another name.
+    scaling = keys.get(f"{kind}.rope.scaling.type", "linear")
+    factor = float(keys.get(f"{kind}.rope.scaling.factor") or keys.get(f"{kind}.rope.scale_linear") or 1.0)
     gain = 1.0
     if scaling == "linear":
         plain = plain / factor
@@ -181,6 +187,13 @@ def _frequencies(header: gguf_check.Header, path: Path) -> tuple[list[float], fl
     return [float(f) for f in plain.astype(np.float32)], gain
 
 
+def type_name(number: int) -> str:
+    """The name of a tensor's type."""
+    import gguf
+
+    return str(gguf.GGMLQuantizationType(number).name)
+
+
 def floats(data: Any, kind: int, shape: tuple[int, ...]) -> Array:
     """A tensor of any type as floats, (rows, columns)."""
     import gguf
@@ -193,5 +206,5 @@ def floats(data: Any, kind: int, shape: tuple[int, ...]) -> Array:
         rows = np.asarray(data).reshape(-1, columns // block * width)
         values = gguf.quants.dequantize(rows, quantised)
     except (NotImplementedError, KeyError) as error:
-        raise UsageError(f"weights of type {quantised.name} cannot be read; use --engine llama_cpp") from error
+        raise Unfit(f"weights of type {quantised.name} cannot be read; use --engine llama_cpp") from error
     return np.ascontiguousarray(values.reshape(-1, columns), np.float32)

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mirim.core.errors import MirimError, UsageError
+from mirim.core.errors import MirimError, Unfit, UsageError
+from mirim.core.progress import note
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.models import decode, gguf_check, lora
 from mirim.models.engines import _graph, _threads
@@ -115,7 +116,7 @@ class Native(Prefixes):
                 self._adapt(lora.read(lora.as_gguf(one, header), header))
             self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
-            raise UsageError(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
+            raise Unfit(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
         if not threads:
             self._choose_threads()
 
@@ -123,7 +124,7 @@ class Native(Prefixes):
         """Weights from the mapped file into the core's layout, one tensor after the other."""
         import numpy as np
 
-        raw = np.memmap(self.path, np.uint8, "r")
+        raw, rounded = np.memmap(self.path, np.uint8, "r"), set[int]()
         for tensor, (kind, shape) in self._header.tensors.items():
             if tensor == "rope_freqs.weight":
                 continue
@@ -132,9 +133,13 @@ class Native(Prefixes):
             vector = len(shape) == 1
             if kind not in _graph.HELD or (vector and kind != _graph.F32):
                 # K-quants and their like: eight bits again, from the numbers they stand for.
+                rounded |= set() if vector else {kind}
                 data, kind, again = _graph.floats(data, kind, shape).reshape(-1).view(np.uint8), _graph.F32, not vector
             rows, columns = (1, shape[0]) if vector else (shape[1], shape[0])
             self._core.add(tensor, kind, again, np.ascontiguousarray(data), rows, columns)
+        if rounded:
+            kinds = ", ".join(sorted(_graph.type_name(one) for one in rounded))
+            note(f"{self.path.name}: weights of type {kinds} are quantised again, to eight bits")
 
     def _adapt(self, adapter: lora.Lora) -> None:
         """The halves of an adapter's changes, as floats."""
