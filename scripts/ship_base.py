@@ -17,6 +17,7 @@ from pathlib import Path
 from mirim.core.bundle import Bundle
 from mirim.core.files import sha256_file, write_text
 from mirim.models.export import export
+from mirim.models.resolve import BUNDLED
 
 HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
@@ -48,7 +49,7 @@ def main() -> None:
             write_text(working / name, json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
         elif (bundle / name).is_file():
             shutil.copyfile(bundle / name, working / name)
-    if Bundle.open(bundle).base:
+    if Bundle.open(bundle).base == BUNDLED:
         write_text(working / "README.md", further(*((f / "README.md").read_text("utf-8") for f in (working, HOME))))
     held = sorted(p for p in working.rglob("*") if p.is_file())
     sums = "".join(f"{sha256_file(p)}  {p.relative_to(working).as_posix()}\n" for p in held)

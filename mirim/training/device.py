@@ -54,42 +54,19 @@ def detect(threads: int = 0) -> Device:
     return Device("cpu", _cpu_multiplies_bf16(), f"CPU, {torch.get_num_threads()} threads")
 
 
-class Memory:
-    """A CPU's memory while it trains: kept by glibc instead of given back, until too much of it lies idle.
+def keep_memory() -> None:
+    """Let glibc keep what is freed instead of giving it back (mallopt(3)).
 
     A step's large tensors come anew each time, and the system would fill their pages with zeros each time: a sixth of a
-    small model's training. But glibc before 2.38 does not find an aligned piece again where one was freed, and what a
-    process holds grows from step to step.
+    small model's training.
     """
-
-    def __init__(self) -> None:
-        self.used = 0
-        self.libc: Any = None
-        try:
-            libc = ctypes.CDLL(None)
-            mallopt, _ = libc.mallopt, libc.malloc_trim
-        except (AttributeError, OSError, TypeError):
-            return  # another C library, or another system
-        self.libc = libc
-        mmap_max, trim_threshold, top_pad = -4, -1, -2
-        for option, value in ((mmap_max, 0), (trim_threshold, 1 << 30), (top_pad, 64 << 20)):
-            mallopt(option, value)
-
-    def settle(self) -> None:
-        """To be called between steps, now and then: gives back what lies idle once the process holds twice what it held
-        the first time."""
-        held = _resident()
-        if self.libc and self.used and held > 2 * self.used:
-            self.libc.malloc_trim(0)
-        self.used = self.used or held
-
-
-def _resident() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not say."""
+    mmap_max, trim_threshold, top_pad = -4, -1, -2
     try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # another C library, or another system
+    for option, value in ((mmap_max, 0), (trim_threshold, 1 << 30), (top_pad, 64 << 20)):
+        mallopt(option, value)
 
 
 def _cpu_multiplies_bf16() -> bool:

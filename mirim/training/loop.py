@@ -22,15 +22,13 @@ from mirim.core.errors import MirimError
 from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
 from mirim.training.attention import by_rows
-from mirim.training.device import Device, Memory, matmul_peak, summed, world
+from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
 from mirim.training.packing import Batch, Batches, ahead
 from mirim.training.schedule import Schedule, factor
 
 LOG = "training.jsonl"
-#: Steps after which a CPU's memory is looked at.
-SETTLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,8 @@ def fit(
     device.settle(exact=not settings.compiled)
     # Every value is written before it is read; filling fresh memory for the sake of a mistake costs a twentieth.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    memory = Memory() if device.kind == "cpu" else None
+    if device.kind == "cpu":
+        keep_memory()
     model.to(device.torch).train()
     rank, size = world()
     compute = Loss(model, compiled=settings.compiled)
@@ -194,8 +193,6 @@ def fit(
             shown.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
             if step == settings.steps:
                 break
-            if memory and (step - first) % SETTLED == 0:
-                memory.settle()
             late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
             if stopped() or late or (every and now - saved > every):
                 # A large state on a slow disk: a twentieth of the time at most.
