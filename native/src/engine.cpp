@@ -218,11 +218,21 @@ void Engine::admit() {
 void Engine::begin(Sequence& s) {
     Request& r = *s.request;
     s.data.reserve((context_ + PAGE - 1) / PAGE);
-    // What was computed for the same beginning serves again, save for the tokens whose output is wanted.
+    if (r.task == Task::mean) s.mean.assign(model_->config().hidden, 0.0);
+    reuse(s);
+}
+
+// What was computed for the same beginning serves again, save for the tokens whose output is wanted. Looked up before each
+// part of a prompt: whoever came together with others finds what the first of them has computed since.
+void Engine::reuse(Sequence& s) {
+    Request& r = *s.request;
     int wanted = int(s.tokens.size()) - 1;
     if (r.task == Task::rows) wanted = std::min(wanted, r.first);
     if (r.task == Task::scores) wanted = std::min(wanted, std::max(0, r.first - 1));
     if (r.task == Task::mean) wanted = std::min(wanted, r.first);
+    const int before = s.computed;
+    // Only behind whole pages that can be found themselves.
+    if (int(s.pages.size()) * PAGE != before || (before && !pages_.known(s.pages.back()))) return;
     while ((s.computed + PAGE) <= wanted) {
         int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, s.salt());
         if (page < 0) break;
@@ -231,10 +241,10 @@ void Engine::begin(Sequence& s) {
         s.computed += PAGE;
         ++s.published;
     }
-    r.cached = s.computed;
-    if (r.task == Task::mean) s.mean.assign(model_->config().hidden, 0.0);
+    if (s.computed == before) return;
+    r.cached += s.computed - before;
     std::lock_guard<std::mutex> lock(mutex_);
-    counts_.cached += s.computed;
+    counts_.cached += s.computed - before;
 }
 
 void Engine::room(Sequence& s, int tokens) {
@@ -355,6 +365,7 @@ void Engine::compute() {
         if (s->holds || s->count || int(tokens.size()) >= limit) continue;
         const Request& r = *s->request;
         if (r.task == Task::write && s->written) continue;
+        reuse(*s);
         s->proposal.clear();
         int end = int(s->tokens.size()) - (r.task == Task::scores ? 1 : 0);
         int count = std::min(limit - int(tokens.size()), end - s->computed);

@@ -96,6 +96,7 @@ private:
     void tell(Request& r);
     void end(Sequence& s, const std::string& reason);
     void begin(Sequence& s);
+    void reuse(Sequence& s);
     void room(Sequence& s, int tokens);
     void publish(Sequence& s);
     void propose(Sequence& s);

@@ -25,6 +25,8 @@ public:
     // The page that holds `tokens` (a whole page of them) after the page `before` (-1: at the beginning), now also
     // used by the caller; -1 if there is none. `salt` keeps apart what was computed differently.
     int find(int before, const int* tokens, uint64_t salt);
+    // Whether a page can be found.
+    bool known(int page) const { return pages_[page].serial != 0; }
     // From now on `page` can be found. Its content must not change any more.
     void publish(int page, int before, const int* tokens, uint64_t salt);
 

@@ -341,6 +341,28 @@ def test_closing_and_cancelling_in_the_middle(files):
         engine.logits([1, 2])
 
 
+def test_those_who_come_together_compute_their_beginning_once(files):
+    plain, engine = _open(files["q8_0"], draft=0), _open(files["q8_0"], parallel=8, draft=0, threads=2)
+    prompt = engine.encode(LONG)
+    ends = [engine.encode(text) for text in ("one", "two and more", "three", "four", "five", "six", "seven", "eight")]
+    asked = [engine._open.write([*prompt, *end], 8, temperature=0.0) for end in ends]
+    for one, end in zip(asked, ends, strict=True):
+        said, reason = [], ""
+        while not reason:
+            tokens, reason, _ = one.next(seconds=60.0)
+            said += [t[0] if isinstance(t, tuple) else t for t in tokens]
+        alone, expected, over = plain._open.write([*prompt, *end], 8, temperature=0.0), [], ""
+        while not over:
+            tokens, over, _ = alone.next(seconds=60.0)
+            expected += [t[0] if isinstance(t, tuple) else t for t in tokens]
+        assert said == expected
+    # A step holds parts of two prompts at most that do not know of one another yet.
+    assert engine.counts()["tokens"] < 2.5 * len(prompt)
+    assert sum(one.cached > len(prompt) / 2 for one in asked) >= 6
+    plain.close()
+    engine.close()
+
+
 def test_drafts_of_many_answers_leave_room_for_a_prompt(files):
     """Fifteen answers that propose as much as they may; a prompt beside them gets its share of every step."""
     engine = _open(files["q8_0"], parallel=16, draft=16)
