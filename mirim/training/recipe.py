@@ -19,6 +19,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import torch
+
 from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note
 from mirim.examples import sets
@@ -80,6 +82,8 @@ class Stage:
     echoes          share that says the same tokens again (mirim.training.echoes)
     whole           learn the prompts of examples too, not the answers alone
     learning_rate   times the recipe's
+    keep            share of the weights before the stage that is kept after it: the mean of both forgets less than it
+                    loses of what was learned (Wortsman et al. 2022, arXiv 2109.01903)
     """
 
     name: str
@@ -90,6 +94,7 @@ class Stage:
     whole: bool = False
     learning_rate: float = 1.0
     schedule: Schedule = "constant"
+    keep: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,8 @@ def load(path: Path) -> Recipe:
                 f'the recipe {path}, stage "{stage.name}": {stage.tasks:g} of its tokens are to be tasks, and it has '
                 "none; add [[tasks]], drills, quizzes or calls"
             )
+        if stage.keep >= 1:
+            raise UsageError(f'the recipe {path}, stage "{stage.name}": keep {stage.keep:g} is a share below 1')
         if stage.tasks + stage.echoes > 1:
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": tasks {stage.tasks:g} and echoes {stage.echoes:g} are '
@@ -265,6 +272,7 @@ def learn(
         batches = Batches(
             rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
         )
+        former = [p.detach().clone() for p in model.parameters()] if stage.keep else []
         results[stage.name] = fit(
             model,
             batches,
@@ -276,6 +284,10 @@ def learn(
             label=stage.name,
             deadline=plan.deadline,
         )
+        # Checkpoints hold what was learned, so that a rerun comes to the same mean.
+        with torch.no_grad():
+            for new, old in zip(model.parameters(), former, strict=bool(former)):
+                new.lerp_(old.to(new.device), stage.keep)
     return model, tokenizer
 
 

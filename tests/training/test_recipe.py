@@ -87,6 +87,7 @@ def _train(data: Path, out: Path, **more: Any) -> Any:
         ('optimizer = "muon"', 'optimizer = "moun"', 'optimizer "moun" is none of adamw, muon'),
         ('schedule = "linear"', 'schedule = "cosin"', 'schedule "cosin" is none of'),
         ('name = "tasks"', 'name = "text"', 'two stages "text"'),
+        ("tasks = 0.7", "tasks = 0.7\nkeep = 1.0", "keep 1 is a share below 1"),
         ("share = 0.5\ncontext = 64", "share = 0.0\ncontext = 64", "needs a share above 0"),
     ],
 )
@@ -281,3 +282,21 @@ def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
 def test_stages_without_a_recipe_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--stages mixed are a recipe's"):
         train(method="pretrain", corpus=(tmp_path,), out=tmp_path / "out", stages=("mixed",))
+
+
+@pytest.mark.slow
+def test_a_stage_keeps_a_share_of_the_weights_before_it(data: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    text = data / "recipe.toml"
+    models = {}
+    for name, changed in (("first", ""), ("none", ""), ("half", "keep = 0.5\n")):
+        text.write_text(RECIPE.replace('schedule = "linear"\n', f'schedule = "linear"\n{changed}'))
+        base = {} if name == "first" else {"base": str(tmp_path / "first"), "stages": ("tasks",)}
+        _train(data, tmp_path / name, **base)
+        models[name] = load_file(tmp_path / name / "model.safetensors")
+    for key, before in models["first"].items():
+        mean = (before + models["none"][key]) / 2
+        assert not torch.equal(before, models["none"][key])
+        torch.testing.assert_close(models["half"][key], mean, rtol=1e-4, atol=1e-6)
