@@ -3,8 +3,7 @@
     python scripts/ship_base.py models/mirim-base
 
 The bundle is what `mirim train --recipe recipes/mirim-base.toml` wrote. Q8_0 has to pass the parity gate of
-`mirim export`; the folder it replaces is replaced as a whole. A base that was trained further keeps what the card of
-the one before says of its training and its sources.
+`mirim export`; the folder it replaces is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -14,22 +13,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from mirim.core.bundle import Bundle
 from mirim.core.files import sha256_file, write_text
 from mirim.models.export import export
-from mirim.models.resolve import BUNDLED
 
 HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
 LARGEST = 45_000_000
-
-
-def further(card: str, former: str) -> str:
-    """A card, and before what it was made from, what the one before it says of training and sources."""
-    ours, mark, end = card.partition("## Made from\n")
-    past = former.partition("## Training\n")[2].partition("## Made from\n")[0]
-    past = past.replace("## Sources and their licences", "## Sources of that and their licences")
-    return f"{ours}## Training before\n{past}{mark}{end}"
 
 
 def main() -> None:
@@ -49,8 +38,9 @@ def main() -> None:
             write_text(working / name, json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
         elif (bundle / name).is_file():
             shutil.copyfile(bundle / name, working / name)
-    if Bundle.open(bundle).base == BUNDLED:
-        write_text(working / "README.md", further(*((f / "README.md").read_text("utf-8") for f in (working, HOME))))
+    # What the card says of a bundle's other files is not true here: they stay behind.
+    card = (working / "README.md").read_text("utf-8").partition("Questions in evals/")[0]
+    write_text(working / "README.md", f"{card}Its figures stand in docs/base-model.md of mirim's source.\n")
     held = sorted(p for p in working.rglob("*") if p.is_file())
     sums = "".join(f"{sha256_file(p)}  {p.relative_to(working).as_posix()}\n" for p in held)
     write_text(working / "SHA256SUMS", sums)

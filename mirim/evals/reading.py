@@ -145,6 +145,6 @@ def _questions(data: Any, language: str) -> Iterator[Question]:
 def _language(row: dict[str, Any], above: str) -> str:
     """'pt', 'en' or another code as the file has it: 'pt', 'pt-BR' and 'Brazilian Portuguese' are one."""
     said = str(row.get("language") or "").lower()
-    return (
-        "pt" if said.startswith(("pt", "por")) or "portug" in said else "en" if said.startswith("en") else said or above
-    )
+    if said.startswith(("pt", "por")) or "portug" in said:
+        return "pt"
+    return "en" if said.startswith("en") else said or above

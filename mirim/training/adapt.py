@@ -39,6 +39,13 @@ def locate(ref: str, project: Project | None = None) -> str:
     raise UsageError(f"base {ref} {why}")
 
 
+def base_card(ref: str, project: Project | None) -> str:
+    """The card that lies beside a base's weights; '' where there is none here."""
+    path = resolve(ref, project).path
+    readme = path / "README.md" if path else None
+    return readme.read_text("utf-8", "replace") if readme and readme.is_file() else ""
+
+
 def _folder(ref: str, project: Project | None) -> str:
     """Where a base's weights lie, unpacked where they are bundled, or its hub name."""
     found = locate(ref, project)

@@ -9,8 +9,16 @@ from typing import Any
 from mirim.core.bundle import Bundle
 
 
-def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device: str, sources: str = "") -> str:
-    """README.md with the front matter that model hubs read. `sources` is a table of what a recipe's data came from."""
+def card(
+    bundle: Bundle,
+    stages: dict[str, Any],
+    inputs: dict[str, Any],
+    device: str,
+    sources: str = "",
+    former: str = "",
+) -> str:
+    """README.md with the front matter that model hubs read. `sources` is a table of what a recipe's data came from,
+    `former` the card of a base that learned the recipe, whose sources are its own too."""
     front = ["---", "library_name: transformers", "tags: [mirim]"]
     base = bundle.base
     if Path(base).exists():
@@ -56,6 +64,7 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
             rows,
             "",
             *(["## Sources and their licences", "", sources, ""] if sources else []),
+            *([past] if (past := before(former)) else []),
             "## Made from",
             "",
             hashes,
@@ -64,6 +73,17 @@ def card(bundle: Bundle, stages: dict[str, Any], inputs: dict[str, Any], device:
             "reports/, the course of the loss in reports/training-*.jsonl.",
             "",
         ]
+    )
+
+
+def before(former: str) -> str:
+    """What the card of a base says of its training and its sources, for the card of a model trained further from it;
+    '' where it is no card of ours."""
+    past = former.partition("## Training\n")[2].partition("## Made from\n")[0]
+    if "## Sources and their licences" not in past:
+        return ""
+    return "## Training before\n" + past.replace(
+        "## Sources and their licences", "## Sources of that and their licences"
     )
 
 

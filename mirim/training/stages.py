@@ -24,7 +24,7 @@ from mirim.core.report import Report, Table
 from mirim.core.types import Example
 from mirim.training import checkpoint
 from mirim.training import corpus as reading
-from mirim.training.adapt import base_inputs, load_base, locate, with_lora
+from mirim.training.adapt import base_card, base_inputs, load_base, locate, with_lora
 from mirim.training.card import card
 from mirim.training.device import Device, detect, join, wait, world
 from mirim.training.finetune import finetune
@@ -221,7 +221,8 @@ def _save(
             shutil.copyfile(work / stage / LOG, working / "reports" / f"training-{stage}.jsonl")
         rows = {k: _row(v) for k, v in results.items()}
         sources = attribution(plan.recipe, plan.corpus[0]) if plan.recipe else ""
-        write_text(working / "README.md", card(bundle, rows, inputs, device.name, sources))
+        former = base_card(plan.base, plan.project) if plan.recipe and plan.base else ""
+        write_text(working / "README.md", card(bundle, rows, inputs, device.name, sources, former))
         bundle.save()
         # The old model gives way only when the new one is whole.
         gone = plan.out.parent / f".old-{plan.out.name}"

@@ -48,7 +48,7 @@ def test_the_contract(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "exact"), [("pt", 100.0), ("pt-BR", 100.0), ("Portuguese", 100.0), ("en", 0.0), ("", 0.0)]
+    ("said", "exact"), [("pt", 100.0), ("pt-BR", 100.0), ("Brazilian Portuguese", 100.0), ("en", 0.0), ("", 0.0)]
 )
 def test_portuguese_articles_go_where_the_file_says_so(tmp_path: Path, said: str, exact: float) -> None:
     context = "A ponte foi construída pelo governo em 1932, e o porto fica ali perto do centro da cidade."

@@ -23,3 +23,14 @@ def test_every_answer_stands_in_its_passage(name: str, passages: int) -> None:
         assert asked == {True: 6, False: 2}, row["title"]
         assert all(said in row["context"] for _, said in row["asked"])
         assert len({question for question, _ in row["asked"]}) == 8
+
+
+@pytest.mark.parametrize("name", ["pt-facts-1", "pt-facts-2", "pt-facts-3", "pt-facts-4", "en-facts-1"])
+def test_passages_of_several_facts_answer_all_of_their_questions(name: str) -> None:
+    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    assert len(rows) == len({row["context"] for row in rows}) > 300
+    for row in rows:
+        assert row["lang"] == name[:2]
+        assert 400 < len(row["context"]) < 1200
+        assert all(0 < len(said) <= 120 and said in row["context"] for _, said in row["asked"]), row["title"]
+        assert len({question for question, _ in row["asked"]}) == len(row["asked"]) >= 7

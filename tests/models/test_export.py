@@ -224,3 +224,11 @@ def test_bad_arguments(tmp_path, monkeypatch):
         generate(model="echo", max_tokens=-1)
     row = generate(model="echo:one two", max_tokens=1).to_json()
     assert (row["text"], row["finish_reason"]) == ("one", "length")
+
+
+def test_the_bundled_base_is_not_written_into():
+    from mirim.core.errors import UsageError
+    from mirim.models.export import export
+
+    with pytest.raises(UsageError, match="part of the package"):
+        export(model="mirim-base")

@@ -296,7 +296,26 @@ def test_a_stage_keeps_a_share_of_the_weights_before_it(data: Path, tmp_path: Pa
         base = {} if name == "first" else {"base": str(tmp_path / "first"), "stages": ("tasks",)}
         _train(data, tmp_path / name, **base)
         models[name] = load_file(tmp_path / name / "model.safetensors")
+    # Whose data a base learned, its card still says after it was trained further.
+    assert "## Training before" not in (tmp_path / "first" / "README.md").read_text()
+    card = (tmp_path / "half" / "README.md").read_text()
+    assert card.index("## Training\n") < card.index("## Training before") < card.index("## Made from")
+    assert card.count("| text.jsonl | text, weight 1.5 |") == 2
     for key, before in models["first"].items():
         mean = (before + models["none"][key]) / 2
         assert not torch.equal(before, models["none"][key])
         torch.testing.assert_close(models["half"][key], mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_held_out_text_is_drawn_from_all_of_it() -> None:
+    import numpy as np
+
+    from mirim.training.shards import Shard, held_out
+
+    count = 20_000
+    rows = Shard(np.zeros(count * 4, np.uint16), np.arange(count) * 4, np.full(count, 4), np.ones(count))
+    learned, held = held_out(rows)
+    assert 50 < len(held) <= 64
+    assert held.starts.max() > 0.95 * 4 * count
+    assert not set(held.starts.tolist()) & set(learned.starts.tolist())
