@@ -34,6 +34,9 @@ ROOM = 1600
 BESIDE = 2
 #: Labels shown at once.
 LABELS = 6
+#: The share of the questions that a passage holds which is learned the other way round too: the sentence that answers,
+#: and its question.
+ASKED = 0.3
 _SPACES = re.compile(r"[ \t]+")
 
 Row = dict[str, Any]
@@ -157,6 +160,8 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
         return
     yield from _near(row, context, spans, home, rng)
     title, sentence = str(row.get("title", "")), context[slice(*spans[home])]
+    if "asked" in row and rng.random() < ASKED:
+        yield _made("ask", ask.messages(sentence, title, language), str(row["input"]), language)
     yield _made("judge", judge.messages(sentence, title, row["input"]), "yes", language)
     others = [i for i in range(len(spans)) if i != home and target not in context[slice(*spans[i])]]
     if others:
@@ -225,9 +230,11 @@ def _asked(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
 
 
 def _rewritten(row: Row, *_: Any) -> Iterator[Example]:
-    """A question said otherwise; a row whose question was taken out, as an evaluation set holds it, teaches nothing."""
+    """A question said otherwise, after a conversation where it follows one; a row whose question was taken out, as an
+    evaluation set holds it, teaches nothing."""
     if row.get("input") and "question" in str(row.get("kind", "")) and "steps" not in row["kind"]:
-        yield _made("rewrite", rewrite.messages((), row["input"]), row["output"], _language(row))
+        history = [Message(m["role"], m["content"]) for m in row.get("messages", ())]
+        yield _made("rewrite", rewrite.messages(history, row["input"]), row["output"], _language(row))
 
 
 def _summarised(row: Row, *_: Any) -> Iterator[Example]:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mirim.core.errors import UsageError
-from mirim.core.types import Example
+from mirim.core.types import Example, Message
 from mirim.examples import drills, sets
-from mirim.examples.tasks import answer
+from mirim.examples.tasks import answer, rewrite
 
 STORY = (
     "The miller kept three goats behind the house. On Sunday his daughter Inga opened the gate for the visitors. "
@@ -64,6 +64,29 @@ def test_a_passage_may_hold_its_questions(tmp_path: Path) -> None:
     said = {m.content for m in quiz.messages if m.role == "assistant"}
     assert said == {"Inga", "blue", refusal}
     assert [m.content for m in lacking.messages if m.role == "assistant"].count(refusal) == 2
+
+
+def test_a_sentence_is_turned_into_its_question(tmp_path: Path) -> None:
+    asked = [["Who opened the gate?", "Inga"], ["Who tied it?", ""]]
+    row = {"task": "read", "lang": "en", "context": STORY, "title": "Goats", "asked": asked}
+    path = _file(tmp_path, *({**row, "context": f"{STORY} It was day {n}."} for n in range(200)))
+    turned = [e for e in sets.read(path) if e.task == "ask"]
+    assert 30 < len(turned) < 90
+    for example in turned:
+        text = example.messages[0].content
+        assert "Inga" in text
+        assert "It was day" not in text
+        assert example.messages[-1].content == "Who opened the gate?"
+
+
+def test_a_question_that_follows_is_learned_with_what_came_before(tmp_path: Path) -> None:
+    before = [{"role": "user", "content": "When do you open?"}, {"role": "assistant", "content": "At eight."}]
+    row = {"task": "rewrite", "lang": "en", "kind": "follow-up question", "messages": before, "input": "and close?"}
+    (made,) = sets.read(_file(tmp_path, {**row, "output": "When do you close?"}))
+    asked = [Message(m["role"], m["content"]) for m in before]
+    assert made.messages == (*rewrite.messages(asked, "and close?"), Message("assistant", "When do you close?"))
+    with pytest.raises(UsageError, match="no row of task rewrite"):
+        list(sets.read(_file(tmp_path, {**row, "messages": ["When?"], "output": "When do you close?"})))
 
 
 def test_of_questions_asked_in_vain_a_share_is_learned(tmp_path: Path) -> None:
