@@ -25,6 +25,7 @@ def evaluate(
     reading: Path | None = None,
     perplexity: Path | None = None,
     engine: str = "",
+    quant: str = "",
     seed: int = 0,
 ) -> Report:
     """Measure with confidence intervals, through the functions that people use.
@@ -41,6 +42,7 @@ def evaluate(
         reading: Reading comprehension in SQuAD's JSON format; answers are generated.
         perplexity: JSON lines (.zst too) with text: bits per byte.
         engine: Engine to run the model with; chosen by the model's format when empty.
+        quant: With a FILE option, weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32.
         seed: Seed of the resampling.
     """
     chosen = [f for f in (pairs, reading, perplexity) if f is not None]
@@ -58,7 +60,7 @@ def evaluate(
         from mirim.models.engine import open_engine
 
         ref = model or str(project.model if project else "")
-        running = open_engine(ref, engine=engine, project=project)
+        running = open_engine(ref, engine=engine, project=project, quant=quant)
         try:
             if pairs:
                 from mirim.evals.pairs import measure as measure_pairs
@@ -73,6 +75,8 @@ def evaluate(
             return measure_perplexity(running, chosen[0], ref, limit)
         finally:
             running.close()
+    if quant:
+        raise UsageError("--quant goes with --pairs, --reading or --perplexity; a project's model is measured as it is")
     from mirim.evals.compare import compare
 
     return compare(project or Project.find(), model, base, questions, policy, limit, engine, seed)

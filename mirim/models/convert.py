@@ -137,18 +137,19 @@ def write(checkpoint: Checkpoint, path: Path, quant: str) -> None:
     gguf_writer.write(path, checkpoint.family.ARCHITECTURE, metadata(checkpoint), tensors(checkpoint), quant)
 
 
-def cached(folder: Path, base: Path | None = None) -> Path:
-    """A GGUF file of the checkpoint without loss, made once and kept under MIRIM_CACHE (~/.cache/mirim).
+def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
+    """A GGUF file of the checkpoint, without loss or as `quant`, made once and kept under MIRIM_CACHE (~/.cache/mirim).
 
     The file's name is a digest of everything it was made of, and it appears whole or not at all, so that
     processes may convert the same model at the same time.
     """
     checkpoint = read(folder, base)
     made_of = [inputs(p) for p in (folder, *((base,) if base else ()))]
-    path = cache() / "gguf" / f"{sha256_json([2, checkpoint.dtype, made_of])[:32]}.gguf"
+    kind = quant or checkpoint.dtype
+    path = cache() / "gguf" / f"{sha256_json([2, kind, made_of])[:32]}.gguf"
     if not path.is_file():
-        note(f"converting {folder} to GGUF ({checkpoint.dtype}), once")
-        write(checkpoint, path, checkpoint.dtype)
+        note(f"converting {folder} to GGUF ({kind}), once")
+        write(checkpoint, path, kind)
     return path
 
 

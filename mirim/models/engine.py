@@ -12,7 +12,7 @@ from mirim.core.errors import Unfit, UsageError, suggest
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.types import Engine
-from mirim.models import convert
+from mirim.models import convert, quantise
 from mirim.models.resolve import Model, base_of, local, resolve
 
 ENGINES = "models.engines"
@@ -31,6 +31,7 @@ def open_engine(
     threads: int = 0,
     project: Project | None = None,
     exact: bool = False,
+    quant: str = "",
     **options: Any,
 ) -> Engine:
     """Load a model and the engine that runs it.
@@ -41,6 +42,8 @@ def open_engine(
     context    tokens that a prompt and its answer may take; 0 is the model's own, at most 4096
     threads    0 is one per physical core
     exact      a folder's own weights rather than the quantised file that `export` put beside them
+    quant      a folder's or an adapter's weights as 'q8_0', 'q4_0', 'bf16', 'f16' or 'f32': the file that `export`
+               made, or one that is made now and kept, which has passed no gate
     options    handed to the engine's `open`, which must know them, whether the engine was named or chosen; only
                `parallel` and `spare` have no effect on one that has no use for them
 
@@ -50,9 +53,15 @@ def open_engine(
     model = resolve(ref, project)
     if engine and engine not in plugins.names(ENGINES):
         plugins.load(ENGINES, engine)  # raises, listing the known ones
-    name = engine or _choose(model)
+    if quant:
+        quant = quantise.check(quant)
+        if model.kind not in ("folder", "adapter", "hub"):
+            raise UsageError(f"{model.ref} has no weights to make {quant}: only a folder or an adapter has")
+        if engine and engine not in _FILES:
+            raise UsageError(f"the {engine} engine runs a folder's own weights; leave out --quant, or --engine")
+    name = engine or ("native" if quant else _choose(model))
     if name in _FILES:
-        path = _gguf(model, project, exact)
+        path = _gguf(model, project, exact, quant)
         name = engine or _fastest(path, options)
         target = str(path)
         options.setdefault("name", model.name)
@@ -134,27 +143,27 @@ def _fastest(path: Path, options: dict[str, Any]) -> str:
     return "llama_cpp" if why else "native"
 
 
-def best_gguf(folder: Path) -> Path | None:
-    """The smallest GGUF file in `folder`/gguf: each one there passed its gate."""
-    for name in _BEST:
+def best_gguf(folder: Path, quant: str = "") -> Path | None:
+    """The smallest GGUF file in `folder`/gguf, or that of type `quant`: each one there passed its gate."""
+    for name in (quant,) if quant else _BEST:
         if (folder / "gguf" / f"{name}.gguf").is_file():
             return folder / "gguf" / f"{name}.gguf"
     return None
 
 
-def _gguf(model: Model, project: Project | None, exact: bool) -> Path:
-    """The file that is opened; a folder's or adapter's is converted without loss and cached."""
+def _gguf(model: Model, project: Project | None, exact: bool, quant: str) -> Path:
+    """The file that is opened; a folder's or adapter's is converted, without loss or as `quant`, and cached."""
     if model.kind in ("echo", "remote"):
         raise UsageError(f"{model.ref} has no weights here to run")
     if model.kind == "gguf":
         assert model.path is not None
         return model.path
     folder = local(model)
-    ready = best_gguf(folder)
-    if ready is not None and not exact:
+    ready = best_gguf(folder, quant)
+    if ready is not None and (quant or not exact):
         return ready
     if model.kind == "adapter":
-        return convert.cached(folder, local(base_of(model, project)))
+        return convert.cached(folder, local(base_of(model, project)), quant)
     if exact and ready is not None and not list(folder.glob("*.safetensors*")):
         return ready
-    return convert.cached(folder)
+    return convert.cached(folder, quant=quant)

@@ -49,10 +49,11 @@ def generate(
     stop: tuple[str, ...] = (),
     raw: bool = False,
     engine: str = "",
+    quant: str = "",
     context: int = 0,
     threads: int = 0,
 ) -> Continuation:
-    """Continue a text with a model: its own weights, not a quantised copy, unless a GGUF file is named.
+    """Continue a text with a model: its own weights, not a quantised copy, unless --quant or a GGUF file says so.
 
     Args:
         model: Folder in Hugging Face layout, GGUF file, bundle, hub id or endpoint; default: the project's model.
@@ -67,6 +68,7 @@ def generate(
         stop: Texts that end the continuation.
         raw: Continue the text itself, without the chat template.
         engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
+        quant: Weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32, made once and kept.
         context: Tokens that prompt and continuation may take together; 0 is the model's own.
         threads: Threads to compute with; 0 is one for each core.
     """
@@ -87,7 +89,9 @@ def generate(
             f"{repeat_penalty}: none may be negative, top_p and min_p are at most 1, repeat_penalty is above 0"
         )
     sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, repeat_penalty, seed, tuple(stop))
-    running = open_engine(model, engine=engine, context=context, threads=threads, project=project, exact=True)
+    running = open_engine(
+        model, engine=engine, context=context, threads=threads, project=project, exact=True, quant=quant
+    )
     try:
         question = prompt if raw else (Message("user", prompt),)
         if hasattr(running, "complete"):

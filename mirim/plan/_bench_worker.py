@@ -52,6 +52,7 @@ class Own:
             engine=order["engine"],
             context=order["context"],
             threads=order["threads"],
+            quant=order["quant"],
             project=Project.open(Path(folder)) if folder else None,
         )
 

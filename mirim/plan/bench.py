@@ -25,6 +25,7 @@ def bench(
     *,
     model: str = "",
     engine: str = "",
+    quant: str = "",
     threads: int = 0,
     rounds: int = 5,
     prompt_tokens: int = 0,
@@ -40,6 +41,7 @@ def bench(
     Args:
         model: Folder, GGUF file or bundle; default: the project's model.
         engine: Engine, or several with commas between them to compare; chosen by the kind of model when left out.
+        quant: Weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32, made once and kept.
         threads: Threads to measure with besides one; 0 is one for each core.
         rounds: Rounds; medians, 10th and 90th percentiles over them are printed.
         prompt_tokens: Length of the prompt; 0 is 512, or what fits the model's context.
@@ -71,7 +73,7 @@ def bench(
         raise UsageError(f'engine "{engine}" has an empty name in it; write it like llama_cpp,hf')
     if "remote" in names:
         raise UsageError("the remote engine runs on another machine; mirim bench measures engines on this one")
-    plan = _Plan(model, project, tuple(names), rounds, prompt_tokens, new_tokens, context, bare)
+    plan = _Plan(model, project, tuple(names), quant, rounds, prompt_tokens, new_tokens, context, bare)
     return plan.report(found.name, sorted({1, threads or _cores()}))
 
 
@@ -109,6 +111,7 @@ class _Plan:
     model: str
     project: Project | None
     engines: tuple[str, ...]
+    quant: str
     rounds: int
     prompt: int
     tokens: int
@@ -168,7 +171,7 @@ class _Plan:
             def start(do: str, ref: str, engine: str, context: int) -> Subject:
                 order = {"do": do, "ref": ref, "engine": engine, "threads": threads, "context": context}
                 folder = str(self.project.root) if self.project else ""
-                return stack.enter_context(Subject({**order, "project": folder}))
+                return stack.enter_context(Subject({**order, "project": folder, "quant": self.quant}))
 
             subjects = [start("own", self.model, name, self.context) for name in self.engines]
             labels = [s.about["name"] for s in subjects]

@@ -32,6 +32,7 @@ class Settings:
     patience: float = 60.0
     threads: int = 0
     spare: int = 0
+    quant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,8 @@ def _running(room: Room, target: Model, settings: Settings, former: Room | None,
     options: dict[str, Any] = {}
     if settings.adapters:
         options["adapters"] = [_adapter(ref, settings.project) for _, ref in settings.adapters]
+    if settings.quant:
+        options["quant"] = settings.quant
     if settings.spare:
         options["spare"] = settings.spare
     engine = opener(

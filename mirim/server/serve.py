@@ -40,6 +40,7 @@ def serve(
     parallel: int = 4,
     threads: int = 0,
     engine: str = "",
+    quant: str = "",
     queue: int = 64,
     deadline: float = 600.0,
     tls_cert: str = "",
@@ -60,6 +61,7 @@ def serve(
         parallel: Requests computed side by side on one model.
         threads: Threads that a model computes with; 0 tries some numbers at the start and takes the fastest.
         engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
+        quant: Weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32, made once and kept.
         queue: Requests that may wait in front of a model before more are refused with 429.
         deadline: Most seconds that one answer may take.
         tls_cert: Certificate file (PEM) for https.
@@ -84,8 +86,8 @@ def serve(
         # Nothing was named: the project around the current folder, with its own [serve] table.
         given: dict[str, Any] = {
             "host": host, "port": port, "adapter": adapter, "ctx": ctx, "parallel": parallel,
-            "threads": threads, "engine": engine, "queue": queue, "deadline": deadline, "tls_cert": tls_cert,
-            "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit, "warm": warm,
+            "threads": threads, "engine": engine, "quant": quant, "queue": queue, "deadline": deadline,
+            "tls_cert": tls_cert, "tls_key": tls_key, "cors_origin": cors_origin, "audit": audit, "warm": warm,
             "warm_size": warm_size,
         }  # fmt: skip
         defaults = serve.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
@@ -107,7 +109,7 @@ def serve(
     remembered = Warm(Path(warm).expanduser(), warm_size << 20) if warm else None
     spare = max(SPARE, warm_size << 20) if warm else 0  # what is kept must fit into memory again
     settings = Settings(
-        tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads, spare=spare
+        tuple(model), _pairs(adapter), project, ctx, parallel, engine, queue, threads=threads, spare=spare, quant=quant
     )
     bound = bind(host, port)
     try:
