@@ -2,8 +2,8 @@
 
 A row has "task" (read, ask, rewrite, summarise, translate, classify, tools, instruct, chat), "lang", and the fields
 of its task: "context", "input", "output", or "messages" and "tools". A row with "asked" is several: pairs of a
-question about its "context" and the answer, which is empty where the context does not say. Prompts are those that
-answering uses.
+question about its "context" and the answer, which is empty where the context does not say; and so is one with "calls":
+pairs of a request to its "function" (OpenAI's shape) and the arguments. Prompts are those that answering uses.
 """
 
 from __future__ import annotations
@@ -266,6 +266,9 @@ def _classified(row: Row, rng: random.Random, _: Row | None, labels: dict[str, l
 
 def _called(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[Example]:
     """One turn of a conversation with functions: a call, or, less often, words."""
+    if "calls" in row:
+        yield from _offered(row, rng, before)
+        return
     if "messages" not in row:
         yield from _call(row, rng, before)
         return
@@ -306,6 +309,28 @@ def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]
     function = {"name": listed["name"], "parameters": {"type": "object", "properties": places}}
     prompt = tools.messages([Message("user", row["input"])], [{"type": "function", "function": function}])
     yield _made("tools", prompt, target, language)
+
+
+def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
+    """Requests to one function, which is listed alone or beside that of the row before, or is not listed."""
+    language, own = _language(row), row["function"]
+    other = (before or {}).get("function", own)
+    for request, arguments in row["calls"]:
+        listed, target = [own], tools.call(own["name"], arguments)
+        if other["name"] != own["name"]:
+            drawn = rng.random()
+            if drawn < UNFIT:
+                listed, target = [other], tools.NONE[language]
+            elif drawn < 2 * UNFIT:
+                listed = rng.sample([own, other], 2)
+        spelt = json.loads(rng.choice((str, _python))(json.dumps(listed)))
+        prompt = tools.messages([Message("user", request)], [{"type": "function", "function": f} for f in spelt])
+        yield _made("tools", prompt, target, language)
+
+
+def _python(schema: str) -> str:
+    """A schema with the names that Python's types have in many lists of functions."""
+    return schema.replace('"type": "object"', '"type": "dict"').replace('"type": "number"', '"type": "float"')
 
 
 def _function(row: Row) -> dict[str, Any]:

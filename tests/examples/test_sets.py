@@ -14,7 +14,7 @@ import pytest
 from mirim.core.errors import UsageError
 from mirim.core.types import Example, Message
 from mirim.examples import drills, sets
-from mirim.examples.tasks import answer, rewrite
+from mirim.examples.tasks import answer, rewrite, tools
 
 STORY = (
     "The miller kept three goats behind the house. On Sunday his daughter Inga opened the gate for the visitors. "
@@ -163,6 +163,34 @@ def test_calls_are_written_as_the_server_reads_them(tmp_path: Path) -> None:
     assert '"GetWeather"' in made.messages[0].content
     target = made.messages[-1].content
     assert json.loads(target.removeprefix("<tool_call>").removesuffix("</tool_call>")) == call
+
+
+def test_a_function_and_requests_to_it(tmp_path: Path) -> None:
+    places = {"weight": {"type": "number"}, "express": {"type": "boolean"}}
+    function = {"name": "parcel_price", "description": "What a parcel costs.",
+                "parameters": {"type": "object", "properties": places, "required": ["weight"]}}  # fmt: skip
+    other = {"name": "moon_phase", "parameters": {"type": "object", "properties": {}, "required": []}}
+    calls = [["What are 2.5 kilos?", {"weight": 2.5}], ["And 3 by express?", {"weight": 3, "express": True}]]
+    rows = [{"task": "tools", "lang": "en", "function": f, "calls": c}
+            for f, c in ((function, calls), (other, [["Is the moon full?", {}]])) * 100]  # fmt: skip
+    made = list(sets.read(_file(tmp_path, *rows)))
+    assert len(made) == 300
+    counts: Counter[tuple[int, bool]] = Counter()
+    for example in made:
+        head = example.messages[0].content
+        request, said = (m.content for m in example.messages[1:])
+        wanted = "moon_phase" if "moon" in request else "parcel_price"
+        listed = head.count('"name": "moon') + head.count('"name": "parcel')
+        counts[listed, wanted in head] += 1
+        arguments = dict(calls).get(request, {})
+        assert said == (tools.call(wanted, arguments) if wanted in head else tools.NONE["en"])
+    assert set(counts) == {(1, True), (2, True), (1, False)}
+    assert min(counts.values()) > 50
+    heads = " ".join(e.messages[0].content for e in made)
+    assert '"type": "float"' in heads
+    assert '"type": "number"' in heads
+    with pytest.raises(UsageError, match="no row of task tools"):
+        list(sets.read(_file(tmp_path, {**rows[0], "calls": [["What?"]]})))
 
 
 def test_the_same_rows_are_drawn_again(tmp_path: Path) -> None:
