@@ -22,9 +22,12 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
     if not hasattr(engine, "encode") or not hasattr(engine, "score_tokens"):
         rows = engine.score("", texts)
     else:
-        start, own = start_tokens(engine), len(engine.encode(""))
-        # Only what the tokenizer itself put in front is taken off again.
-        rows = [list(_windows(engine, list(engine.encode(text))[min(own, 1) :], start)) for text in texts]
+        start, (front, behind) = start_tokens(engine), _around(engine)
+        rows = []
+        for text in texts:
+            ids = list(engine.encode(text))
+            # Only what the tokenizer itself put there is taken off again.
+            rows.append(list(_windows(engine, ids[front : len(ids) - behind], start)))
     for text, row in zip(texts, rows, strict=True):
         if not row:
             raise UsageError(f"{engine.name} cannot score {text[:60]!r}: it is one token with nothing before it")
@@ -34,12 +37,20 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
 def start_tokens(engine: Engine) -> list[int]:
     """The token that texts begin with: what the tokenizer puts there, else the BOS that the model declares."""
     encode = engine.encode  # type: ignore[attr-defined]
-    own = list(encode(""))
-    if own:
-        return own[:1]
+    front, _ = _around(engine)
+    if front:
+        return list(encode(""))[:1]
     declared = getattr(engine, "bos", "") or getattr(getattr(engine, "tokenizer", None), "bos_token", "") or ""
     ids = list(encode(declared)) if declared else []
     return ids if len(ids) == 1 else []
+
+
+def _around(engine: Engine) -> tuple[int, int]:
+    """How many tokens the tokenizer puts before every text, and how many behind it: none or one each."""
+    encode = engine.encode  # type: ignore[attr-defined]
+    bare, one = list(encode("")), list(encode("a"))
+    front = int(bool(bare) and one[:1] == bare[:1])
+    return front, int(len(bare) > front and one[-1] == bare[-1])
 
 
 def _windows(engine: Engine, body: list[int], start: list[int]) -> Iterator[float]:

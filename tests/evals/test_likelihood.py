@@ -67,6 +67,18 @@ def test_a_declared_start_token_is_put_before_the_text() -> None:
     assert log_probabilities(engine, ["a^"]) == [[-3.0, -1.0]]
 
 
+class Ended(Letters):
+    """Its tokenizer ends every text with a token."""
+
+    def encode(self, text: str) -> list[int]:
+        return [*super().encode(text), 1]
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_token_that_the_tokenizer_puts_behind_is_no_part_of_the_text(start: bool) -> None:
+    assert log_probabilities(Ended(start=start), ["abca"]) == log_probabilities(Letters(start=start), ["abca"])
+
+
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 14, 15, 23, 100])
 def test_long_texts_are_read_in_windows_that_overlap_by_half(length: int) -> None:
     engine = Letters(context=10)
