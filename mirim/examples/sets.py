@@ -3,7 +3,8 @@
 A row has "task" (read, ask, rewrite, summarise, translate, classify, tools, instruct, chat), "lang", and the fields
 of its task: "context", "input", "output", or "messages" and "tools". A row with "asked" is several: pairs of a
 question about its "context" and the answer, which is empty where the context does not say; and so is one with "calls":
-pairs of a request to its "function" (OpenAI's shape) and the arguments. Prompts are those that answering uses.
+pairs of a request to its "function" (OpenAI's shape) and the arguments, null where it cannot serve. Prompts are those
+that answering uses.
 """
 
 from __future__ import annotations
@@ -316,13 +317,13 @@ def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Examp
     language, own = _language(row), row["function"]
     other = (before or {}).get("function", own)
     for request, arguments in row["calls"]:
-        listed, target = [own], tools.call(own["name"], arguments)
-        if other["name"] != own["name"]:
-            drawn = rng.random()
-            if drawn < UNFIT:
-                listed, target = [other], tools.NONE[language]
-            elif drawn < 2 * UNFIT:
-                listed = rng.sample([own, other], 2)
+        listed, target = [own], tools.NONE[language]
+        drawn = rng.random() if other["name"] != own["name"] else 1.0
+        if arguments is not None and drawn < UNFIT:
+            listed = [other]
+        elif arguments is not None:
+            target = tools.call(own["name"], arguments)
+            listed = rng.sample([own, other], 2) if drawn < 2 * UNFIT else listed
         spelt = json.loads(rng.choice((str, _python))(json.dumps(listed)))
         prompt = tools.messages([Message("user", request)], [{"type": "function", "function": f} for f in spelt])
         yield _made("tools", prompt, target, language)

@@ -48,8 +48,8 @@ WARMUP = 100
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file of running text. `weight` is how often a pass takes each document; `licence` and `origin` of a file whose
-    rows do not say."""
+    """A file of running text, or several beside the recipe ("./texts/*.jsonl"). `weight` is how often a pass takes each
+    document; `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     weight: float = 1.0
@@ -59,9 +59,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """A file of task rows: at most `most` of them (0: all), each learned `weight` times a pass; conversations of all
-    questions about a passage `together` times as often; of the questions that were asked in vain, a share of `vain`;
-    `licence` and `origin` of a file whose rows do not say."""
+    """A file of task rows, or several beside the recipe: at most `most` of each (0: all), each learned `weight` times a
+    pass; conversations of all questions about a passage `together` times as often; of the questions that were asked in
+    vain, a share of `vain`; `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     most: int = 0
@@ -185,10 +185,20 @@ def _tables(path: Path, row: dict[str, Any], key: str, kind: type[T]) -> tuple[T
             raise UsageError(f'the recipe {path} has an unknown key "{word}" in [[{key}]]{suggest(word, known)}')
         try:
             _check_kinds(path, f", [[{key}]]", table, kind)
-            found.append(kind(**table))
+            found += _each(path, kind(**table))
         except TypeError as error:
             raise UsageError(f"the recipe {path}, [[{key}]]: {error}") from error
     return tuple(found)
+
+
+def _each(path: Path, one: T) -> list[T]:
+    """As often as files beside the recipe have a name of its pattern."""
+    if isinstance(one, Stage) or not one.path.startswith("./") or not set("*?[") & set(one.path):
+        return [one]
+    files = sorted(path.parent.glob(one.path))
+    if not files:
+        raise UsageError(f"the recipe {path} names {one.path}, and no file beside it has a name like that")
+    return [replace(one, path=f"./{file.relative_to(path.parent)}") for file in files]
 
 
 def _check_kinds(path: Path, where: str, row: dict[str, Any], kind: type) -> None:

@@ -189,6 +189,8 @@ def test_a_function_and_requests_to_it(tmp_path: Path) -> None:
     heads = " ".join(e.messages[0].content for e in made)
     assert '"type": "float"' in heads
     assert '"type": "number"' in heads
+    (vain,) = sets.read(_file(tmp_path, {**rows[0], "calls": [["Who invented parcels?", None]]}))
+    assert vain.messages[-1].content == tools.NONE["en"]
     with pytest.raises(UsageError, match="no row of task tools"):
         list(sets.read(_file(tmp_path, {**rows[0], "calls": [["What?"]]})))
 

@@ -171,6 +171,21 @@ def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: P
     assert "hither" not in (tmp_path / "one" / "README.md").read_text("utf-8")
 
 
+def test_a_pattern_names_files_beside_the_recipe(tmp_path: Path) -> None:
+    from mirim.training.recipe import load
+
+    (tmp_path / "own").mkdir()
+    for name in ("b.jsonl", "a.jsonl", "c.txt"):
+        (tmp_path / "own" / name).write_text("")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace('path = "tasks.jsonl"', 'path = "./own/*.jsonl"\nweight = 2.0'))
+    found = [(t.path, t.weight) for t in load(recipe).tasks]
+    assert found == [("./own/a.jsonl", 2.0), ("./own/b.jsonl", 2.0)]
+    recipe.write_text(RECIPE.replace('path = "tasks.jsonl"', 'path = "./other/*.jsonl"'))
+    with pytest.raises(UsageError, match=r"\./other/\*\.jsonl"):
+        load(recipe)
+
+
 @pytest.mark.slow
 def test_stages_follow_one_another_and_resume(data: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
