@@ -313,17 +313,19 @@ def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]
 
 
 def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
-    """Requests to one function, which is listed alone or beside that of the row before, or is not listed."""
+    """Requests to one function, which is listed alone or beside that of the row before; in rows that hold none which it
+    cannot serve, it is sometimes not listed."""
     language, own = _language(row), row["function"]
+    unfit = 0.0 if any(arguments is None for _, arguments in row["calls"]) else UNFIT
     other = (before or {}).get("function", own)
     for request, arguments in row["calls"]:
         listed, target = [own], tools.NONE[language]
         drawn = rng.random() if other["name"] != own["name"] else 1.0
-        if arguments is not None and drawn < UNFIT:
+        if arguments is not None and drawn < unfit:
             listed = [other]
         elif arguments is not None:
             target = tools.call(own["name"], arguments)
-            listed = rng.sample([own, other], 2) if drawn < 2 * UNFIT else listed
+            listed = rng.sample([own, other], 2) if drawn < unfit + UNFIT else listed
         spelt = json.loads(rng.choice((str, _python))(json.dumps(listed)))
         prompt = tools.messages([Message("user", request)], [{"type": "function", "function": f} for f in spelt])
         yield _made("tools", prompt, target, language)

@@ -1,0 +1,46 @@
+"""The requests and rewritten questions that a base learns from: well formed, and calls that their functions take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirim.examples import sets
+
+KINDS = {"integer": int, "number": (int, float), "string": str, "array": list, "object": dict, "boolean": bool}
+FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "requests"
+
+
+@pytest.mark.parametrize(("name", "functions"), [("calls-en", 250), ("calls-pt", 200)])
+def test_every_call_fits_its_function(name: str, functions: int) -> None:
+    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    assert len(rows) == len({row["function"]["name"] for row in rows}) == functions
+    requests = [request for row in rows for request, _ in row["calls"]]
+    assert len(requests) == len(set(requests))
+    for row in rows:
+        assert row["lang"] == name[-2:]
+        schema = row["function"]["parameters"]
+        for request, arguments in row["calls"]:
+            if arguments is None:
+                continue
+            assert set(schema["required"]) <= set(arguments) <= set(schema["properties"]), request
+            for place_name, value in arguments.items():
+                place = schema["properties"][place_name]
+                assert isinstance(value, KINDS[place["type"]]), (request, place_name)
+                assert isinstance(value, bool) == (place["type"] == "boolean"), (request, place_name)
+                assert value in place.get("enum", [value]), (request, place_name)
+
+
+@pytest.mark.parametrize(("name", "count"), [("follow-ups", 600), ("lay", 500)])
+def test_questions_said_otherwise(name: str, count: int) -> None:
+    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    assert len(rows) == count
+    for row in rows:
+        assert row["task"] == "rewrite"
+        assert row["input"].strip()
+        assert row["output"].strip()
+        turns = [m["role"] for m in row.get("messages", [])]
+        assert turns == ["user", "assistant"] * (len(turns) // 2)
+        assert bool(turns) == (name == "follow-ups")
+    assert len(list(sets.read(FOLDER / f"{name}.jsonl"))) == count
