@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from mirim.core.errors import MirimError, UsageError
+from mirim.core.extras import need
 
 
 @contextlib.contextmanager
@@ -77,19 +79,36 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path} is not JSON: {error}") from error
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked where its name ends in .zst or .zstd.
+
+    UsageError when it is not there, or not whole as what its name says.
+    """
+    broken: tuple[type[Exception], ...] = ()
+    try:
+        with path.open("rb") as raw:
+            stream: Any = raw
+            if path.suffix.lower() in (".zst", ".zstd"):
+                zstandard = need("zstandard", "train")
+                broken = (zstandard.ZstdError,)
+                stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+            yield stream
+    except OSError as error:
+        raise explain(error, path) from error
+    except broken as error:
+        raise UsageError(f"{path} is not whole as Zstandard data ({error}); pack or fetch it again") from error
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON Lines file; UsageError names the file and the line that is broken."""
+    """Yield the objects of a JSON Lines file, also .zst; UsageError names the file and the line that is broken."""
     for _, row in numbered_jsonl(path):
         yield row
 
 
 def numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The same with the number of each line; blank lines are passed over, and counted."""
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise explain(error, path) from error
-    with stream:
+    with opened(path) as stream:
         for number, line in enumerate(stream, 1):
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -9,7 +9,6 @@ that answering uses.
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import re
@@ -19,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
-from mirim.core.extras import need
-from mirim.core.files import explain
+from mirim.core.files import numbered_jsonl
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
 from mirim.examples import quiz
@@ -94,7 +92,7 @@ def _wanted(row: Row, vain: float, rng: random.Random) -> bool:
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     """The lines of a file, one with "asked" once for each of its questions. UsageError when these are no pairs."""
-    for number, row in lines(path):
+    for number, row in numbered_jsonl(path):
         if "asked" not in row:
             yield number, row
             continue
@@ -102,31 +100,6 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
             if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
                 raise UsageError(f'{path} line {number}: "asked" holds {pair!r}, not a question and its answer')
             yield number, row | {"input": pair[0], "output": pair[1], "answerable": bool(pair[1].strip())}
-
-
-def lines(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, row) of a JSON Lines file, also .zst."""
-    broken: tuple[type[Exception], ...] = ()
-    try:
-        with path.open("rb") as raw:
-            stream: Any = raw
-            if path.name.endswith(".zst"):
-                zstandard = need("zstandard", "train")
-                broken = (zstandard.ZstdError,)
-                stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-            for number, line in enumerate(io.TextIOWrapper(stream, "utf-8"), 1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise UsageError(f"{path} line {number} is {line.strip()[:40]}, not a JSON object")
-                yield number, row
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON Lines: {error}") from error
-    except broken as error:
-        raise UsageError(f"{path} is not whole as Zstandard data ({error})") from error
-    except OSError as error:
-        raise explain(error, path) from error
 
 
 def _language(row: Row) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mirim.core.errors import UsageError
 from mirim.core.extras import need
-from mirim.core.files import explain
+from mirim.core.files import explain, opened
 from mirim.core.progress import note
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
@@ -176,16 +176,10 @@ def _plain(path: Path) -> str:
 
 
 def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    broken: tuple[type[Exception], ...] = ()
-    with path.open("rb") as raw:
-        stream: Any = raw
-        if path.name.lower().endswith(".zst"):
-            zstandard = need("zstandard", "train")
-            broken = (zstandard.ZstdError,)
-            stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        number = apart = 0
+    number = apart = 0
+    with opened(path) as raw:
         try:
-            for line in io.TextIOWrapper(stream, "utf-8-sig", errors="replace"):
+            for line in io.TextIOWrapper(raw, "utf-8-sig", errors="replace"):
                 number += 1
                 if line.strip():
                     row = json.loads(line)
@@ -200,8 +194,6 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = 'it has no "text"' if isinstance(error, KeyError) else str(error)
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
-        except broken as error:
-            raise UsageError(f"{path} after line {number}: not whole as Zstandard data ({error})") from error
     if apart and aloud:
         note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mirim.core.files import numbered_jsonl
 from mirim.core.progress import track
-from mirim.examples import sets
 from mirim.training import corpus
 from mirim.training.recipe import Recipe, Tasks, Text
 
@@ -23,7 +23,7 @@ def attribution(recipe: Recipe, root: Path) -> str:
     used += [(t, f"tasks, {f'at most {t.most:,} rows' if t.most else 'all rows'}") for t in recipe.tasks]
     for file, how in track(used, "sources"):
         path = recipe.find(root, file.path)
-        rows = [row for _, row in (corpus.rows(path) if isinstance(file, Text) else sets.lines(path))]
+        rows = [row for _, row in (corpus.rows(path) if isinstance(file, Text) else numbered_jsonl(path))]
         languages = ", ".join(sorted({str(row["lang"]) for row in rows if row.get("lang")}))
         licences = _listed(row.get("licence") for row in rows) or file.licence
         origins = _listed(_origins(rows)) or file.origin

@@ -111,7 +111,7 @@ def test_compressed_files_are_read_frame_by_frame(tmp_path: Path) -> None:
     path.write_bytes(b"".join(frames))
     assert perplexity.measure(Letters(), path, "letters").data["tokens"] == 8
     path.write_bytes(b"no zstandard here")
-    with pytest.raises(UsageError, match="not a sound Zstandard file"):
+    with pytest.raises(UsageError, match="not whole as Zstandard data"):
         perplexity.measure(Letters(), path, "letters")
 
 
@@ -121,7 +121,7 @@ def test_compressed_files_are_read_frame_by_frame(tmp_path: Path) -> None:
         ('\n{"sentence_good": "a"}\n', 'line 2: "sentence_bad" is missing'),
         ('{"sentence_good": 3, "sentence_bad": "b"}', 'line 1: "sentence_good" is 3'),
         ('{"sentence_good": " ", "sentence_bad": "b"}', 'line 1: "sentence_good" is empty'),
-        ("[1]", "line 1: a line is"),
+        ("[1]", "line 1: not a JSON object: expected an object, found list"),
         ('{"sentence_good": "a", "sentence_bad": "b"}\n\n{oops', "line 3: not a JSON object"),
         ("", "holds no pairs"),
     ],

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mirim.examples import sets
+from mirim.core.files import numbered_jsonl
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "reading"
 
 
 @pytest.mark.parametrize(("name", "passages"), [("pt", 540), ("pt-plain", 600), ("en", 180), ("en-plain", 120)])
 def test_every_answer_stands_in_its_passage(name: str, passages: int) -> None:
-    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
     assert len(rows) == len({row["context"] for row in rows}) == passages
     for row in rows:
         assert row["lang"] == name[:2]
@@ -27,7 +27,7 @@ def test_every_answer_stands_in_its_passage(name: str, passages: int) -> None:
 
 @pytest.mark.parametrize("name", [*(f"pt-facts-{n}" for n in range(1, 8)), "en-facts-1", "en-facts-2"])
 def test_passages_of_several_facts_answer_all_of_their_questions(name: str) -> None:
-    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
     assert len(rows) == len({row["context"] for row in rows}) > 300
     for row in rows:
         assert row["lang"] == name[:2]

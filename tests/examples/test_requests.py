@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mirim.core.files import numbered_jsonl
 from mirim.examples import sets
 
 KINDS = {"integer": int, "number": (int, float), "string": str, "array": list, "object": dict, "boolean": bool}
@@ -14,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "requests"
 
 @pytest.mark.parametrize(("name", "functions"), [("calls-en", 250), ("calls-pt", 200)])
 def test_every_call_fits_its_function(name: str, functions: int) -> None:
-    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
     assert len(rows) == len({row["function"]["name"] for row in rows}) == functions
     requests = [request for row in rows for request, _ in row["calls"]]
     assert len(requests) == len(set(requests))
@@ -34,7 +35,7 @@ def test_every_call_fits_its_function(name: str, functions: int) -> None:
 
 @pytest.mark.parametrize(("name", "count"), [("follow-ups", 600), ("lay", 500)])
 def test_questions_said_otherwise(name: str, count: int) -> None:
-    rows = [row for _, row in sets.lines(FOLDER / f"{name}.jsonl")]
+    rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
     assert len(rows) == count
     for row in rows:
         assert row["task"] == "rewrite"

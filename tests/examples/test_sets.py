@@ -221,7 +221,7 @@ def test_a_row_of_another_shape_is_named(tmp_path: Path, row: dict[str, Any], sa
 def test_what_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("{broken\n")
-    with pytest.raises(UsageError, match="not JSON Lines"):
+    with pytest.raises(UsageError, match="line 1: not a JSON object"):
         list(sets.read(path))
 
 
@@ -279,7 +279,7 @@ def test_a_call_may_follow_a_row_of_another_task(tmp_path: Path) -> None:
 def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(line + "\n")
-    with pytest.raises(UsageError, match=r"line 1 is .*not a JSON object"):
+    with pytest.raises(UsageError, match="line 1: not a JSON object: expected an object"):
         list(sets.read(path))
 
 
