@@ -1,9 +1,10 @@
-"""What the bundled base can do: grammar, reading, refusing, function calls.
+"""What the bundled base can do: grammar, reading, refusing, function calls, follow-up questions.
 
     python bench/base_model.py ../shared/data --model mirim-base --out DIR [--limit N]
 
 Writes the sets into DIR (minimal pairs made from the templates below, FairytaleQA's validation questions and the
 Portuguese SQuAD sample in SQuAD's shape, passages without their answer's sentence, BFCL) and prints one JSON object.
+Questions that follow a conversation are those of `follow_ups.jsonl`, written for this and never learned.
 Pairs, reading and perplexity go through `mirim evaluate`, as anybody's files do.
 """
 
@@ -19,12 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mirim.core.files import write_json, write_jsonl
+from mirim.core.files import read_jsonl, write_json, write_jsonl
 from mirim.core.types import Message, Passage, Sampling
 from mirim.documents.sentences import sentences
 from mirim.evals.evaluate import evaluate
 from mirim.evals.interval import bootstrap
-from mirim.examples.tasks import answer, tools
+from mirim.evals.metrics import exact_match, token_f1
+from mirim.examples.tasks import answer, rewrite, tools
 from mirim.models.engine import open_engine
 from mirim.server.produce import Order, produce
 from mirim.server.room import Served
@@ -198,6 +200,24 @@ def _fits(called: dict[str, Any], expected: dict[str, Any]) -> bool:
     return all(said[key] in values or str(said[key]) in values for key, values in wanted.items())
 
 
+def rewrites(engine: Any, path: Path) -> dict[str, Any]:
+    """Follow-up questions made to stand alone: F1 of words and equal ones, beside leaving them as they are."""
+    found: dict[str, Any] = {}
+    for language in ("en", "pt"):
+        scores: dict[str, list[float]] = {"f1": [], "equal": [], "f1 of the question itself": []}
+        for row in read_jsonl(path):
+            if row["lang"] != language:
+                continue
+            history = [Message(m["role"], m["content"]) for m in row["messages"]]
+            prompt = rewrite.messages(history, row["input"])
+            made = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=60)))
+            scores["f1"].append(token_f1(made, [row["output"]], language))
+            scores["equal"].append(exact_match(made, [row["output"]], language))
+            scores["f1 of the question itself"].append(token_f1(row["input"], [row["output"]], language))
+        found[language] = {name: _share(values) for name, values in scores.items()}
+    return found
+
+
 def _share(values: list[float]) -> dict[str, Any]:
     return {"share": str(bootstrap(values)), "of": len(values)} if values else {"share": None, "of": 0}
 
@@ -228,6 +248,7 @@ def main() -> None:
     row["refusal en"] = refusals(engine, english[:300], "en")
     row["refusal pt"] = refusals(engine, brazilian[:300], "pt")
     row["calls"] = calls(engine, given.data / "bfcl", given.limit)
+    row["follow-ups"] = rewrites(engine, Path(__file__).parent / "follow_ups.jsonl")
     engine.close()
     print(json.dumps(row, ensure_ascii=False, indent=1))
 
