@@ -27,6 +27,7 @@ PAGES = (
     ("new", "Project", "Make a project folder: mirim.toml and sources/."),
     ("ingest", "Project", "Turn files of any format into documents and a search index."),
     ("audit", "Project", "Check whether the documents are fit to train on."),
+    ("propose", "Project", "Let a small model write questions about the documents, for you to look through."),
     ("synth", "Project", "Make training examples and held-out questions from the documents."),
     ("train", "Project", "Train a model, from scratch or from a base."),
     ("evaluate", "Project", "Measure whether it helped, with confidence intervals."),

@@ -290,7 +290,7 @@ def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Examp
     cannot serve, it is sometimes not listed."""
     language, own = _language(row), row["function"]
     unfit = 0.0 if any(arguments is None for _, arguments in row["calls"]) else UNFIT
-    other = (before or {}).get("function", own)
+    other: Row = (before or {}).get("function") or own
     for request, arguments in row["calls"]:
         listed, target = [own], tools.NONE[language]
         drawn = rng.random() if other["name"] != own["name"] else 1.0

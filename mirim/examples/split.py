@@ -34,3 +34,10 @@ def split(documents: Iterable[Document], share: float, seed: int) -> dict[str, S
     else:
         held = set()
     return {id_: "valid" if head in held else "train" for id_, head in sorted(group.items())}
+
+
+def spread(ids: list[str], most: int, seed: int) -> list[str]:
+    """All ids, or `most` of them, chosen by a hash so that the choice is even and stays."""
+    if len(ids) <= most:
+        return ids
+    return sorted(sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())[:most])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +21,7 @@ from mirim.examples import imported, teacher
 from mirim.examples.filter import reason
 from mirim.examples.held import Guard
 from mirim.examples.maker import Maker
-from mirim.examples.split import split
+from mirim.examples.split import split, spread
 from mirim.examples.spool import Spool
 
 #: Raised whenever equal documents give other examples.
@@ -69,7 +68,7 @@ def synth(
     if stamp.fresh(path, inputs):
         counts = Counter(_key(e) for e in _written(project))
         return _report(project, counts, Counter(), "Up to date: nothing that the examples were made from has changed.")
-    chosen = _spread(ids, limit, seed)
+    chosen = spread(ids, limit, seed)
     sides = split((store.load(project.documents, id_) for id_ in track(chosen, "split")), valid_share, seed)
     guard = Guard.of(project)
     share = max(1, min(per_document, limit // len(chosen)))
@@ -124,13 +123,6 @@ def _check(per_document: int, limit: int, valid_share: float, outside_share: flo
         raise UsageError("a teacher needs both --teacher-url and --teacher-model")
     if url and not url.startswith(("http://", "https://")):
         raise UsageError(f'--teacher-url "{url}" is not an address; such as http://127.0.0.1:8000/v1')
-
-
-def _spread(ids: list[str], limit: int, seed: int) -> list[str]:
-    """All ids, or as many as there may be questions, chosen by a hash so that the choice is even and stays."""
-    if len(ids) <= limit:
-        return ids
-    return sorted(sorted(ids, key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())[:limit])
 
 
 def _notes(
