@@ -32,5 +32,6 @@ def test_passages_of_several_facts_answer_all_of_their_questions(name: str) -> N
     for row in rows:
         assert row["lang"] == name[:2]
         assert 400 < len(row["context"]) < 1200
+        assert not any(question.startswith("?") for question, _ in row["asked"]), row["title"]
         assert all(0 < len(said) <= 120 and said in row["context"] for _, said in row["asked"]), row["title"]
         assert len({question for question, _ in row["asked"]}) == len(row["asked"]) >= 7
