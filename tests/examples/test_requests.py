@@ -44,4 +44,10 @@ def test_questions_said_otherwise(name: str, count: int) -> None:
         turns = [m["role"] for m in row.get("messages", [])]
         assert turns == ["user", "assistant"] * (len(turns) // 2)
         assert bool(turns) == (name == "follow-ups")
+    if name == "follow-ups":
+        # What is measured on is not learned.
+        measured = [row for _, row in numbered_jsonl(FOLDER.parents[1] / "bench" / "follow_ups.jsonl")]
+        assert not {row["output"].lower() for row in measured} & {row["output"].lower() for row in rows}
+        first = [{row["messages"][0]["content"].lower() for row in some} for some in (measured, rows)]
+        assert not first[0] & first[1]
     assert len(list(sets.read(FOLDER / f"{name}.jsonl"))) == count
