@@ -92,12 +92,40 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             if path.suffix.lower() in (".zst", ".zstd"):
                 zstandard = need("zstandard", "train")
                 broken = (zstandard.ZstdError,)
-                stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+                stream = io.BufferedReader(_Unpacked(raw, zstandard))
             yield stream
     except OSError as error:
         raise explain(error, path) from error
     except broken as error:
         raise UsageError(f"{path} is not whole as Zstandard data ({error}); pack or fetch it again") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """Zstandard frames, one after the other. The package's own reader takes a cut-off file for one that has ended."""
+
+    def __init__(self, raw: BinaryIO, zstandard: Any) -> None:
+        self.raw, self.zstandard = raw, zstandard
+        self.frame: Any = None
+        self.ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, to: Any) -> int:
+        while not self.ready:
+            packed = self.frame.unused_data if self.frame and self.frame.eof else b""
+            packed = packed or self.raw.read(1 << 17)
+            if not packed:
+                if self.frame and not self.frame.eof:
+                    raise self.zstandard.ZstdError("it ends in the middle")
+                return 0
+            if self.frame is None or self.frame.eof:
+                self.frame = self.zstandard.ZstdDecompressor().decompressobj()
+            self.ready = memoryview(self.frame.decompress(packed))
+        count = min(len(to), len(self.ready))
+        to[:count] = self.ready[:count]
+        self.ready = self.ready[count:]
+        return count
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,28 @@ def test_jsonl_goes_round_and_names_the_broken_line(tmp_path: Path) -> None:
         list(read_jsonl(path))
 
 
+def test_packed_lines_are_whole_or_refused(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="zstandard comes with the train extra")
+    rows = [{"n": n, "text": f"line {n * n} of many"} for n in range(30_000)]
+    plain = tmp_path / "a.jsonl"
+    write_jsonl(plain, rows)
+    half = len(plain.read_bytes()) // 2
+    frames = [zstandard.compress(part) for part in (plain.read_bytes()[:half], plain.read_bytes()[half:])]
+    for name in ("a.jsonl.zst", "a.jsonl.ZSTD"):
+        packed = tmp_path / name
+        packed.write_bytes(b"".join(frames))
+        assert list(read_jsonl(packed)) == rows
+        for end in (-3, -len(frames[1]) // 2, 20):
+            packed.write_bytes(b"".join(frames)[:end])
+            with pytest.raises(UsageError, match="not whole as Zstandard data"):
+                list(read_jsonl(packed))
+    packed.write_bytes(frames[0][:-3] + frames[1])
+    with pytest.raises(UsageError):
+        list(read_jsonl(packed))
+    packed.write_bytes(b"")
+    assert list(read_jsonl(packed)) == []
+
+
 def test_equal_values_are_equal_bytes(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": [1, "ç"]})
     write_json(tmp_path / "b", {"a": [1, "ç"], "b": 1})
