@@ -36,7 +36,7 @@ def unpacked(folder: Path, tune: bool = False) -> Path:
     if (target / "model.safetensors").is_file():
         return target
     numpy_files = need("safetensors.numpy", "train")
-    note(f"unpacking {packed.name} for fine-tuning, once")
+    note(f"unpacking {packed.name}, once")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         working = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))

@@ -13,6 +13,7 @@ from mirim.core.errors import UsageError
 from mirim.models import convert, export, gguf_check
 from mirim.models.engine import open_engine
 from mirim.models.generate import generate
+from mirim.models.resolve import resolve
 
 pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,13 +33,15 @@ def _kinds(path: Path) -> set[int]:
 
 @pytest.mark.parametrize("engine", ["", "native", "llama_cpp"])
 def test_weights_are_quantised_once(folder: Path, engine: str) -> None:
+    made = set()
     for _ in range(2):
         running = open_engine(folder, engine=engine, quant="q8_0")
         try:
             assert _kinds(running.path) == {_Q8}
+            made.add((running.path, running.path.stat().st_ino))
         finally:
             running.close()
-    assert len(list((convert.cache() / "gguf").glob("*.gguf"))) == 1
+    assert len(made) == 1
     # Without the word nothing is lost.
     plain = open_engine(folder, engine=engine)
     try:
@@ -61,6 +64,18 @@ def test_the_bundled_base_in_four_bits() -> None:
     assert len(said.token_ids) <= 4
     (made,) = (convert.cache() / "gguf").glob("*.gguf")
     assert gguf_check.check(made).keys["general.file_type"] == 2
+
+
+def test_other_packed_weights_are_another_file(tmp_path: Path) -> None:
+    home = resolve("mirim-base").path
+    assert home is not None
+    digests = []
+    for change in (b"", b"\0"):
+        folder = shutil.copytree(home, tmp_path / f"base{len(change)}")
+        with (folder / "gguf" / "q8_0.gguf").open("ab") as stream:
+            stream.write(change)
+        digests.append(convert.inputs(folder))
+    assert digests[0] != digests[1]
 
 
 def test_what_cannot_be_quantised_is_said(folder: Path, tmp_path: Path) -> None:
