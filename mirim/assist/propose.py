@@ -65,6 +65,7 @@ def propose(
         threads: Threads to compute with; 0 is one for each core.
     """
     from mirim.models.engine import open_engine
+    from mirim.models.resolve import resolve
 
     path = project.root / "seeds" / FILE
     if path.exists():
@@ -80,7 +81,8 @@ def propose(
     rows: list[dict[str, Any]] = []
     running = open_engine(model, engine=engine, threads=threads, project=project, parallel=PARALLEL)
     try:
-        made_by = fingerprint(model, getattr(running, "path", None), share)
+        weights = getattr(running, "path", None) or resolve(model, project).path
+        made_by = fingerprint(model, weights, share, project.evals)
         with Journal(project.root / "data" / "propose.jsonl") as journal, ThreadPoolExecutor(PARALLEL) as pool:
             for id_ in track(spread(ids, limit, project.seed), "propose"):
                 document = store.load(project.documents, id_)
@@ -89,7 +91,7 @@ def propose(
                     continue
                 key = fingerprint(made_by, document.id, document.text)
                 done = journal.get(key) or journal.add(
-                    {"key": key, "items": list(_of(running, pool, document, share)), "tokens": [0, 0]}
+                    {"key": key, "items": list(_of(running, pool, document, share, guard)), "tokens": [0, 0]}
                 )
                 for item in done["items"]:
                     same = tuple(tokens(item.get("question", "")))
@@ -115,9 +117,12 @@ def propose(
     return Report("Proposed questions", summary, (Table("Some", ("question", "sentence"), shown),), data=data)
 
 
-def _of(engine: Engine, pool: Executor, document: Document, most: int) -> Iterator[dict[str, str]]:
-    """For each sentence {"question", "answer"}, the answer being the sentence; {"dropped"} says why there is none."""
-    every = [u for p in cut(document) for u in units(p) if _can_be_asked(u)]
+def _of(engine: Engine, pool: Executor, document: Document, most: int, guard: Guard) -> Iterator[dict[str, str]]:
+    """For each sentence {"question", "answer"}, the answer being the sentence; {"dropped"} says why there is none.
+
+    What a passage that holds a question of evals/ says is not asked about."""
+    passages = [p for p in cut(document) if not guard.inside(f"{p.heading}\n{p.text}")]
+    every = [u for p in passages for u in units(p) if _can_be_asked(u) and not guard.inside(f"{u.lead}\n{u.text}")]
     # By a hash, so that the choice is even and stays when a document grows.
     by_chance = sorted(every, key=lambda u: hashlib.sha256(f"{document.id} {u.text}".encode()).digest())[:most]
     chosen = sorted(by_chance, key=lambda u: u.start)
@@ -130,7 +135,7 @@ def _can_be_asked(unit: Unit) -> bool:
 
 def _proposal(engine: Engine, unit: Unit, language: str) -> dict[str, str]:
     longest = answer.messages(unit.text, [unit.passage], language)
-    if engine.count(longest) + TOKENS > engine.context:
+    if engine.context and engine.count(longest) + TOKENS > engine.context:
         return {"dropped": "too long to read"}
     question = _written(engine, ask.messages(unit.text, unit.lead, language))
     if not question.endswith("?") or not QUESTION[0] <= len(question.split()) <= QUESTION[1]:

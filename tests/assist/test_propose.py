@@ -126,6 +126,20 @@ def test_held_out_questions_are_not_proposed(project: Project, play: Any) -> Non
     assert "Which museum opens here?" not in (project.root / "seeds" / "proposed.jsonl").read_text()
 
 
+def test_what_answers_a_held_out_question_is_not_asked_about(project: Project, play: Any) -> None:
+    text = TEXT.replace("## Visits", "## When may visitors come?")
+    (project.root / "sources" / "lanterns.md").write_text(text)
+    (project.root / "evals").mkdir()
+    held = {"id": "1", "question": "When may visitors come?", "answer": "at nine", "answerable": True}
+    (project.root / "evals" / "held.jsonl").write_text(json.dumps(held) + "\n")
+    ingest(project)
+    play(Asker(_last_words))
+    propose(project)
+    said = (project.root / "seeds" / "proposed.jsonl").read_text()
+    assert "tin in Lisbon" in said
+    assert "nine" not in said
+
+
 def test_a_persons_changes_are_kept_and_broken_off_work_goes_on(project: Project, play: Any) -> None:
     second = TEXT.replace("museum", "archive").replace("lantern", "chart").replace("Lantern", "Chart")
     (project.root / "sources" / "charts.md").write_text(second)
