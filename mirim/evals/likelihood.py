@@ -37,11 +37,12 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
 def start_tokens(engine: Engine) -> list[int]:
     """The token that texts begin with: what the tokenizer puts there, else the BOS that the model declares."""
     encode = engine.encode  # type: ignore[attr-defined]
-    front, _ = _around(engine)
+    front, behind = _around(engine)
     if front:
         return list(encode(""))[:1]
     declared = getattr(engine, "bos", "") or getattr(getattr(engine, "tokenizer", None), "bos_token", "") or ""
     ids = list(encode(declared)) if declared else []
+    ids = ids[: len(ids) - behind]
     return ids if len(ids) == 1 else []
 
 

@@ -125,6 +125,10 @@ def _fill(room: Room, settings: Settings, former: Room | None, opener: Opener) -
         targets.append(resolve(own, project))
     if not targets and project is None:
         raise UsageError("no model was named; type: mirim serve --model REF, or run it in a project")
+    if not targets and settings.quant:
+        raise UsageError(
+            f"--quant {settings.quant}: there is no model to serve; leave it out, or name one: --model REF"
+        )
     if settings.adapters and len(targets) != 1:
         raise UsageError(f"--adapter needs exactly one base model, {len(targets)} are named")
     for target in targets:

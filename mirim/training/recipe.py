@@ -195,7 +195,10 @@ def _each(path: Path, one: T) -> list[T]:
     """As often as files beside the recipe have a name of its pattern."""
     if isinstance(one, Stage) or not one.path.startswith("./") or not set("*?[") & set(one.path):
         return [one]
-    files = sorted(path.parent.glob(one.path))
+    try:
+        files = sorted(path.parent.glob(one.path))
+    except ValueError as error:
+        raise UsageError(f"the recipe {path} names {one.path}, which is no pattern: {error}") from error
     if not files:
         raise UsageError(f"the recipe {path} names {one.path}, and no file beside it has a name like that")
     return [replace(one, path=f"./{file.relative_to(path.parent)}") for file in files]

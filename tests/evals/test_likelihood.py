@@ -77,6 +77,9 @@ class Ended(Letters):
 @pytest.mark.parametrize("start", [True, False])
 def test_a_token_that_the_tokenizer_puts_behind_is_no_part_of_the_text(start: bool) -> None:
     assert log_probabilities(Ended(start=start), ["abca"]) == log_probabilities(Letters(start=start), ["abca"])
+    ended = Ended(start=False)
+    ended.bos = "^"  # type: ignore[attr-defined]
+    assert log_probabilities(ended, ["a^"]) == [[-3.0, -1.0]]
 
 
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 14, 15, 23, 100])

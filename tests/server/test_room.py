@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from server_fakes import Scripted
 
+from mirim.core.errors import UsageError
+from mirim.core.project import Project
 from mirim.server.room import Settings, open_room
+
+
+def test_a_type_of_weights_without_a_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "empty"\n')
+    with pytest.raises(UsageError, match="no model to serve"):
+        open_room(Settings(project=Project.open(tmp_path), quant="q8_0"))
 
 
 def test_a_reload_opens_anew_what_changed_on_disk_adapters_too(tmp_path: Path) -> None:

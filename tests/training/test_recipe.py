@@ -184,6 +184,9 @@ def test_a_pattern_names_files_beside_the_recipe(tmp_path: Path) -> None:
     recipe.write_text(RECIPE.replace('path = "tasks.jsonl"', 'path = "./other/*.jsonl"'))
     with pytest.raises(UsageError, match=r"\./other/\*\.jsonl"):
         load(recipe)
+    recipe.write_text(RECIPE.replace('path = "tasks.jsonl"', 'path = "./own/**.jsonl"'))
+    with pytest.raises(UsageError, match=r"no (pattern|file)"):
+        load(recipe)
 
 
 @pytest.mark.slow
