@@ -161,7 +161,7 @@ def cache() -> Path:
 
 def inputs(folder: Path) -> str:
     """A digest of all the files that a GGUF file is made of."""
-    kept = ("*.json", "1_Pooling/*.json", "*.safetensors", "*.model", "*.jinja")
+    kept: tuple[str, ...] = ("*.json", "1_Pooling/*.json", "*.safetensors", "*.model", "*.jinja")
     if not any(folder.glob("*.safetensors*")):
         kept += ("gguf/*.gguf",)  # a packed model: these are its weights
     files = [p for pattern in kept for p in sorted(folder.glob(pattern)) if p.name != "bundle.json"]
