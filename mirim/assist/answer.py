@@ -68,6 +68,8 @@ class Assistant:
     contact: str = ""
     words: int = 0
     nearness: Nearness | None = None
+    #: Whether the model has learned to say follow-up questions as a whole: one of mirim's own making has.
+    rewrites: bool = False
     _featurizer: Featurizer | None = None
 
     @classmethod
@@ -131,6 +133,7 @@ class Assistant:
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             words=words or int(asked.get("words", 0) or record.get("words", 0)),
             nearness=nearness,
+            rewrites=bundle is not None,
         )
 
     def __enter__(self) -> Assistant:
@@ -150,7 +153,7 @@ class Assistant:
         if not question.strip():
             raise UsageError("the question is empty")
         language = self.language_of(question)
-        whole = standalone(question, history, language)
+        whole = standalone(question, history, language, self.engine if self.rewrites else None)
         ranked = self.rank(whole, language)
         chosen = policy or self.policy
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
