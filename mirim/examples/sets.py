@@ -33,10 +33,16 @@ ROOM = 1600
 BESIDE = 2
 #: Labels shown at once.
 LABELS = 6
-#: The share of the questions that a passage holds which is learned the other way round too: the sentence that answers,
-#: and its question.
-ASKED = 0.3
+#: Of the questions that a passage holds, the share that is learned the other way round, and of those that follow one
+#: another the shares that are left as they are and that ask the same about another name.
+TURNED, STANDING, SWAPPED = 0.3, 0.15, 0.45
 _SPACES = re.compile(r"[ \t]+")
+#: A name within a question, and what before it keeps it from being left out.
+_NAME = re.compile(r"(?<=[\w,] )[A-ZÀ-Ý][\w'’-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w'’-]+)*")
+_BOUND = re.compile(
+    r"(?:\b(?:d[aeo]s?|n[ao]s?|em|com|sem|por|pel[ao]s?|para|entre|sobre|até|ao?s?|à|os?|of|in|on|at|to|by|for|from|with|the))$",
+    re.IGNORECASE,
+)
 
 Row = dict[str, Any]
 
@@ -82,6 +88,57 @@ def quizzes(path: Path, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
             continue
         found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
     yield from quiz.grouped(found, rng)
+
+
+def questions(path: Path, seed: int = 0) -> Iterator[Example]:
+    """To ask, from the sentences that answer the questions of a file's passages; and to say a question as a whole that
+    follows another one about the same passage."""
+    rng = random.Random(f"{seed} {path.name} questions")
+    for number, row in _rows(path):
+        try:
+            if row.get("task") == "read" and "asked" in row and str(row["output"]).strip():
+                yield from _turned(row, rng)
+                yield from _followed(row, rng)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise UsageError(f"{path} line {number} is no row of task read ({error!r})") from error
+
+
+def _turned(row: Row, rng: random.Random) -> Iterator[Example]:
+    language, context = _language(row), _flat(row["context"])
+    where = context.find(str(row["output"]).strip())
+    home = next((span for span in sentences(context, language) if span[0] <= where < span[1]), None)
+    if home and rng.random() < TURNED:
+        prompt = ask.messages(context[slice(*home)], str(row.get("title", "")), language)
+        yield _made("ask", prompt, str(row["input"]), language)
+
+
+def _followed(row: Row, rng: random.Random) -> Iterator[Example]:
+    """Another question after this one: about another name, without the name of both, or one that stands alone."""
+    language, first = _language(row), str(row["input"])
+    found = _NAME.search(first)
+    if not found or first[found.end() :].startswith("."):
+        return
+    name, drawn = found.group(), rng.random()
+    others = [q for q, said in row["asked"] if said and q != first and name in q]
+    names = [said for _, said in row["asked"] if re.fullmatch(r"[A-ZÀ-Ý][\w'’-]+(?: [A-ZÀ-Ý][\w'’-]+)*", said)]
+    names = [one for one in names if one not in first and one != row["output"]]
+    if drawn < SWAPPED and names:
+        other = rng.choice(names)
+        follow, whole = rewrite.follow(other, language, rng), first.replace(name, other)
+    elif drawn < SWAPPED + STANDING and others:
+        follow = whole = rng.choice(others)
+    elif others:
+        whole = rng.choice(others)
+        before, _, behind = whole.partition(name)
+        if not before.strip() or not behind.strip(" ?") or _BOUND.search(before.rstrip()):
+            return
+        # In Portuguese the subject goes without saying.
+        put = "" if language == "pt" else rng.choice(("he ", "she ", "it ", "they "))
+        follow = f"{before}{put}{behind.lstrip()}".strip()
+    else:
+        return
+    history = (Message("user", first), Message("assistant", f"{row['output']}."))
+    yield _made("rewrite", rewrite.messages(history, follow), whole, language)
 
 
 def _wanted(row: Row, vain: float, rng: random.Random) -> bool:
@@ -134,8 +191,6 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
         return
     yield from _near(row, context, spans, home, rng)
     title, sentence = str(row.get("title", "")), context[slice(*spans[home])]
-    if "asked" in row and rng.random() < ASKED:
-        yield _made("ask", ask.messages(sentence, title, language), str(row["input"]), language)
     yield _made("judge", judge.messages(sentence, title, row["input"]), "yes", language)
     others = [i for i in range(len(spans)) if i != home and target not in context[slice(*spans[i])]]
     if others:

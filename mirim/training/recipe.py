@@ -60,7 +60,8 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Tasks:
     """A file of task rows, or several beside the recipe: at most `most` of each (0: all), each learned `weight` times a
-    pass; conversations of all questions about a passage `together` times as often; of the questions that were asked in
+    pass; conversations of all questions about a passage `together` times as often, and to ask such
+    questions and to say them as a whole `asks` times as often; of the questions that were asked in
     vain, a share of `vain`; `licence` and `origin` of a file whose rows do not say."""
 
     path: str
@@ -68,6 +69,7 @@ class Tasks:
     weight: float = 1.0
     together: float = 1.0
     vain: float = 1.0
+    asks: float = 0.0
     licence: str = ""
     origin: str = ""
 

@@ -132,6 +132,7 @@ class Maker:
         self.context = max(stage.context for stage in recipe.stages)
         exercises = (("drills", recipe.drills), ("quizzes", recipe.quizzes), ("calls", recipe.calls))
         self.jobs = [(kind, number) for kind in ("rows", "asked") for number in range(len(recipe.tasks))]
+        self.jobs += [("questions", number) for number, source in enumerate(recipe.tasks) if source.asks]
         self.jobs += [(kind, at) for kind, count in exercises for at in range(0, count, BLOCK)]
         self.texts = list(self._stretches()) if recipe.drills or recipe.quizzes else []
         if (recipe.drills or recipe.quizzes) and not self.texts:
@@ -156,15 +157,16 @@ class Maker:
         """The examples of one job."""
         kind, number = job
         every, found = 1.0, list[Made]()
-        if kind in ("rows", "asked"):
+        some: Iterable[Example]
+        if kind in ("rows", "asked", "questions"):
             source = self.recipe.tasks[number]
             every, path = source.weight, self.recipe.find(self.root, source.path)
-            every *= source.together if kind == "asked" else 1
-            some: Iterable[Example] = (
-                sets.read(path, source.most, self.seed, source.vain)
-                if kind == "rows"
-                else sets.quizzes(path, self.seed, source.vain)
-            )
+            if kind == "rows":
+                some = sets.read(path, source.most, self.seed, source.vain)
+            elif kind == "asked":
+                some, every = sets.quizzes(path, self.seed, source.vain), every * source.together
+            else:
+                some, every = sets.questions(path, self.seed), every * source.asks
         else:
             some = self._exercises(kind, number)
         for one in some:

@@ -70,13 +70,56 @@ def test_a_sentence_is_turned_into_its_question(tmp_path: Path) -> None:
     asked = [["Who opened the gate?", "Inga"], ["Who tied it?", ""]]
     row = {"task": "read", "lang": "en", "context": STORY, "title": "Goats", "asked": asked}
     path = _file(tmp_path, *({**row, "context": f"{STORY} It was day {n}."} for n in range(200)))
-    turned = [e for e in sets.read(path) if e.task == "ask"]
+    assert not [e for e in sets.read(path) if e.task == "ask"]
+    turned = list(sets.questions(path))
     assert 30 < len(turned) < 90
     for example in turned:
         text = example.messages[0].content
         assert "Inga" in text
         assert "It was day" not in text
         assert example.messages[-1].content == "Who opened the gate?"
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "follows"),
+    [
+        (
+            "en",
+            [["Where did old Inga go?", "Turku"], ["Whom did Inga meet there?", "Olaf"]],
+            {
+                "Whom did he meet there?": "Whom did Inga meet there?",
+                "Whom did Inga meet there?": "Whom did Inga meet there?",
+                "And Olaf?": "Where did old Olaf go?",
+            },
+        ),
+        (
+            "pt",
+            [
+                ["Para onde foi Inga depois?", "Turku"],
+                ["Quem Inga encontrou lá?", "Olavo"],
+                ["E na casa de Inga?", "x"],
+            ],
+            {
+                "Quem encontrou lá?": "Quem Inga encontrou lá?",
+                "Quem Inga encontrou lá?": "Quem Inga encontrou lá?",
+                "e Olavo?": "Para onde foi Olavo depois?",
+            },
+        ),
+    ],
+)
+def test_questions_follow_one_another(
+    tmp_path: Path, language: str, asked: list[list[str]], follows: dict[str, str]
+) -> None:
+    row = {"task": "read", "lang": language, "context": "Inga foi a Turku e lá, x, viu Olaf e Olavo.", "asked": asked}
+    made = [e for e in sets.questions(_file(tmp_path, *[row] * 300)) if e.task == "rewrite"]
+    said = {e.messages[0].content.rpartition("> ")[2]: e.messages[-1].content for e in made}
+    for follow, whole in follows.items():
+        assert said[follow] == whole
+    # What hangs on a preposition is not left out.
+    assert "E na casa de?" not in said
+    history = made[0].messages[0].content
+    assert history.startswith(("? ", "> "))
+    assert "\n= " in history
 
 
 def test_a_question_that_follows_is_learned_with_what_came_before(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def messages(history: Sequence[Message], question: str) -> tuple[Message, ...]:
     return (Message("user", "\n".join([*lines, f"> {question}"])),)
 
 
+def follow(topic: str, language: str, rng: random.Random) -> str:
+    """A short question after the same about another topic."""
+    return rng.choice(_FOLLOW[language]).format(n=topic)
+
+
 def make(asked: Sequence[Asked], rng: random.Random) -> Iterator[Example]:
     """Follow-ups from pairs of a document's questions: another topic asked the same, the same topic asked more,
     and questions that already stand alone and must stay as they are."""
@@ -38,15 +43,15 @@ def make(asked: Sequence[Asked], rng: random.Random) -> Iterator[Example]:
         made = {"language": language, "question": second.plain}
         if first.topic and second.topic and first.topic != second.topic and first.topic in first.plain_topic:
             whole = first.plain_topic.replace(first.topic, second.topic)
-            follow = rng.choice(_FOLLOW[language]).format(n=second.topic)
             made |= {"question": whole, "kind": "other topic"}
-            yield example("rewrite", messages(history, follow), whole, (), made)
+            short = follow(second.topic, language, rng)
+            yield example("rewrite", messages(history, short), whole, (), made)
         elif second.topic and second.lead == first.lead and second.topic not in second.plain:
             bare = second.plain.rstrip("?")
-            follow = rng.choice(_POINT[language]).format(q=bare, l=bare[:1].lower() + bare[1:])
+            short = rng.choice(_POINT[language]).format(q=bare, l=bare[:1].lower() + bare[1:])
             whole = second.plain_topic
             made |= {"question": whole, "kind": "same topic"}
-            yield example("rewrite", messages(history, follow), whole, (), made)
+            yield example("rewrite", messages(history, short), whole, (), made)
         elif not second.topic and rng.random() < 0.3:
             made |= {"kind": "standing"}
             yield example("rewrite", messages(history, second.plain), second.plain, (), made)
