@@ -1,27 +1,27 @@
-"""How well follow-up questions are answered: as rules put them, as a project's model says them, as a person would.
+"""How well follow-up questions are answered: alone, after their conversation, and said as a whole by a person.
 
     python bench/conversations.py PROJECT bench/conversations.jsonl
 
 The questions are about the sample clinic (`make demo` builds it), a line each: {"id", "lang", "messages", "question",
-"fact", "whole"}. Prints how often the answer holds the fact, how often the best passage does, and which rows the model
-made right or wrong.
+"fact", "whole"}. Prints how often the answer holds the fact and how often the best passage does, and the same of the
+clinic's own questions after a conversation about something else: how often they hold the fact, and are refused.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import random
 from pathlib import Path
 from typing import Any
 
 from mirim.assist.answer import Assistant
-from mirim.assist.standalone import standalone
 from mirim.core.files import read_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Message
 from mirim.evals.interval import bootstrap, paired
 from mirim.evals.metrics import holds
+from mirim.examples.held import HeldOut, read_all
 
 
 def main() -> None:
@@ -29,40 +29,41 @@ def main() -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("rows", type=Path)
     given = parser.parse_args()
+    project = Project.open(given.project)
     rows = list(read_jsonl(given.rows))
-    with Assistant.open(Project.open(given.project)) as assistant:
-        made = {way: [_ask(assistant, row, way) for row in rows] for way in ("rules", "model", "whole")}
     report: dict[str, Any] = {"rows": len(rows)}
-    for way, found in made.items():
-        report[way] = {key: str(bootstrap([f[key] for f in found])) for key in ("held", "passage", "said anew", "ms")}
-    for key in ("held", "passage"):
-        less, verdict = paired(*([f[key] for f in made[way]] for way in ("model", "rules")))
-        report[f"{key}, model less rules"] = f"{less} {verdict}"
-    report["changed"] = [
-        {"question": row["question"], "as": one["as"], "held": one["held"], "by rules": other["held"]}
-        for row, one, other in zip(rows, made["model"], made["rules"], strict=True)
-        if one["held"] != other["held"]
-    ]
+    with Assistant.open(project) as assistant:
+        found = {way: [_held(assistant, row, way) for row in rows] for way in ("alone", "after", "whole")}
+        for way, held in found.items():
+            report[way] = str(bootstrap(held))
+        less, verdict = paired(found["after"], found["alone"])
+        report["after less alone"] = f"{less} {verdict}"
+        report |= _elsewhere(assistant, read_all(project.eval_files()))
     print(json.dumps(report, ensure_ascii=False, indent=1))
 
 
-def _ask(assistant: Assistant, row: dict[str, Any], way: str) -> dict[str, Any]:
-    history = [Message(m["role"], m["content"]) for m in row["messages"]] if way != "whole" else []
-    question = row["whole" if way == "whole" else "question"]
-    assistant.rewrites = way == "model"
-    started = time.perf_counter()
-    answer = assistant.answer(question, history)
-    spent = time.perf_counter() - started
-    language = assistant.language_of(question)
-    asked = standalone(question, history, language, assistant.engine if assistant.rewrites else None)
-    best = assistant.rank(asked, language)[:1]
-    return {
-        "as": asked,
-        "held": 0.0 if answer.abstained else holds(answer.answer, row["fact"]),
-        "passage": float(bool(best) and row["fact"] in best[0].candidate.passage.text),
-        "said anew": float(asked != standalone(question, history, language)),
-        "ms": spent * 1000,
-    }
+def _held(assistant: Assistant, row: dict[str, Any], way: str) -> float:
+    history = [Message(m["role"], m["content"]) for m in row["messages"]] if way == "after" else []
+    answer = assistant.answer(row["whole" if way == "whole" else "question"], history)
+    return 0.0 if answer.abstained else holds(answer.answer, row["fact"])
+
+
+def _elsewhere(assistant: Assistant, asked: list[HeldOut]) -> dict[str, str]:
+    """Questions that stand alone, each after three conversations about other documents in its language."""
+    rng = random.Random(1)
+    held: dict[str, list[float]] = {"held": [], "refused": []}
+    for one in asked:
+        language = assistant.language_of(one.question)
+        others = [o for o in asked if o.answerable and o.document != one.document]
+        others = [o for o in others if assistant.language_of(o.question) == language]
+        for other in rng.sample(others, 3):
+            history = [Message("user", other.question), Message("assistant", other.answer)]
+            answer = assistant.answer(one.question, history)
+            if one.answerable:
+                held["held"].append(0.0 if answer.abstained else holds(answer.answer, one.answer))
+            else:
+                held["refused"].append(float(answer.abstained))
+    return {f"after another subject: {name}": str(bootstrap(values)) for name, values in held.items()}
 
 
 if __name__ == "__main__":

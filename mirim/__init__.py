@@ -28,7 +28,6 @@ VERBS = {
     "generate": "mirim.models.generate",
     "ingest": "mirim.documents.ingest",
     "new": "mirim.new",
-    "propose": "mirim.assist.propose",
     "serve": "mirim.server.serve",
     "synth": "mirim.examples.synth",
     "train": "mirim.training.train",

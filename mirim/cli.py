@@ -32,7 +32,6 @@ PAGES = (
     ("evaluate", "Project", "Measure whether it helped, with confidence intervals."),
     ("export", "Project", "Quantise to GGUF, with the proof that it still answers the same."),
     ("build", "Project", "All of the above; skips what is up to date, resumes what was interrupted."),
-    ("propose", "Project", "Let a small model write questions about the documents, for you to look through."),
     ("ask", "Use", "Ask one question and get an answer with its sources."),
     ("chat", "Use", "Talk with the assistant of a project."),
     ("generate", "Use", "Continue a text with any model."),

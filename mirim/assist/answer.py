@@ -16,7 +16,7 @@ from mirim.assist.nearness import Nearness
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
-from mirim.assist.standalone import standalone
+from mirim.assist.standalone import readings
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError
@@ -68,8 +68,6 @@ class Assistant:
     contact: str = ""
     words: int = 0
     nearness: Nearness | None = None
-    #: Whether the model has learned to say follow-up questions as a whole: one of mirim's own making has.
-    rewrites: bool = False
     _featurizer: Featurizer | None = None
 
     @classmethod
@@ -133,7 +131,6 @@ class Assistant:
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
             words=words or int(asked.get("words", 0) or record.get("words", 0)),
             nearness=nearness,
-            rewrites=bundle is not None,
         )
 
     def __enter__(self) -> Assistant:
@@ -153,10 +150,13 @@ class Assistant:
         if not question.strip():
             raise UsageError("the question is empty")
         language = self.language_of(question)
-        whole = standalone(question, history, language, self.engine if self.rewrites else None)
-        ranked = self.rank(whole, language)
+        whole, ranked, confidence = question, list[Ranked](), -1.0
+        for reading in readings(question, history, language):
+            rows = self.rank(reading, language)
+            sure = probability(self.log_odds(rows)) if rows else 0.0
+            if sure > confidence:
+                whole, ranked, confidence = reading, rows, sure
         chosen = policy or self.policy
-        confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)

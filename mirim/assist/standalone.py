@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mirim.core.types import Engine, Message, Sampling
+from mirim.core.types import Message
 from mirim.documents.words import STOPWORDS, stem, tokens
-from mirim.examples.tasks import rewrite
-
-#: Tokens of a question at most.
-TOKENS = 60
 
 _OPENERS = re.compile(
     r"^\s*(?:and|but|so|also|what about|how about|or|then|e|mas|entao|ou|tambem|e se|e quanto)\b", re.IGNORECASE
@@ -21,46 +17,26 @@ _POINTERS = frozenset(
 )
 
 
-def standalone(question: str, history: Sequence[Message], language: str, engine: Engine | None = None) -> str:
-    """The question with the topic of the last one it leans on; unchanged when it stands by itself.
+#: Content words up to which a question may lean on the conversation.
+SHORT = 3
 
-    With `engine`, a model that has learned to, it is said anew as a whole, unless the model brings in words that were
-    not there or leaves the question's own out.
 
-    A question leans on the conversation when it opens like a continuation, points ('it', 'isso') without
-    naming, or has at most one content word. The topic is the content words of the last question that had
-    some, itself made standalone, so that a chain of follow-ups keeps its subject.
+def readings(question: str, history: Sequence[Message], language: str) -> list[str]:
+    """What a question may mean: itself where it stands alone, with the topic of the last one where it leans on that,
+    and both where only the documents can tell.
+
+    A question leans on the conversation when it opens like a continuation, points ('it', 'isso') without naming, or has
+    at most one content word; it may lean with at most three. The topic is the content words of the last question that
+    had some, with its own topic before it, so that a chain of follow-ups keeps its subject.
     """
     earlier = [m.content for m in history if m.role == "user" and m.content.strip()]
-    if engine is not None and earlier and leans(question, language):
-        said = _said(engine, question, history)
-        if _keeps(said, question, history, language):
-            return said
     chain = [question]
-    while earlier and leans(chain[-1], language):
+    while earlier and (leans(chain[-1], language) or len(content(chain[-1], language)) <= SHORT):
         chain.append(earlier.pop())
     topic = chain.pop()
     while chain:
         topic = _carried(chain.pop(), topic, language)
-    return topic
-
-
-def _said(engine: Engine, question: str, history: Sequence[Message]) -> str:
-    prompt = rewrite.messages(history, question)
-    if engine.context and engine.count(prompt) + TOKENS > engine.context:
-        return ""
-    return " ".join("".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=TOKENS))).split())
-
-
-def _keeps(said: str, question: str, history: Sequence[Message], language: str) -> bool:
-    """Whether what a model made of a question says what was asked, in words that were there."""
-
-    def stems(text: str) -> set[str]:
-        return {stem(w, language) for w in content(text, language)}
-
-    own = stems(question)
-    there = own.union(*(stems(m.content) for m in history))
-    return said.endswith("?") and own < stems(said) <= there
+    return [topic] if topic == question or leans(question, language) else [question, topic]
 
 
 def _carried(question: str, topic: str, language: str) -> str:

@@ -1,15 +1,11 @@
-"""Follow-up questions: said anew by a model that keeps to the conversation's words, else with the topic put behind."""
+"""Follow-up questions: what they may mean after a conversation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
-from mirim.assist.standalone import standalone
-from mirim.core.types import Delta, Message, Sampling
-from mirim.examples.tasks import rewrite
+from mirim.assist.standalone import readings
+from mirim.core.types import Message
 
 TALK = (
     Message("user", "Does the garage repair bicycles?"),
@@ -17,49 +13,29 @@ TALK = (
 )
 
 
-class Sayer:
-    def __init__(self, text: str, context: int = 2048) -> None:
-        self.text, self.context, self.prompts = text, context, list[Any]()
-
-    def generate(self, prompt: Any, sampling: Sampling, **_: Any) -> Iterator[Delta]:
-        self.prompts.append(prompt)
-        yield Delta(self.text)
-        yield Delta("", finish_reason="stop")
-
-    def count(self, prompt: Any) -> int:
-        return 100
+@pytest.mark.parametrize("question", ["and scooters?", "why?", "Does it cost much?"])
+def test_what_leans_is_read_with_the_topic(question: str) -> None:
+    (reading,) = readings(question, TALK, "en")
+    assert "bicycles" in reading
+    assert reading.startswith(question.rstrip("?"))
 
 
-def test_a_model_says_the_question_as_a_whole() -> None:
-    sayer = Sayer("Does the garage repair scooters ?\n")
-    said = standalone("and scooters?", TALK, "en", sayer)  # type: ignore[arg-type]
-    assert said == "Does the garage repair scooters ?"
-    assert sayer.prompts == [rewrite.messages(TALK, "and scooters?")]
+def test_what_may_lean_is_read_both_ways() -> None:
+    alone, carried = readings("until when open on Tuesdays?", TALK, "en")
+    assert alone == "until when open on Tuesdays?"
+    assert "garage" in carried
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "Does the garage repair motorcycles?",  # brings in what was not there, and loses what was
-        "Does the garage repair scooters and boats?",
-        "Does the garage repair bicycles?",
-        "The garage repairs scooters.",
-        "And scooters?",
-        "",
-    ],
+    ("question", "history"),
+    [("How much does a new tyre for a mountain bike cost?", TALK), ("and scooters?", ()), ("until when open?", ())],
 )
-def test_words_that_were_not_there_are_not_taken(text: str) -> None:
-    plain = standalone("and scooters?", TALK, "en")
-    assert "bicycles" in plain
-    assert standalone("and scooters?", TALK, "en", Sayer(text)) == plain  # type: ignore[arg-type]
+def test_what_stands_alone_is_read_as_it_is(question: str, history: tuple[Message, ...]) -> None:
+    assert readings(question, history, "en") == [question]
 
 
-def test_a_model_is_not_asked_about_what_stands_alone_or_what_it_cannot_read() -> None:
-    question = "How much does a new tyre for a mountain bike cost?"
-    sayer = Sayer("Does the garage repair bicycles?")
-    assert standalone(question, TALK, "en", sayer) == question  # type: ignore[arg-type]
-    assert standalone("and scooters?", (), "en", sayer) == "and scooters?"  # type: ignore[arg-type]
-    small = Sayer("Does the garage repair scooters?", context=128)
-    assert standalone("and scooters?", TALK, "en", small) == standalone("and scooters?", TALK, "en")  # type: ignore[arg-type]
-    assert not sayer.prompts
-    assert not small.prompts
+def test_a_chain_keeps_its_subject() -> None:
+    history = (*TALK, Message("user", "and on Sundays?"), Message("assistant", "No."))
+    (reading,) = readings("why?", history, "en")
+    assert "bicycles" in reading
+    assert "sundays" in reading.lower()
