@@ -52,7 +52,7 @@ class Own:
             engine=order["engine"],
             context=order["context"],
             threads=order["threads"],
-            quant=order["quant"],
+            quant=order.get("quant", ""),
             project=Project.open(Path(folder)) if folder else None,
         )
 
