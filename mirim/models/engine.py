@@ -56,7 +56,7 @@ def open_engine(
     if quant:
         quant = quantise.check(quant)
         if model.kind not in ("folder", "adapter", "hub"):
-            raise UsageError(f"{model.ref} has no weights to make {quant}: only a folder or an adapter has")
+            raise UsageError(f"{model.ref} runs as it is: --quant {quant} is for a folder or an adapter")
         if engine and engine not in _FILES:
             raise UsageError(f"the {engine} engine runs a folder's own weights; leave out --quant, or --engine")
     name = engine or ("native" if quant else _choose(model))

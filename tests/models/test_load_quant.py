@@ -80,9 +80,9 @@ def test_other_packed_weights_are_another_file(tmp_path: Path) -> None:
 
 def test_what_cannot_be_quantised_is_said(folder: Path, tmp_path: Path) -> None:
     made = convert.cached(folder)
-    with pytest.raises(UsageError, match="no weights to make q8_0"):
+    with pytest.raises(UsageError, match="runs as it is: --quant q8_0"):
         open_engine(made, quant="q8_0")
-    with pytest.raises(UsageError, match="no weights to make q8_0"):
+    with pytest.raises(UsageError, match="runs as it is: --quant q8_0"):
         open_engine("echo", quant="q8_0")
     with pytest.raises(UsageError, match='"q5_k"'):
         open_engine(folder, quant="q5_k")
