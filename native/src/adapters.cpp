@@ -9,13 +9,6 @@
 
 namespace mirim {
 
-namespace {
-
-// Tokens whose rows a product makes before they are used.
-constexpr int STRIP = 48;
-
-}  // namespace
-
 void Adapters::Free::operator()(uint8_t* p) const { std::free(p); }
 
 int Adapters::begin(int layers) {

@@ -15,6 +15,8 @@ constexpr int ROWS = 32, GROUP = 32;
 constexpr int PAGE = 32, PIECE = 128;
 // Queries that attention takes at once.
 constexpr int QUERIES = 24;
+// Tokens whose rows a product makes before they are used: they stay in the first cache.
+constexpr int STRIP = 48;
 // The largest head.
 constexpr int HEAD_MOST = 256;
 // The bits of the float 1.5 x 2^23: with a whole number n of fewer than 22 bits added they are those of 1.5 x 2^23 + n.

@@ -9,8 +9,6 @@ namespace mirim {
 
 namespace {
 
-// Tokens whose rows a product makes before they are used: they stay in the first cache.
-constexpr int STRIP = 48;
 // So few tokens are normalised and quantised by every thread for itself, which is quicker than a barrier.
 constexpr int REPEATED = 4;
 // Tokens of a sequence that attention takes together.
