@@ -3,8 +3,8 @@
     python bench/conversations.py PROJECT bench/conversations.jsonl
 
 The questions are about the sample clinic (`make demo` builds it), a line each: {"id", "lang", "messages", "question",
-"fact", "whole"}. Prints how often the answer holds the fact and how often the best passage does, and the same of the
-clinic's own questions after a conversation about something else: how often they hold the fact, and are refused.
+"fact", "whole"}. Prints how often the answer holds the fact, and the same of the clinic's own questions after a
+conversation about something else, and how often those without an answer are refused then.
 """
 
 from __future__ import annotations

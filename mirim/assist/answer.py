@@ -29,6 +29,8 @@ from mirim.documents.words import detect
 PASSAGES, NEAREST, JUDGED = 10, 8, 6
 #: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
 FOREIGN = 2.0
+#: Log-odds by which a question that may stand alone has to be surer with the topic before it: more words find more.
+TOPIC = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,9 @@ class Assistant:
         if not question.strip():
             raise UsageError("the question is empty")
         language = self.language_of(question)
-        whole, ranked, confidence = question, list[Ranked](), -1.0
-        for reading in readings(question, history, language):
-            rows = self.rank(reading, language)
-            sure = probability(self.log_odds(rows)) if rows else 0.0
-            if sure > confidence:
-                whole, ranked, confidence = reading, rows, sure
+        whole, ranked = self._meant(question, history, language)
         chosen = policy or self.policy
+        confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)
@@ -173,6 +171,15 @@ class Assistant:
             removed=draft.removed,
             question=question,
         )
+
+    def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
+        """What a question is taken to mean after a conversation, and the sentences that may answer that."""
+        read = [(reading, self.rank(reading, language)) for reading in readings(question, history, language)]
+        alone, carried = read[0], read[-1]
+        if carried is alone or not carried[1]:
+            return alone
+        surer = not alone[1] or self.log_odds(carried[1]) > self.log_odds(alone[1]) + TOPIC
+        return carried if surer else alone
 
     def language_of(self, question: str) -> str:
         """'en' or 'pt': short questions are easily taken for some third language."""

@@ -11,6 +11,7 @@ import pytest
 
 from mirim.assist.answer import Assistant, Calibration
 from mirim.assist.ask import Answers, ask
+from mirim.assist.standalone import readings
 from mirim.core.errors import UsageError
 from mirim.core.files import write_jsonl
 from mirim.core.project import Project
@@ -106,6 +107,22 @@ def test_a_follow_up_keeps_the_subject(alone: Assistant) -> None:
     first = alone.answer("What time does the shop close on weekdays?")
     history = [Message("user", "What time does the shop close on weekdays?"), Message("assistant", first.answer)]
     assert "13:00" in alone.answer("And on Saturdays?", history).answer
+
+
+@pytest.mark.parametrize(
+    ("before", "question", "fact"),
+    [
+        ("How much is delivery inside the city?", "how long for broken glass?", "48 hours"),
+        ("What time does the shop close on weekdays?", "when closed on Saturdays then?", "13:00"),
+        ("Quanto custa cada hora do estacionamento?", "sai caro todo dia?", "R$ 7,00"),
+    ],
+)
+def test_a_short_question_is_read_alone_or_with_the_subject(
+    alone: Assistant, before: str, question: str, fact: str
+) -> None:
+    history = [Message("user", before), Message("assistant", alone.answer(before).answer)]
+    assert len(readings(question, history, alone.language_of(question))) == 2
+    assert fact in alone.answer(question, history).citations[0].text
 
 
 def test_a_very_long_conversation_of_short_questions_is_followed(alone: Assistant) -> None:
