@@ -114,7 +114,7 @@ def test_a_follow_up_keeps_the_subject(alone: Assistant) -> None:
     [
         ("How much is delivery inside the city?", "how long for broken glass?", "48 hours"),
         ("What time does the shop close on weekdays?", "when closed on Saturdays then?", "13:00"),
-        ("Quanto custa cada hora do estacionamento?", "sai caro todo dia?", "R$ 7,00"),
+        ("How much is delivery inside the city?", "working days needed?", "2 working days"),
     ],
 )
 def test_a_short_question_is_read_alone_or_with_the_subject(
