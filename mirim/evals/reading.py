@@ -18,9 +18,8 @@ from mirim.documents.words import STOPWORDS, detect, stem, tokens
 from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
 from mirim.examples.tasks import answer as task
+from mirim.models.read import TOKENS, read, reads_sentences
 
-#: Tokens of an answer at most; SQuAD's are a few words long.
-_TOKENS = 64
 _SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
 
 
@@ -42,19 +41,16 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     A context that does not fit the model's is cut to the stretch nearest the question, and the report says so. A model
     without a chat template is shown raw text and answers up to the end of a line.
     """
-    questions = read(path)
+    questions = squad(path)
     if limit and limit < len(questions):
         questions = [questions[int(i * len(questions) / limit)] for i in range(limit)]
     spoken = detect(" ".join(q.context for q in questions[:20]))
-    refusals = {_bare(r) for r in task.REFUSAL.values()}
     predictions: dict[str, str] = {}
     f1s, exact, shortened = [], [], 0
     for q in track(questions, "reading"):
-        prompt, cut = _prompt(engine, q, q.language or spoken)
+        text, cut = _answer(engine, q, q.language or spoken)
         shortened += cut
-        stop = ("\n",) if isinstance(prompt, str) else ()
-        text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=_TOKENS, stop=stop))).strip()
-        predictions[q.id] = text = "" if _bare(text) in refusals else text
+        predictions[q.id] = text
         wanted = q.answers or ("",)
         f1s.append(100 * token_f1(text, wanted, q.language))
         exact.append(100 * exact_match(text, wanted, q.language))
@@ -73,15 +69,25 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
 
 
-def _prompt(engine: Engine, q: Question, language: str) -> tuple[str | tuple[Message, ...], bool]:
-    """The prompt, and whether its context had to be cut to fit."""
+def _answer(engine: Engine, q: Question, language: str) -> tuple[str, bool]:
+    """What the model answers, '' where it refuses, and whether the context had to be cut to fit."""
     language = language if language in task.REFUSAL else "en"
     whole = Passage("", "", 0, len(q.context), q.title, q.context, None, language)
+    if reads_sentences(engine) and (found := read(engine, q.question, [whole], language)):
+        return found.text, False
+    prompt, cut = _prompt(engine, q, whole, language)
+    stop = ("\n",) if isinstance(prompt, str) else ()
+    text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=TOKENS, stop=stop))).strip()
+    return "" if task.declined(text) else text, cut
+
+
+def _prompt(engine: Engine, q: Question, whole: Passage, language: str) -> tuple[str | tuple[Message, ...], bool]:
+    """The prompt, and whether its context had to be cut to fit."""
     # An endpoint has a template of its own.
     write: Callable[..., str | tuple[Message, ...]] = task.messages if getattr(engine, "template", "theirs") else _raw
     prompt = write(q.question, [whole], language)
     # An endpoint that does not tell its context (0) decides for itself.
-    if not engine.context or engine.count(prompt) + _TOKENS <= engine.context:
+    if not engine.context or engine.count(prompt) + TOKENS <= engine.context:
         return prompt, False
     spans = sentences(q.context, language)
     asked = {stem(w, language) for w in tokens(q.question)} - STOPWORDS.get(language, frozenset())
@@ -98,7 +104,7 @@ def _prompt(engine: Engine, q: Question, language: str) -> tuple[str | tuple[Mes
             stretches.append((sum(1 / common[w] for w in held), -start, end))
         _, start, end = max(stretches)
         prompt = write(q.question, [replace(whole, text=q.context[-start:end])], language)
-        if engine.count(prompt) + _TOKENS <= engine.context:
+        if engine.count(prompt) + TOKENS <= engine.context:
             return prompt, True
     raise UsageError(f"question {q.id} does not fit the model's context of {engine.context} tokens, even alone")
 
@@ -110,11 +116,7 @@ def _raw(question: str, passages: Sequence[Passage], language: str) -> str:
     return f"{passage.heading}\n{passage.text}\n\n{asks}: {question}\n\n{says}:".lstrip()
 
 
-def _bare(text: str) -> str:
-    return " ".join(text.lower().split()).rstrip(".!")
-
-
-def read(path: Path) -> list[Question]:
+def squad(path: Path) -> list[Question]:
     """The questions of a file in SQuAD 1.1 or 2.0 format; UsageError says what it lacks."""
     content = read_json(path)
     try:

@@ -23,6 +23,9 @@ from mirim.examples.tasks import answer, example
 MOST, ROOM, ABSENT = 8, 900, 0.12
 #: Sentences of a short passage at most, the share of quizzes about one, and what `passage` of their metadata says.
 FEW, BRIEF, SHORT = 3, 0.5, "short"
+#: Of sentences learned apart: the share that comes with the one before it; of those that answer nothing, the share
+#: that comes at all.
+PAIRED, EMPTY = 0.35, 0.3
 #: The kind of these examples: of their conversations every answer is learned.
 KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
@@ -115,16 +118,42 @@ def conversation(passage: str, title: str, asked: Iterable[Asked], language: str
 def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:
     """Quizzes from people's (passage, title, question, answer, language), those of one passage together; and once more
     with the answer of one of them taken out."""
-    homes: dict[tuple[str, str, str], list[Asked]] = defaultdict(list)
-    for passage, title, question, said, language in rows:
-        homes[passage, title, language].append((question, said))
-    for (passage, title, language), asked in homes.items():
+    for (passage, title, language), asked in _homes(rows).items():
         rng.shuffle(asked)
         for at in range(0, len(asked), MOST):
             if found := conversation(passage, title, asked[at : at + MOST], language):
                 yield found
         if found := lacking(passage, title, asked, language, rng):
             yield found
+
+
+def apart(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:
+    """From the same, each sentence of a passage by itself or with the one before it: the questions that it answers, and
+    about as many of the others, which are refused. No smaller text teaches which sentence a question is about."""
+    for (passage, title, language), asked in _homes(rows).items():
+        spans = sentences(passage, language)
+        homes = [[i for i, (a, b) in enumerate(spans) if said in passage[a:b]] for _, said in asked]
+        # An answer that stands in two sentences may be one in either, or in neither.
+        known = [(found[0], pair) for pair, found in zip(asked, homes, strict=True) if len(found) == 1]
+        for at, (_, end) in enumerate(spans):
+            first = at - 1 if at and rng.random() < PAIRED else at
+            own = [pair for home, pair in known if first <= home <= at]
+            others = [(question, answer.REFUSAL[language]) for home, (question, _) in known if not first <= home <= at]
+            if not own and rng.random() > EMPTY:
+                continue
+            kept = rng.sample(own, min(len(own), MOST // 2))
+            kept += rng.sample(others, min(len(others), max(len(kept) + rng.randint(-1, 1), 1 if kept else 2)))
+            rng.shuffle(kept)
+            if found := conversation(passage[spans[first][0] : end], title, kept, language):
+                yield found
+
+
+def _homes(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[tuple[str, str, str], list[Asked]]:
+    """The questions about each (passage, title, language)."""
+    homes: dict[tuple[str, str, str], list[Asked]] = defaultdict(list)
+    for passage, title, question, said, language in rows:
+        homes[passage, title, language].append((question, said))
+    return homes
 
 
 def lacking(passage: str, title: str, asked: Sequence[Asked], language: str, rng: random.Random) -> Example | None:

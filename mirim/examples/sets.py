@@ -74,8 +74,19 @@ def read(path: Path, most: int = 0, seed: int = 0, vain: float = 1.0) -> Iterato
 def quizzes(path: Path, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
     """The questions that short passages of a file answer in their own words, those of a passage in one conversation;
     among them a share of `vain` of those that were asked in vain."""
-    found = []
     rng = random.Random(f"{seed} {path.name} quizzes")
+    yield from quiz.grouped(_short(path, vain, rng), rng)
+
+
+def apart(path: Path, seed: int = 0) -> Iterator[Example]:
+    """The same passages, sentence by sentence, with the questions that each answers and others that it does not."""
+    rng = random.Random(f"{seed} {path.name} apart")
+    yield from quiz.apart(_short(path, 0.0, rng), rng)
+
+
+def _short(path: Path, vain: float, rng: random.Random) -> list[tuple[str, str, str, str, str]]:
+    """(passage, title, question, answer, language) of the questions about short passages."""
+    found = []
     for _, row in _rows(path):
         context, said = _flat(row.get("context", "")), str(row.get("output", "")).strip()
         if row.get("task") != "read" or len(context) > ROOM:
@@ -87,7 +98,7 @@ def quizzes(path: Path, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
         elif not 0 < len(said) < 200 or said not in context:
             continue
         found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
-    yield from quiz.grouped(found, rng)
+    return found
 
 
 def questions(path: Path, seed: int = 0) -> Iterator[Example]:
@@ -341,10 +352,10 @@ def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]
 
 
 def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
-    """Requests to one function, which is listed alone or beside that of the row before; in rows that hold none which it
-    cannot serve, it is sometimes not listed."""
+    """Requests to one function, which is listed alone or beside that of the row before. Sometimes it is not listed,
+    less often in rows that hold requests which it cannot serve."""
     language, own = _language(row), row["function"]
-    unfit = 0.0 if any(arguments is None for _, arguments in row["calls"]) else UNFIT
+    unfit = UNFIT / 3 if any(arguments is None for _, arguments in row["calls"]) else UNFIT
     other: Row = (before or {}).get("function") or own
     for request, arguments in row["calls"]:
         listed, target = [own], tools.NONE[language]

@@ -18,6 +18,14 @@ from mirim.core.errors import UsageError
 from mirim.core.extras import need
 from mirim.core.types import Message
 
+#: What models of mirim's own making speak: ChatML, with a space before the assistant's words. Their first word is then
+#: the token that it is inside a text, which a small model copies far more easily.
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
+    "(' ' if message['role'] == 'assistant' else '') + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
 
 def render_chat(
     template: str,

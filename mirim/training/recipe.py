@@ -60,14 +60,15 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Tasks:
     """A file of task rows, or several beside the recipe: at most `most` of each (0: all), each learned `weight` times a
-    pass; conversations of all questions about a passage `together` times as often, and to ask such questions and to say
-    them as a whole `asks` times as often; of the questions that were asked in vain, a share of `vain`; `licence` and
-    `origin` of a file whose rows do not say."""
+    pass; conversations of all questions about a passage `together` times as often, those about each of its sentences
+    `apart` times as often, and to ask such questions and to say them as a whole `asks` times as often; of the questions
+    that were asked in vain, a share of `vain`; `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     most: int = 0
     weight: float = 1.0
     together: float = 1.0
+    apart: float = 0.0
     vain: float = 1.0
     asks: float = 0.0
     licence: str = ""

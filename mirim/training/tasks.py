@@ -132,6 +132,7 @@ class Maker:
         self.context = max(stage.context for stage in recipe.stages)
         exercises = (("drills", recipe.drills), ("quizzes", recipe.quizzes), ("calls", recipe.calls))
         self.jobs = [(kind, number) for kind in ("rows", "asked") for number in range(len(recipe.tasks))]
+        self.jobs += [("apart", number) for number, source in enumerate(recipe.tasks) if source.apart]
         self.jobs += [("questions", number) for number, source in enumerate(recipe.tasks) if source.asks]
         self.jobs += [(kind, at) for kind, count in exercises for at in range(0, count, BLOCK)]
         self.texts = list(self._stretches()) if recipe.drills or recipe.quizzes else []
@@ -158,13 +159,15 @@ class Maker:
         kind, number = job
         every, found = 1.0, list[Made]()
         some: Iterable[Example]
-        if kind in ("rows", "asked", "questions"):
+        if kind in ("rows", "asked", "apart", "questions"):
             source = self.recipe.tasks[number]
             every, path = source.weight, self.recipe.find(self.root, source.path)
             if kind == "rows":
                 some = sets.read(path, source.most, self.seed, source.vain)
             elif kind == "asked":
                 some, every = sets.quizzes(path, self.seed, source.vain), every * source.together
+            elif kind == "apart":
+                some, every = sets.apart(path, self.seed), every * source.apart
             else:
                 some, every = sets.questions(path, self.seed), every * source.asks
         else:

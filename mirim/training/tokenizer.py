@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mirim.examples.template import CHATML
+
 END, START_TURN, END_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 #: The split that Qwen2's tokenizer makes, which llama.cpp knows as "qwen2": digits one by one.
@@ -15,14 +17,6 @@ SPLIT = (
 #: Words that a yes-or-no question is answered with; each form is one token, so that one look at the next token tells.
 VERDICTS = tuple(
     space + form for word in ("yes", "no", "sim", "não") for form in (word, word.capitalize()) for space in ("", " ")
-)
-
-#: ChatML, with a space before the assistant's words: their first word is then the token that it is inside a text, which
-#: a small model copies far more easily.
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + "
-    "(' ' if message['role'] == 'assistant' else '') + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 

@@ -9,6 +9,7 @@ from evals_fakes import Letters
 
 from mirim.core.errors import UsageError
 from mirim.evals import reading
+from mirim.examples.template import CHATML
 
 CONTEXT = "The bridge was built in 1932. It crosses the harbour. Nobody swims there in June."
 
@@ -79,16 +80,16 @@ def test_another_format_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "dev.json"
     path.write_text(content, "utf-8")
     with pytest.raises(UsageError, match=r"dev\.json is not in SQuAD format"):
-        reading.read(path)
+        reading.squad(path)
 
 
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no questions"):
-        reading.read(squad(tmp_path / "dev.json", []))
+        reading.squad(squad(tmp_path / "dev.json", []))
 
 
 def test_a_real_file_is_read(shared: Path) -> None:
-    questions = reading.read(shared / "data" / "squad_v11_pt_sample" / "sample-v1.1-pt.json")
+    questions = reading.squad(shared / "data" / "squad_v11_pt_sample" / "sample-v1.1-pt.json")
     assert len(questions) > 50
     assert all(q.answers and q.context and q.title for q in questions)
 
@@ -101,3 +102,19 @@ def test_a_model_without_a_chat_template_continues_raw_text(tmp_path: Path) -> N
     (prompt,) = engine.prompts
     assert prompt.endswith("Question: When was it built?\n\nAnswer:")
     assert CONTEXT in prompt
+
+
+def test_a_model_of_mirims_making_reads_sentence_by_sentence(tmp_path: Path) -> None:
+    class Sentences(Letters):
+        template = CHATML
+
+        def score(self, prompt: Any, candidates: Any) -> list[list[float]]:
+            return [[-4.0 if "harbour" in prompt[-1].content else -0.01]]
+
+    path = squad(
+        tmp_path / "dev.json", [qa("a", "What does it cross?", "harbour"), qa("b", "Who?", is_impossible=True)]
+    )
+    engine = Sentences(context=500, answers={"What does it cross?": "the harbour"})
+    assert reading.measure(engine, path, "letters").data["predictions"] == {"a": "the harbour", "b": ""}
+    assert "It crosses the harbour.\n\n? What" in engine.prompts[0]
+    assert "1932" not in engine.prompts[0]

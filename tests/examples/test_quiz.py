@@ -111,3 +111,34 @@ def test_what_a_sentence_that_was_taken_out_alone_answered_is_refused() -> None:
         assert ("Who was the first teacher?" in refused) == ("How many books came?" in refused)
     assert gone == {"Who was the first teacher?", "How many books came?", "When did the storm come?"}
     assert quiz.lacking("One sentence. Another one.", "", [("Who?", "Another")], "en", random.Random(0)) is None
+
+
+def test_a_sentence_by_itself_answers_its_own_questions_and_refuses_the_others() -> None:
+    asked = [
+        ("Who was the first teacher?", "Clara Venning"),
+        ("How many books came?", "forty"),
+        ("When did the storm come?", "1890"),
+        ("What had stood beside the school?", "bridge"),
+        ("Where was the bell cast?", "Verona"),
+    ]
+    rows = [(ENGLISH, "Belmor", question, said, "en") for question, said in asked]
+    texts: list[str] = []
+    right: list[bool] = []
+    for seed in range(40):
+        for made in quiz.apart(rows, random.Random(seed)):
+            passage, _, first = made.messages[0].content.rpartition("\n\n? ")
+            turns = _turns(made)
+            turns[0] = (f"? {first}", turns[0][1])
+            text = passage.partition("\n")[2]
+            texts.append(text)
+            assert text in ENGLISH
+            assert 2 <= len(turns) <= quiz.MOST
+            for question, said in turns:
+                wanted = dict(asked)[question.removeprefix("? ")]
+                # What stands in two sentences may be meant in either, so it is not asked of any.
+                assert wanted != "bridge"
+                right.append(said == wanted)
+                assert said == (wanted if wanted in text else answer.REFUSAL["en"])
+    pairs = sum(". " in text for text in texts) / len(texts)
+    assert 0.2 < pairs < 0.5
+    assert 0.35 < sum(right) / len(right) < 0.65

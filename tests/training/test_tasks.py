@@ -122,7 +122,10 @@ def test_questions_asked_together_weigh_what_the_recipe_says(made: tuple[Any, Pa
     maker = tasks.Maker(replace(plain, tasks=(own,), folder=tmp_path, drills=0, quizzes=0, calls=0), root, tokenizer, 5)
     weights = {kind: {one.weight for one in maker.make((kind, 0))} for kind in ("rows", "asked")}
     assert weights == {"rows": {0.5, 1.5}, "asked": {3.0}}
-    assert ("questions", 0) not in maker.jobs
+    assert not {("questions", 0), ("apart", 0)} & set(maker.jobs)
+    split = tasks.Maker(replace(maker.recipe, tasks=(replace(own, apart=8.0),)), root, tokenizer, 5)
+    assert ("apart", 0) in split.jobs
+    assert {one.weight for one in split.make(("apart", 0))} == {4.0}
     (tmp_path / "many.jsonl").write_text((json.dumps(row) + "\n") * 30)
     asking = replace(own, path="./many.jsonl", asks=4.0)
     turned = tasks.Maker(replace(maker.recipe, tasks=(asking,)), root, tokenizer, 5)

@@ -26,5 +26,4 @@ def compose(task: Task) -> str:
         shown.setdefault(row.candidate.passage.id, row.candidate.passage)
     messages = task_answer.messages(task.question, list(shown.values())[:PASSAGES], task.language)
     text = "".join(delta.text for delta in task.engine.generate(messages, Sampling(max_tokens=200))).strip()
-    refusals = {" ".join(r.lower().split()).rstrip(".") for r in task_answer.REFUSAL.values()}
-    return "" if " ".join(text.lower().split()).rstrip(".") in refusals else text
+    return "" if task_answer.declined(text) else text

@@ -13,6 +13,15 @@ from mirim.examples.tasks import example
 REFUSAL = {"en": "The text does not say.", "pt": "O texto não diz."}
 
 
+def declined(text: str) -> bool:
+    """Whether this is the refusal, of whichever language, but for case, blanks and the last stop."""
+    return _bare(text) in {_bare(r) for r in REFUSAL.values()}
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.lower().split()).rstrip(".!")
+
+
 def messages(question: str, passages: Sequence[Passage], language: str = "en") -> tuple[Message, ...]:
     """The prompt: the passages come first, they are the part that many questions share."""
     texts = "\n\n".join(f"{p.heading}\n{p.text}" for p in passages)

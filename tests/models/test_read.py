@@ -1,0 +1,101 @@
+"""Reading sentence by sentence: which one answers, which answer it gives, and what is left whole."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from mirim.core.types import Delta, Message, Passage, Sampling
+from mirim.examples.tasks.answer import REFUSAL, declined
+from mirim.examples.template import CHATML
+from mirim.models.read import PAIRED, read, reads_sentences
+
+TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
+
+
+class Reader:
+    """Refuses with a probability that depends on which word the shown text holds, and says what it was told to."""
+
+    name, template, context = "reader", CHATML, 400
+
+    def __init__(self, refusing: dict[str, float], says: str = "1931") -> None:
+        self.refusing, self.says = refusing, says
+        self.shown: list[str] = []
+        self.read = ""
+
+    def count(self, prompt: Sequence[Message]) -> int:
+        return len(prompt[-1].content)
+
+    def score(self, prompt: Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
+        text = prompt[-1].content
+        self.shown.append(text)
+        assert len(candidates) == 1
+        assert declined(candidates[0])
+        return [[min((v for word, v in self.refusing.items() if word in text), default=-0.001), -0.001]]
+
+    def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
+        self.read = prompt[-1].content
+        yield Delta(self.says)
+        yield Delta("", finish_reason="stop")
+
+
+def _passage(text: str = TEXT) -> Passage:
+    return Passage("p", "d", 0, len(text), "The mill", text, None, "en")
+
+
+def test_the_sentence_that_refuses_least_is_read() -> None:
+    engine = Reader({"sold": -5.0, "bought": -3.0})
+    found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
+    assert found.odds == pytest.approx(5.0, abs=0.02)
+    assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read
+    # Four sentences, and three with the one before them.
+    assert len(engine.shown) == 7
+    assert all("The mill\n" in shown for shown in engine.shown)
+
+
+def test_two_sentences_are_read_where_they_are_clearly_surer() -> None:
+    class Both(Reader):
+        def score(self, prompt: Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
+            text = prompt[-1].content
+            both = "bought" in text and "sold" in text
+            return [[-3.0 - PAIRED - self.refusing["more"] if both else -3.0 if "sold" in text else -0.001]]
+
+    for more, wanted in ((0.5, "Ana Prado bought it. She sold it in 1931."), (-0.5, "She sold it in 1931.")):
+        found = read(Both({"more": more}), "When did Ana sell it?", [_passage()], "en")  # type: ignore[arg-type]
+        assert found is not None
+        assert TEXT[found.start : found.end] == wanted
+
+
+@pytest.mark.parametrize("said", [REFUSAL["pt"], "the text does not say", " The text  does not say. "])
+def test_what_it_refuses_has_no_answer(said: str) -> None:
+    found = read(Reader({}, said), "Who?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == ""
+    assert found.odds < 0
+
+
+def test_the_passage_that_answers_is_told() -> None:
+    other = _passage("Oats are sown in March. They are cut in August.")
+    found = read(Reader({"August": -4.0}, "August"), "When are they cut?", [_passage(), other], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.passage is other
+    assert other.text[found.start : found.end] == "They are cut in August."
+
+
+def test_what_does_not_fit_is_not_read() -> None:
+    engine = Reader({"sold": -5.0})
+    long = _passage(f"{TEXT} {'word ' * 200}sold.")
+    found = read(engine, "When?", [long], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert long.text[found.start : found.end] == "She sold it in 1931."
+    assert read(engine, "When? " * 100, [long], "en") is None  # type: ignore[arg-type]
+
+
+def test_only_models_of_its_own_making_read_so() -> None:
+    engine = Reader({})
+    assert reads_sentences(engine)  # type: ignore[arg-type]
+    engine.template = "{{ messages }}"
+    assert not reads_sentences(engine)  # type: ignore[arg-type]
+    assert not reads_sentences(object())  # type: ignore[arg-type]
