@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.files import read_jsonl, write_json, write_jsonl
-from mirim.core.types import Message, Passage, Sampling
+from mirim.core.types import Message, Sampling
 from mirim.documents.sentences import sentences
 from mirim.evals.evaluate import evaluate
 from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
-from mirim.examples.tasks import answer, rewrite, tools
+from mirim.examples.tasks import rewrite, tools
 from mirim.models.engine import open_engine
 from mirim.server.produce import Order, produce
 from mirim.server.room import Served
@@ -65,6 +65,10 @@ PAIRS: dict[str, tuple[str, str, str, dict[str, str]]] = {
 }  # fmt: skip
 
 
+#: A question: id, title, text, question, answers (none: it has no answer there).
+Row = tuple[str, str, str, str, tuple[str, ...]]
+
+
 def pairs() -> Iterator[dict[str, str]]:
     """All fillings of the templates."""
     for name, (language, good, bad, slots) in PAIRS.items():
@@ -81,7 +85,7 @@ def pairs() -> Iterator[dict[str, str]]:
             }
 
 
-def fairytales(folder: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+def fairytales(folder: Path) -> Iterator[Row]:
     """(id, title, section, question, answers) of the questions that one section answers."""
     rows = (folder / "sections_val.jsonl").read_text("utf-8").splitlines()
     texts = {(r["story"], r["section"]): r["text"] for r in map(json.loads, rows)}
@@ -94,16 +98,18 @@ def fairytales(folder: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ..
             yield name, row["story"].replace("-", " "), " ".join(section.split()), row["question"], answers
 
 
-def squad(rows: Iterator[tuple[str, str, str, str, tuple[str, ...]]], language: str) -> dict[str, Any]:
-    """Questions in SQuAD's shape."""
+def squad(rows: Iterator[Row], language: str) -> dict[str, Any]:
+    """Questions in SQuAD's shape; one without answers has none."""
     held: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for name, title, text, question, answers in rows:
-        held[title, text].append({"id": name, "question": question, "answers": [{"text": a} for a in answers]})
+        held[title, text].append(
+            {"id": name, "question": question, "answers": [{"text": a} for a in answers], "is_impossible": not answers}
+        )
     data = [{"title": t, "paragraphs": [{"context": c, "qas": qas}]} for (t, c), qas in held.items()]
     return {"version": "1", "language": language, "data": data}
 
 
-def portuguese(path: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+def portuguese(path: Path) -> Iterator[Row]:
     for article in json.loads(path.read_text("utf-8"))["data"]:
         for paragraph in article["paragraphs"]:
             for qa in paragraph["qas"]:
@@ -113,10 +119,10 @@ def portuguese(path: Path) -> Iterator[tuple[str, str, str, str, tuple[str, ...]
                     yield str(qa["id"]), article.get("title", ""), text, html.unescape(qa["question"]), answers
 
 
-def refusals(engine: Any, rows: list[tuple[str, str, str, str, tuple[str, ...]]], language: str) -> dict[str, Any]:
+def refusals(model: str, rows: list[Row], language: str, folder: Path) -> dict[str, Any]:
     """Refused with the answer's sentence taken out, and refused with it there, of questions answered word for word."""
-    said: dict[str, list[float]] = {"removed": [], "there": []}
-    for _, title, text, question, answers in rows:
+    kept: dict[str, list[Row]] = {"removed": [], "there": []}
+    for name, title, text, question, answers in rows:
         spans = sentences(text, language)
         home = next((s for s in spans if any(a in text[slice(*s)] for a in answers)), None)
         if home is None:
@@ -124,14 +130,15 @@ def refusals(engine: Any, rows: list[tuple[str, str, str, str, tuple[str, ...]]]
         without = text[: home[0]] + text[home[1] :]
         if any(a in without for a in answers):
             continue
-        for kind, context in (("there", text), ("removed", without)):
-            passage = Passage("", "", 0, len(context), title, context, None, language)
-            prompt = answer.messages(question, [passage], language)
-            if engine.count(prompt) + 40 > engine.context:
-                continue
-            text_out = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=40)))
-            said[kind].append(float(text_out.strip() in answer.REFUSAL.values()))
-    return {kind: _share(values) for kind, values in said.items()}
+        kept["there"].append((name, title, text, question, answers))
+        kept["removed"].append((name, title, without, question, ()))
+    found = {}
+    for kind, some in kept.items():
+        path = folder / f"{kind}-{language}.json"
+        write_json(path, squad(iter(some), language))
+        said = evaluate(model=model, reading=path).to_json()["predictions"]
+        found[kind] = _share([float(not said[name]) for name, *_ in some])
+    return found
 
 
 def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
@@ -245,8 +252,8 @@ def main() -> None:
         found = evaluate(model=given.model, reading=given.out / f"reading-{language}.json").to_json()
         row[f"reading {language}"] = {k: found[k] for k in ("f1", "exact_match", "questions")}
     engine = open_engine(given.model)
-    row["refusal en"] = refusals(engine, english[:300], "en")
-    row["refusal pt"] = refusals(engine, brazilian[:300], "pt")
+    row["refusal en"] = refusals(given.model, english[:300], "en", given.out)
+    row["refusal pt"] = refusals(given.model, brazilian[:300], "pt", given.out)
     row["calls"] = calls(engine, given.data / "bfcl", given.limit)
     row["follow-ups"] = rewrites(engine, Path(__file__).parent / "follow_ups.jsonl")
     engine.close()

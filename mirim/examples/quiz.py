@@ -25,7 +25,7 @@ MOST, ROOM, ABSENT = 8, 900, 0.12
 FEW, BRIEF, SHORT = 3, 0.5, "short"
 #: Of sentences learned apart: the share that comes with the one before it; of those that answer nothing, the share
 #: that comes at all.
-PAIRED, EMPTY = 0.35, 0.3
+PAIRED, EMPTY = 0.35, 0.15
 #: The kind of these examples: of their conversations every answer is learned.
 KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
@@ -142,7 +142,7 @@ def apart(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) ->
             if not own and rng.random() > EMPTY:
                 continue
             kept = rng.sample(own, min(len(own), MOST // 2))
-            kept += rng.sample(others, min(len(others), max(len(kept) + rng.randint(-1, 1), 1 if kept else 2)))
+            kept += rng.sample(others, min(len(others), max(len(kept) - rng.randint(0, 1), 1 if kept else 2)))
             rng.shuffle(kept)
             if found := conversation(passage[spans[first][0] : end], title, kept, language):
                 yield found

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 def write(task: Task) -> Draft:
     """Each sentence of the model's text is kept only with the source sentence that supports it."""
-    text = compose(task)
+    text, _ = compose(task)
     kept: list[str] = []
     removed: list[str] = []
     used: list[Ranked] = []

@@ -51,11 +51,14 @@ def unsupported(header: gguf_check.Header) -> str:
     heads = keys.get(f"{kind}.attention.head_count")
     if not isinstance(heads, int) or not isinstance(keys.get(f"{kind}.attention.head_count_kv", heads), int):
         return "its layers differ in their heads"
-    if head_dim(header) % 16 or head_dim(header) > 256:
-        return f"its heads have {head_dim(header)} values, not a multiple of 16"
+    size = head_dim(header)
+    if not 0 < size <= 256 or size % 2:
+        return f"its heads have {size} values, not an even number up to 256"
+    if size % 16 and any(tensor.endswith("_norm.weight") and ".attn_q" in tensor for tensor in header.tensors):
+        return f"it norms heads of {size} values, not a multiple of 16"
     inter = keys.get(f"{kind}.feed_forward_length")
-    if not isinstance(inter, int) or inter % 16:
-        return f"its feed_forward_length is {inter}, not a multiple of 16"
+    if not isinstance(inter, int) or inter < 1:
+        return f"its feed_forward_length is {inter}"
     if caps := [k for k in keys if k.startswith(kind) and k.endswith("logit_softcapping") and keys[k]]:
         return f"it has {caps[0]}"
     if keys.get(f"{kind}.rope.scaling.type", "none") not in ("none", "linear", "yarn"):
@@ -63,8 +66,10 @@ def unsupported(header: gguf_check.Header) -> str:
     return ""
 
 
-def unsupported_adapter(adapter: Lora) -> str:
-    """Why the core does not apply an adapter, '' if it does."""
+def unsupported_adapter(adapter: Lora, header: gguf_check.Header) -> str:
+    """Why the core does not apply an adapter to this graph, '' if it does."""
+    if head_dim(header) % 16 or inner(header) % 16:
+        return f"the adapter {adapter.path} changes a model whose sizes are no multiples of 16"
     for tensor in adapter.scales:
         if not tensor.startswith("blk.") or tensor.split(".", 2)[2] not in _CHANGED:
             return f"the adapter {adapter.path} changes {tensor}"
@@ -82,6 +87,16 @@ def head_dim(header: gguf_check.Header) -> int:
     )
 
 
+def inner(header: gguf_check.Header) -> int:
+    """Values of the layer between the two halves of a feed-forward block."""
+    return int(header.keys.get(f"{header.architecture}.feed_forward_length", 0))
+
+
+def wide(size: int) -> int:
+    """A head's or an inner layer's size as the core has it (`_widen`)."""
+    return -(-size // 16) * 16
+
+
 def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
     """GGUF's keys under transformers' names. Unfit where layers differ in more than what they see."""
     kind = header.architecture
@@ -95,14 +110,15 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
     heads, hidden = key("attention.head_count", 0), key("embedding_length", 0)
     frequencies, gain = _frequencies(header, path)
     multiplier, gemma = float(key("logit_scale", 0.0)), kind.startswith("gemma")
+    size, scale = head_dim(header), float(key("attention.scale", 0.0))
     return {
         "vocab_size": header.tensors["token_embd.weight"][1][1],
         "hidden_size": hidden,
         "num_hidden_layers": key("block_count", 0),
         "num_attention_heads": heads,
         "num_key_value_heads": key("attention.head_count_kv", heads),
-        "head_dim": head_dim(header),
-        "intermediate_size": key("feed_forward_length", 0),
+        "head_dim": wide(size),
+        "intermediate_size": wide(inner(header)),
         "max_position_embeddings": min(key("context_length", 0), 1 << 22),
         "rms_norm_eps": float(key("attention.layer_norm_rms_epsilon", 1e-5)),
         "interleaved": ARCHITECTURES[kind],
@@ -113,7 +129,8 @@ def config(header: gguf_check.Header, path: Path) -> dict[str, Any]:
         "gelu": gemma,
         "norms_behind": kind in _MORE,
         "residual_multiplier": float(key("residual_scale", 0.0)) or 1.0,
-        "attention_multiplier": float(key("attention.scale", 0.0)),
+        # Of the values that a head has in truth.
+        "attention_multiplier": scale if scale or not size % 16 else 1 / math.sqrt(size),
         "logit_multiplier": 1.0 / multiplier if multiplier and kind == "granite" else 1.0,
         # A model in floats (of 32 or 16 bits) answers as transformers does in float32; others keep their keys and
         # values in half of that, as llama.cpp does.

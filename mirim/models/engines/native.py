@@ -23,6 +23,7 @@ from mirim.models.engines._grammar import Guide, check_json
 from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.engines._local import cores, tool_calls
+from mirim.models.engines._widen import Tensor, widen
 
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
@@ -69,7 +70,7 @@ def unsupported(header: gguf_check.Header, adapters: Sequence[str] = ()) -> str:
     try:
         why = _graph.unsupported(header)
         for one in adapters if not why else ():
-            why = why or _graph.unsupported_adapter(lora.read(lora.as_gguf(one, header), header))
+            why = why or _graph.unsupported_adapter(lora.read(lora.as_gguf(one, header), header), header)
         return why
     except _BROKEN as error:
         return f"its figures are broken ({error})"
@@ -136,7 +137,8 @@ class Native(Prefixes):
                 rounded |= set() if vector else {kind}
                 data, kind, again = _graph.floats(data, kind, shape).reshape(-1).view(np.uint8), _graph.F32, not vector
             rows, columns = (1, shape[0]) if vector else (shape[1], shape[0])
-            self._core.add(tensor, kind, again, np.ascontiguousarray(data), rows, columns)
+            held = widen(tensor, Tensor(data, kind, rows, columns), self._header)
+            self._core.add(tensor, held.kind, again, np.ascontiguousarray(held.data), held.rows, held.columns)
         if rounded:
             kinds = ", ".join(sorted(_graph.type_name(one) for one in rounded))
             note(f"{self.path.name}: weights of type {kinds} are quantised again, to eight bits")
