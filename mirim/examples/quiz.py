@@ -23,9 +23,9 @@ from mirim.examples.tasks import answer, example
 MOST, ROOM, ABSENT = 8, 900, 0.12
 #: Sentences of a short passage at most, the share of quizzes about one, and what `passage` of their metadata says.
 FEW, BRIEF, SHORT = 3, 0.5, "short"
-#: Of sentences learned apart: the share that comes with the one before it; of those that answer nothing, the share
-#: that comes at all.
-PAIRED, EMPTY = 0.35, 0.15
+#: Of sentences learned apart: the share that comes with the one before it; for each question that one answers, how
+#: many that it does not; of those that answer nothing, the share that comes at all.
+PAIRED, VAIN, EMPTY = 0.35, 0.35, 0.1
 #: The kind of these examples: of their conversations every answer is learned.
 KIND = "quiz"
 _NAME = re.compile(r"(?<=[a-zà-ÿ,;] )[A-ZÀ-Ý][\w’'-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w’'-]+)*")
@@ -98,8 +98,10 @@ def quiz(text: str, language: str, rng: random.Random) -> Example | None:
     return conversation(passage, "", asked[: rng.randint(3, MOST)], language)
 
 
-def conversation(passage: str, title: str, asked: Iterable[Asked], language: str, length: str = "") -> Example | None:
-    """The passage with the first question, then the others, each with its answer; None for fewer than two."""
+def conversation(
+    passage: str, title: str, asked: Iterable[Asked], language: str, length: str = "", least: int = 2
+) -> Example | None:
+    """The passage with the first question, then the others, each with its answer; None for fewer than `least`."""
     turns: list[Message] = []
     for question, said in asked:
         if turns:
@@ -109,7 +111,7 @@ def conversation(passage: str, title: str, asked: Iterable[Asked], language: str
                 question, [Passage("", "", 0, len(passage), title, passage, None, language)], language
             )
         turns += [Message("assistant", said)]
-    if len(turns) < 4:
+    if len(turns) < 2 * least:
         return None
     made = {"kind": KIND, "language": language} | ({"passage": length} if length else {})
     return example("answer", tuple(turns[:-1]), turns[-1].content, (), made)
@@ -129,7 +131,7 @@ def grouped(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) 
 
 def apart(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) -> Iterator[Example]:
     """From the same, each sentence of a passage by itself or with the one before it: the questions that it answers, and
-    about as many of the others, which are refused. No smaller text teaches which sentence a question is about."""
+    some of the others, which are refused. No smaller text teaches which sentence a question is about."""
     for (passage, title, language), asked in _homes(rows).items():
         spans = sentences(passage, language)
         homes = [[i for i, (a, b) in enumerate(spans) if said in passage[a:b]] for _, said in asked]
@@ -142,9 +144,10 @@ def apart(rows: Iterable[tuple[str, str, str, str, str]], rng: random.Random) ->
             if not own and rng.random() > EMPTY:
                 continue
             kept = rng.sample(own, min(len(own), MOST // 2))
-            kept += rng.sample(others, min(len(others), max(len(kept) - rng.randint(0, 1), 1 if kept else 2)))
+            vain = sum(rng.random() < VAIN for _ in kept) if kept else 1
+            kept += rng.sample(others, min(len(others), vain))
             rng.shuffle(kept)
-            if found := conversation(passage[spans[first][0] : end], title, kept, language):
+            if found := conversation(passage[spans[first][0] : end], title, kept, language, least=1):
                 yield found
 
 

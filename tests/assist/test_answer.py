@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,6 +18,7 @@ from mirim.core.project import Project
 from mirim.core.types import Delta, Message, Sampling
 from mirim.documents import store
 from mirim.documents.ingest import ingest
+from mirim.examples.template import CHATML
 
 
 class Scripted:
@@ -163,6 +164,24 @@ def test_free_gives_the_models_words_with_references_and_its_refusal_as_one(alon
     assert answer.citations
     alone.engine = Scripted("The text does not say.")
     assert alone.answer("How much is delivery inside the city?", policy="free").abstained
+
+
+@pytest.mark.parametrize("policy", ["free", "grounded"])
+def test_a_model_that_reads_sentences_answers_from_the_one_that_answers_most_likely(
+    alone: Assistant, policy: Literal["free", "grounded"]
+) -> None:
+    class Reader(Scripted):
+        template = CHATML
+
+        def score(self, prompt: Any, candidates: Sequence[str]) -> list[list[float]]:
+            return [[-5.0 if self.yes in prompt[0].content.split("\n?")[0] else -0.01]]
+
+    alone.engine = Reader("two people", yes="Large mirrors")
+    answer = alone.answer("How much is delivery of large mirrors inside the city?", policy=policy)
+    assert answer.answer == "two people"
+    assert [c.text for c in answer.citations] == ["Large mirrors are carried up by two people."]
+    alone.engine = Reader("The text does not say.")
+    assert alone.answer("How much is delivery inside the city?", policy=policy).abstained
 
 
 def test_a_writing_policy_without_a_model_says_what_to_do(alone: Assistant) -> None:

@@ -132,7 +132,7 @@ def test_a_sentence_by_itself_answers_its_own_questions_and_refuses_the_others()
             text = passage.partition("\n")[2]
             texts.append(text)
             assert text in ENGLISH
-            assert 2 <= len(turns) <= quiz.MOST
+            assert 1 <= len(turns) <= quiz.MOST
             for question, said in turns:
                 wanted = dict(asked)[question.removeprefix("? ")]
                 # What stands in two sentences may be meant in either, so it is not asked of any.
@@ -141,4 +141,4 @@ def test_a_sentence_by_itself_answers_its_own_questions_and_refuses_the_others()
                 assert said == (wanted if wanted in text else answer.REFUSAL["en"])
     pairs = sum(". " in text for text in texts) / len(texts)
     assert 0.2 < pairs < 0.5
-    assert 0.35 < sum(right) / len(right) < 0.65
+    assert 0.6 < sum(right) / len(right) < 0.85

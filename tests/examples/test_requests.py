@@ -13,14 +13,16 @@ KINDS = {"integer": int, "number": (int, float), "string": str, "array": list, "
 FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "requests"
 
 
-@pytest.mark.parametrize(("name", "functions"), [("calls-en", 250), ("calls-pt", 200)])
+@pytest.mark.parametrize(
+    ("name", "functions"), [("calls-en", 250), ("calls-pt", 200), ("calls-en-2", 258), ("calls-pt-2", 122)]
+)
 def test_every_call_fits_its_function(name: str, functions: int) -> None:
     rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
     assert len(rows) == len({row["function"]["name"] for row in rows}) == functions
     requests = [request for row in rows for request, _ in row["calls"]]
     assert len(requests) == len(set(requests))
     for row in rows:
-        assert row["lang"] == name[-2:]
+        assert row["lang"] == name[6:8]
         schema = row["function"]["parameters"]
         for request, arguments in row["calls"]:
             if arguments is None:
