@@ -63,7 +63,14 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     findings: tuple[Finding, ...] = ()
     if shortened:
         what = f"{shortened} of {len(questions)} contexts do not fit the model's {engine.context} tokens"
-        findings = (Finding("warning", path.name, what, "it read the stretch with most of the question's words"),)
+        findings = (
+            Finding(
+                "warning",
+                path.name,
+                what,
+                "it read the stretch with most of the question's words, or the sentences that fit",
+            ),
+        )
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
     summary = f"{name} on {len(questions)} questions."
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
@@ -74,7 +81,7 @@ def _answer(engine: Engine, q: Question, language: str) -> tuple[str, bool]:
     language = language if language in task.REFUSAL else "en"
     whole = Passage("", "", 0, len(q.context), q.title, q.context, None, language)
     if reads_sentences(engine) and (found := read(engine, q.question, [whole], language)):
-        return found.text, False
+        return found.text, not found.whole
     prompt, cut = _prompt(engine, q, whole, language)
     stop = ("\n",) if isinstance(prompt, str) else ()
     text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=TOKENS, stop=stop))).strip()

@@ -28,13 +28,14 @@ PAIRED = 1.0
 @dataclass(frozen=True, slots=True)
 class Reading:
     """`text`: the answer, '' where it is refused. `start:end`: the characters of `passage` that it was read from.
-    `odds`: log-odds (nats) that these answer."""
+    `odds`: log-odds (nats) that these answer. `whole`: every sentence fitted the model's context."""
 
     text: str
     passage: Passage
     start: int
     end: int
     odds: float
+    whole: bool
 
 
 class _Window(NamedTuple):
@@ -56,13 +57,15 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
     UsageError when the engine gives no probabilities.
     """
     refused = REFUSAL.get(language, REFUSAL["en"])
-    windows, prompts = [], []
+    windows, prompts, whole = [], [], True
     for window in (w for p in passages for w in _windows(p, language)):
         shown = replace(window.passage, text=window.passage.text[window.start : window.end])
         prompt = messages(question, [shown], language)
         if not engine.context or engine.count(prompt) + TOKENS <= engine.context:
             windows.append(window)
             prompts.append(prompt)
+        elif not window.behind:
+            whole = False
     if not windows:
         return None
     many = getattr(engine, "score_many", None)
@@ -71,7 +74,7 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
     best = max(range(len(windows)), key=lambda i: odds[i] - windows[i].behind)
     text = "".join(delta.text for delta in engine.generate(prompts[best], Sampling(max_tokens=TOKENS))).strip()
     passage, start, end, _ = windows[best]
-    return Reading("" if declined(text) else text, passage, start, end, odds[best])
+    return Reading("" if declined(text) else text, passage, start, end, odds[best], whole)
 
 
 def _windows(passage: Passage, language: str) -> list[_Window]:

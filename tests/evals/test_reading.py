@@ -118,3 +118,10 @@ def test_a_model_of_mirims_making_reads_sentence_by_sentence(tmp_path: Path) -> 
     assert reading.measure(engine, path, "letters").data["predictions"] == {"a": "the harbour", "b": ""}
     assert "It crosses the harbour.\n\n? What" in engine.prompts[0]
     assert "1932" not in engine.prompts[0]
+    # A sentence that does not fit is left out, and the report says so.
+    path = squad(
+        tmp_path / "long.json", [qa("a", "What does it cross?", "harbour")], f"{CONTEXT} It is {'very ' * 200}old."
+    )
+    report = reading.measure(engine, path, "letters")
+    assert report.data["predictions"] == {"a": "the harbour"}
+    assert "1 of 1 contexts do not fit" in report.findings[0].what

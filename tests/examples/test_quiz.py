@@ -22,6 +22,13 @@ PORTUGUESE = (
     "Durante 2 anos os livros ficaram na igreja de Santa Rita. A nova sala foi paga por Helena Couto, antiga aluna. "
     "Ela deu à biblioteca um relógio feito em Lisboa. Ninguém sabe por que o relógio atrasa."
 )
+#: About the English text; the bridge stands in two of its sentences.
+ASKED = [
+    ("Who was the first teacher?", "Clara Venning"),
+    ("How many books came?", "forty"),
+    ("When did the storm come?", "1890"),
+    ("What had stood beside the school?", "bridge"),
+]
 
 
 def _turns(example: Example) -> list[tuple[str, str]]:
@@ -87,13 +94,7 @@ def test_questions_of_people_about_one_passage_come_together(tmp_path: Path) -> 
 
 
 def test_what_a_sentence_that_was_taken_out_alone_answered_is_refused() -> None:
-    asked = [
-        ("Who was the first teacher?", "Clara Venning"),
-        ("How many books came?", "forty"),
-        ("When did the storm come?", "1890"),
-        ("What had stood beside the school?", "bridge"),
-        ("Is there a lake?", answer.REFUSAL["en"]),
-    ]
+    asked = [*ASKED, ("Is there a lake?", answer.REFUSAL["en"])]
     gone = set()
     for seed in range(30):
         made = quiz.lacking(ENGLISH, "Belmor", asked, "en", random.Random(seed))
@@ -114,13 +115,7 @@ def test_what_a_sentence_that_was_taken_out_alone_answered_is_refused() -> None:
 
 
 def test_a_sentence_by_itself_answers_its_own_questions_and_refuses_the_others() -> None:
-    asked = [
-        ("Who was the first teacher?", "Clara Venning"),
-        ("How many books came?", "forty"),
-        ("When did the storm come?", "1890"),
-        ("What had stood beside the school?", "bridge"),
-        ("Where was the bell cast?", "Verona"),
-    ]
+    asked = [*ASKED, ("Where was the bell cast?", "Verona")]
     rows = [(ENGLISH, "Belmor", question, said, "en") for question, said in asked]
     texts: list[str] = []
     right: list[bool] = []

@@ -92,6 +92,19 @@ def test_gguf_equals_transformers(tmp_path, kind, changes):
             ours.close()
 
 
+def test_rotating_more_than_a_head_holds_is_refused(tmp_path):
+    from mirim.models import convert, gguf_check
+    from mirim.models.engines import native
+
+    folder = toys.model(tmp_path / "m", num_attention_heads=8, num_key_value_heads=4)
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
+    header = gguf_check.check(tmp_path / "m.gguf")
+    assert not native.unsupported(header)
+    for turned in (16, -2, "8"):
+        header.keys["llama.rope.dimension_count"] = turned
+        assert f"rotates {turned} values of heads of 8" in native.unsupported(header)
+
+
 def _greedy(engine, ids, count):
     seen, out = list(ids), []
     for _ in range(count):

@@ -47,6 +47,7 @@ def test_the_sentence_that_refuses_least_is_read() -> None:
     engine = Reader({"sold": -5.0, "bought": -3.0})
     found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
     assert found is not None
+    assert found.whole
     assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
     assert found.odds == pytest.approx(5.0, abs=0.02)
     assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read
@@ -90,6 +91,7 @@ def test_what_does_not_fit_is_not_read() -> None:
     found = read(engine, "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
     assert long.text[found.start : found.end] == "She sold it in 1931."
+    assert not found.whole
     assert read(engine, "When? " * 100, [long], "en") is None  # type: ignore[arg-type]
 
 

@@ -56,6 +56,9 @@ def unsupported(header: gguf_check.Header) -> str:
         return f"its heads have {size} values, not an even number up to 256"
     if size % 16 and any(tensor.endswith("_norm.weight") and ".attn_q" in tensor for tensor in header.tensors):
         return f"it norms heads of {size} values, not a multiple of 16"
+    turned = keys.get(f"{kind}.rope.dimension_count", size)
+    if not isinstance(turned, int) or not 0 <= turned <= size:
+        return f"it rotates {turned} values of heads of {size}"
     inter = keys.get(f"{kind}.feed_forward_length")
     if not isinstance(inter, int) or inter < 1:
         return f"its feed_forward_length is {inter}"
