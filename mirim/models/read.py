@@ -4,7 +4,8 @@ A model of some ten million parameters finds the answer in one sentence far bett
 it gives the right kind of thing from the wrong sentence. So those that learned mirim's refusal read each sentence, and
 each with the one before it, by itself, and answer from the one in which they refuse least. Comparing separate texts by
 the probability that each answers at all is Clark & Gardner's (2018, "Simple and Effective Multi-Paragraph Reading
-Comprehension").
+Comprehension"). Whether a passage answers at all they know better from the whole of it: one that is refused whole is
+not read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mirim.core.types import Engine, Passage, Sampling
+from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
@@ -39,6 +40,9 @@ class Reading:
 
 
 class _Window(NamedTuple):
+    """`number`: of the passage among those read."""
+
+    number: int
     passage: Passage
     start: int
     end: int
@@ -51,40 +55,50 @@ def reads_sentences(engine: Engine) -> bool:
 
 
 def read(engine: Engine, question: str, passages: Sequence[Passage], language: str = "en") -> Reading | None:
-    """The answer from the sentences of `passages` that answer most likely. None where not one of them fits the model's
-    context with the question.
+    """The answer from the sentences of `passages` that answer most likely, '' where each passage is refused. None where
+    not one sentence fits the model's context with the question.
 
     UsageError when the engine gives no probabilities.
     """
     refused = REFUSAL.get(language, REFUSAL["en"])
-    windows, prompts, whole = [], [], True
-    for window in (w for p in passages for w in _windows(p, language)):
-        shown = replace(window.passage, text=window.passage.text[window.start : window.end])
-        prompt = messages(question, [shown], language)
-        if not engine.context or engine.count(prompt) + TOKENS <= engine.context:
-            windows.append(window)
-            prompts.append(prompt)
-        elif not window.behind:
-            whole = False
-    if not windows:
+
+    def prompts(texts: Sequence[Passage]) -> list[tuple[Message, ...]]:
+        return [messages(question, [text], language) for text in texts]
+
+    def odds(asked: Sequence[tuple[Message, ...]]) -> list[float]:
+        many = getattr(engine, "score_many", None)
+        rows = many(asked, [[refused]] * len(asked)) if many else [engine.score(p, [refused]) for p in asked]
+        return [_odds(sum(row[0])) for row in rows]
+
+    def fits(prompt: tuple[Message, ...]) -> bool:
+        return not engine.context or engine.count(prompt) + TOKENS <= engine.context
+
+    every = [w for number, p in enumerate(passages) for w in _windows(number, p, language)]
+    asked = prompts([replace(w.passage, text=w.passage.text[w.start : w.end]) for w in every])
+    kept = [(w, prompt) for w, prompt in zip(every, asked, strict=True) if fits(prompt)]
+    if not kept:
         return None
-    many = getattr(engine, "score_many", None)
-    rows = many(prompts, [[refused]] * len(prompts)) if many else [engine.score(p, [refused]) for p in prompts]
-    odds = [_odds(sum(row[0])) for row in rows]
-    best = max(range(len(windows)), key=lambda i: odds[i] - windows[i].behind)
-    text = "".join(delta.text for delta in engine.generate(prompts[best], Sampling(max_tokens=TOKENS))).strip()
-    passage, start, end, _ = windows[best]
-    return Reading("" if declined(text) else text, passage, start, end, odds[best], whole)
+    told = odds([prompt for _, prompt in kept])
+    wholes = [(number, prompt) for number, prompt in enumerate(prompts(passages)) if fits(prompt)]
+    answering = dict(zip([number for number, _ in wholes], odds([prompt for _, prompt in wholes]), strict=True))
+    open_to = [i for i, (w, _) in enumerate(kept) if answering.get(w.number, 0.0) >= 0]
+    best = max(open_to or range(len(kept)), key=lambda i: told[i] - kept[i][0].behind)
+    window, prompt = kept[best]
+    text = ""
+    if open_to:
+        text = "".join(delta.text for delta in engine.generate(prompt, Sampling(max_tokens=TOKENS))).strip()
+    whole = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
+    return Reading("" if declined(text) else text, window.passage, window.start, window.end, told[best], whole)
 
 
-def _windows(passage: Passage, language: str) -> list[_Window]:
+def _windows(number: int, passage: Passage, language: str) -> list[_Window]:
     """Each sentence, and each with the one before it."""
     spans = sentences(passage.text, language)
     made = []
     for i, (start, end) in enumerate(spans):
-        made.append(_Window(passage, start, end, 0.0))
+        made.append(_Window(number, passage, start, end, 0.0))
         if i:
-            made.append(_Window(passage, spans[i - 1][0], end, PAIRED))
+            made.append(_Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
 
 

@@ -51,8 +51,8 @@ def test_the_sentence_that_refuses_least_is_read() -> None:
     assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
     assert found.odds == pytest.approx(5.0, abs=0.02)
     assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read
-    # Four sentences, and three with the one before them.
-    assert len(engine.shown) == 7
+    # Four sentences, three with the one before them, and the whole.
+    assert len(engine.shown) == 8
     assert all("The mill\n" in shown for shown in engine.shown)
 
 
@@ -71,10 +71,26 @@ def test_two_sentences_are_read_where_they_are_clearly_surer() -> None:
 
 @pytest.mark.parametrize("said", [REFUSAL["pt"], "the text does not say", " The text  does not say. "])
 def test_what_it_refuses_has_no_answer(said: str) -> None:
-    found = read(Reader({}, said), "Who?", [_passage()], "en")  # type: ignore[arg-type]
+    found = read(Reader({"sold": -3.0}, said), "Who?", [_passage()], "en")  # type: ignore[arg-type]
     assert found is not None
     assert found.text == ""
-    assert found.odds < 0
+
+
+def test_a_passage_that_is_refused_whole_is_not_read() -> None:
+    class Whole(Reader):
+        def score(self, prompt: Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
+            whole = "built" in prompt[-1].content and "burnt" in prompt[-1].content
+            return [[-0.01]] if whole else super().score(prompt, candidates)
+
+    engine = Whole({"sold": -5.0, "cut": -1.5}, "August")
+    found = read(engine, "When?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, engine.read) == ("", "")
+    # Another passage may still answer, though less surely.
+    other = _passage("Oats are sown in March. They are cut in August.")
+    found = read(engine, "When?", [_passage(), other], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, found.passage) == ("August", other)
 
 
 def test_the_passage_that_answers_is_told() -> None:
