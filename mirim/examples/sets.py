@@ -33,6 +33,8 @@ ROOM = 1600
 BESIDE = 2
 #: Labels shown at once.
 LABELS = 6
+#: Share of requests whose function is not listed, in rows that already hold some which it cannot serve.
+SELDOM = UNFIT / 3
 #: Of the questions that a passage holds, the share that is learned the other way round, and of those that follow one
 #: another the shares that are left as they are and that ask the same about another name.
 TURNED, STANDING, SWAPPED = 0.3, 0.15, 0.45
@@ -355,7 +357,7 @@ def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Examp
     """Requests to one function, which is listed alone or beside that of the row before. Sometimes it is not listed,
     less often in rows that hold requests which it cannot serve."""
     language, own = _language(row), row["function"]
-    unfit = UNFIT / 3 if any(arguments is None for _, arguments in row["calls"]) else UNFIT
+    unfit = SELDOM if any(arguments is None for _, arguments in row["calls"]) else UNFIT
     other: Row = (before or {}).get("function") or own
     for request, arguments in row["calls"]:
         listed, target = [own], tools.NONE[language]
