@@ -4,8 +4,9 @@ A model of some ten million parameters finds the answer in one sentence far bett
 it gives the right kind of thing from the wrong sentence. So those that learned mirim's refusal read each sentence, and
 each with the one before it, by itself, and answer from the one in which they refuse least. Comparing separate texts by
 the probability that each answers at all is Clark & Gardner's (2018, "Simple and Effective Multi-Paragraph Reading
-Comprehension"). Whether a passage answers at all they know better from the whole of it: one that is refused whole is
-not read.
+Comprehension"). Such a model finds the answering sentence about as often as counting the question's words in each does,
+and not the same ones, so both count. Whether a passage answers at all it knows better from the whole of it: one that is
+refused whole is not read.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from typing import NamedTuple
 
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
+from mirim.documents.words import STOPWORDS, stem, tokens
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
 
 #: Tokens of an answer at most; those that people ask of a passage are a few words long.
 TOKENS = 64
 #: Log-odds that two sentences are behind one: they hold more that could be taken for an answer.
-PAIRED = 1.0
+PAIRED = 1.5
+#: Log-odds that all of a question's words are worth in what is read; a part of them is worth that part.
+WORDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ def reads_sentences(engine: Engine) -> bool:
 
 
 def read(engine: Engine, question: str, passages: Sequence[Passage], language: str = "en") -> Reading | None:
-    """The answer from the sentences of `passages` that answer most likely, '' where each passage is refused. None where
-    not one sentence fits the model's context with the question.
+    """The answer from the sentences of `passages` that answer most likely, or from their whole passage where they do
+    not; '' where each passage is refused. None where not one sentence fits the model's context with the question.
 
     UsageError when the engine gives no probabilities.
     """
@@ -79,16 +83,32 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
     if not kept:
         return None
     told = odds([prompt for _, prompt in kept])
-    wholes = [(number, prompt) for number, prompt in enumerate(prompts(passages)) if fits(prompt)]
-    answering = dict(zip([number for number, _ in wholes], odds([prompt for _, prompt in wholes]), strict=True))
+    wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
+    answering = dict(zip(wholes, odds(list(wholes.values())), strict=True))
     open_to = [i for i, (w, _) in enumerate(kept) if answering.get(w.number, 0.0) >= 0]
-    best = max(open_to or range(len(kept)), key=lambda i: told[i] - kept[i][0].behind)
+    content = _content(question, language)
+
+    def likely(i: int) -> float:
+        window = kept[i][0]
+        held = content & _content(window.passage.text[window.start : window.end], language)
+        return told[i] + WORDS * len(held) / max(len(content), 1) - window.behind
+
+    best = max(open_to or range(len(kept)), key=likely)
     window, prompt = kept[best]
     text = ""
     if open_to:
-        text = "".join(delta.text for delta in engine.generate(prompt, Sampling(max_tokens=TOKENS))).strip()
-    whole = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
-    return Reading("" if declined(text) else text, window.passage, window.start, window.end, told[best], whole)
+        text = _written(engine, prompt)
+        if not text and (whole := wholes.get(window.number)) not in (None, prompt):
+            # Its sentences say too little each, but it was not refused.
+            text, window = _written(engine, whole), window._replace(start=0, end=len(window.passage.text))
+    every_one = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
+    return Reading(text, window.passage, window.start, window.end, told[best], every_one)
+
+
+def _written(engine: Engine, prompt: tuple[Message, ...]) -> str:
+    """What the model answers, '' where it refuses."""
+    text = "".join(delta.text for delta in engine.generate(prompt, Sampling(max_tokens=TOKENS))).strip()
+    return "" if declined(text) else text
 
 
 def _windows(number: int, passage: Passage, language: str) -> list[_Window]:
@@ -100,6 +120,12 @@ def _windows(number: int, passage: Passage, language: str) -> list[_Window]:
         if i:
             made.append(_Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
+
+
+def _content(text: str, language: str) -> set[str]:
+    """The stems of the words that carry meaning."""
+    stop = STOPWORDS.get(language, frozenset())
+    return {stem(w, language) for w in tokens(text) if w not in stop}
 
 
 def _odds(refused: float) -> float:

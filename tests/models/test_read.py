@@ -8,7 +8,7 @@ import pytest
 from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
-from mirim.models.read import PAIRED, read, reads_sentences
+from mirim.models.read import PAIRED, WORDS, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -64,14 +64,42 @@ def test_two_sentences_are_read_where_they_are_clearly_surer() -> None:
             return [[-3.0 - PAIRED - self.refusing["more"] if both else -3.0 if "sold" in text else -0.001]]
 
     for more, wanted in ((0.5, "Ana Prado bought it. She sold it in 1931."), (-0.5, "She sold it in 1931.")):
-        found = read(Both({"more": more}), "When did Ana sell it?", [_passage()], "en")  # type: ignore[arg-type]
+        found = read(Both({"more": more}), "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
         assert found is not None
         assert TEXT[found.start : found.end] == wanted
+
+
+def test_the_words_of_the_question_count() -> None:
+    text = "Oats are sown in March. They are cut in August."
+
+    def answered(asked: str) -> str:
+        found = read(Reader({"sown": -3.0, "cut": -3.0 - WORDS / 3}), asked, [_passage(text)], "en")  # type: ignore[arg-type]
+        assert found is not None
+        return text[found.start : found.end]
+
+    assert answered("In which month?") == "They are cut in August."
+    assert answered("When were the oats sown?") == "Oats are sown in March."
 
 
 @pytest.mark.parametrize("said", [REFUSAL["pt"], "the text does not say", " The text  does not say. "])
 def test_what_it_refuses_has_no_answer(said: str) -> None:
     found = read(Reader({"sold": -3.0}, said), "Who?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == ""
+
+
+def test_the_whole_passage_is_read_where_its_sentences_refuse() -> None:
+    class Whole(Reader):
+        def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
+            whole = "built" in prompt[-1].content and "burnt" in prompt[-1].content
+            yield Delta("27 years" if whole else REFUSAL["en"], finish_reason="stop")
+
+    engine = Whole({"sold": -3.0})
+    found = read(engine, "How long did she keep it?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, found.start, found.end) == ("27 years", 0, len(TEXT))
+    # Where the passage is no more than its sentence there is nothing else to read.
+    found = read(engine, "How long?", [_passage("She sold it in 1931.")], "en")  # type: ignore[arg-type]
     assert found is not None
     assert found.text == ""
 
