@@ -14,7 +14,7 @@ from mirim.core.progress import track
 from mirim.core.report import Finding, Report, Table
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
-from mirim.documents.words import STOPWORDS, detect, stem, tokens
+from mirim.documents.words import detect, stems
 from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
 from mirim.examples.tasks import answer as task
@@ -97,8 +97,8 @@ def _prompt(engine: Engine, q: Question, whole: Passage, language: str) -> tuple
     if not engine.context or engine.count(prompt) + TOKENS <= engine.context:
         return prompt, False
     spans = sentences(q.context, language)
-    asked = {stem(w, language) for w in tokens(q.question)} - STOPWORDS.get(language, frozenset())
-    words = [{stem(w, language) for w in tokens(q.context[a:b])} & asked for a, b in spans]
+    asked = set(stems(q.question, language, content=True))
+    words = [asked.intersection(stems(q.context[a:b], language)) for a, b in spans]
     common = Counter(w for found in words for w in found)
     kept = len(q.context)
     while kept > 100:

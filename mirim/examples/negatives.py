@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mirim.core.types import Passage
-from mirim.documents.words import STOPWORDS, fold, rarity, stem, tokens
+from mirim.documents.words import STOPWORDS, fold, rarity, stems, tokens
 from mirim.examples.facts import facts
 from mirim.examples.kinds import asked as asked_kinds
 from mirim.examples.kinds import holds
@@ -140,8 +140,7 @@ def _same(asked: Asked, unit: Unit) -> bool:
 
 @lru_cache(maxsize=8192)
 def _stems(text: str, language: str) -> frozenset[str]:
-    stop = STOPWORDS.get(language, frozenset())
-    return frozenset(stem(w, language) for w in tokens(text) if w not in stop)
+    return frozenset(stems(text, language, content=True))
 
 
 def _cover(stems: frozenset[str], text: str, language: str) -> float:

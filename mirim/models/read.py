@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
-from mirim.documents.words import STOPWORDS, stem, tokens
+from mirim.documents.words import stems
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
 
@@ -33,13 +33,12 @@ WORDS = 4.0
 @dataclass(frozen=True, slots=True)
 class Reading:
     """`text`: the answer, '' where it is refused. `start:end`: the characters of `passage` that it was read from.
-    `odds`: log-odds (nats) that these answer. `whole`: every sentence fitted the model's context."""
+    `whole`: every sentence fitted the model's context."""
 
     text: str
     passage: Passage
     start: int
     end: int
-    odds: float
     whole: bool
 
 
@@ -86,23 +85,24 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
     answering = dict(zip(wholes, odds(list(wholes.values())), strict=True))
     open_to = [i for i, (w, _) in enumerate(kept) if answering.get(w.number, 0.0) >= 0]
-    content = _content(question, language)
+    asks = set(stems(question, language, content=True))
 
     def likely(i: int) -> float:
         window = kept[i][0]
-        held = content & _content(window.passage.text[window.start : window.end], language)
-        return told[i] + WORDS * len(held) / max(len(content), 1) - window.behind
+        held = asks.intersection(stems(window.passage.text[window.start : window.end], language))
+        return told[i] + WORDS * len(held) / max(len(asks), 1) - window.behind
 
     best = max(open_to or range(len(kept)), key=likely)
     window, prompt = kept[best]
     text = ""
     if open_to:
         text = _written(engine, prompt)
-        if not text and (whole := wholes.get(window.number)) not in (None, prompt):
+        whole = wholes.get(window.number, prompt)
+        if not text and whole != prompt:
             # Its sentences say too little each, but it was not refused.
             text, window = _written(engine, whole), window._replace(start=0, end=len(window.passage.text))
-    every_one = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
-    return Reading(text, window.passage, window.start, window.end, told[best], every_one)
+    fitted = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
+    return Reading(text, window.passage, window.start, window.end, fitted)
 
 
 def _written(engine: Engine, prompt: tuple[Message, ...]) -> str:
@@ -120,12 +120,6 @@ def _windows(number: int, passage: Passage, language: str) -> list[_Window]:
         if i:
             made.append(_Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
-
-
-def _content(text: str, language: str) -> set[str]:
-    """The stems of the words that carry meaning."""
-    stop = STOPWORDS.get(language, frozenset())
-    return {stem(w, language) for w in tokens(text) if w not in stop}
 
 
 def _odds(refused: float) -> float:

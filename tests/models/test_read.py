@@ -49,7 +49,6 @@ def test_the_sentence_that_refuses_least_is_read() -> None:
     assert found is not None
     assert found.whole
     assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
-    assert found.odds == pytest.approx(5.0, abs=0.02)
     assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read
     # Four sentences, three with the one before them, and the whole.
     assert len(engine.shown) == 8
@@ -73,7 +72,7 @@ def test_the_words_of_the_question_count() -> None:
     text = "Oats are sown in March. They are cut in August."
 
     def answered(asked: str) -> str:
-        found = read(Reader({"sown": -3.0, "cut": -3.0 - WORDS / 3}), asked, [_passage(text)], "en")  # type: ignore[arg-type]
+        found = read(Reader({"sown": -3.0, "cut": -3.0 - WORDS / 8}), asked, [_passage(text)], "en")  # type: ignore[arg-type]
         assert found is not None
         return text[found.start : found.end]
 

@@ -8,7 +8,7 @@ from mirim.assist.policies import Draft, Task, cite
 from mirim.assist.policies.free import compose
 from mirim.assist.rank import Ranked
 from mirim.documents.sentences import sentences
-from mirim.documents.words import STOPWORDS, stem, tokens
+from mirim.documents.words import stems
 
 #: Share of a sentence's content words that one cited sentence and its heading must hold.
 SUPPORT = 0.6
@@ -35,8 +35,7 @@ def write(task: Task) -> Draft:
 
 def _support(sentence: str, task: Task) -> Ranked | None:
     """The candidate that holds most of the sentence's words, if it holds enough and every number."""
-    stop = STOPWORDS.get(task.language, frozenset())
-    claim = {stem(w, task.language) for w in tokens(sentence) if w not in stop}
+    claim = set(stems(sentence, task.language, content=True))
     if not claim:
         return None
     numbers = set(_NUMBER.findall(sentence))
@@ -46,8 +45,7 @@ def _support(sentence: str, task: Task) -> Ranked | None:
         if not numbers <= set(_NUMBER.findall(f"{c.lead} {c.text}")):
             continue
         language = c.passage.language or task.language
-        have = {stem(w, language) for w in tokens(f"{c.lead} {c.text}")}
-        share = len(claim & have) / len(claim)
+        share = len(claim.intersection(stems(f"{c.lead} {c.text}", language))) / len(claim)
         if share > best:
             best, found = share, row
     return found if best >= SUPPORT else None
