@@ -74,9 +74,10 @@ class Bundle:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FILE and not p.name.startswith(".tmp-"))
+    """Of all files but reports, checkpoints, bundle.json itself, and what somebody is still at work on."""
+    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name != FILE)
     return {
-        p.relative_to(folder).as_posix(): sha256_file(p)
+        p.as_posix(): sha256_file(folder / p)
         for p in files
-        if p.relative_to(folder).parts[0] not in ("reports", "checkpoints")
+        if p.parts[0] not in ("reports", "checkpoints") and not any(part.startswith(".tmp-") for part in p.parts)
     }

@@ -91,6 +91,8 @@ def test_a_trained_model_passes(copy, trained):
     before = {p.name: p.read_bytes() for p in (copy / "gguf").iterdir()}
     export(model=str(copy), quant=("q8_0",), text=trained.parent / "held.txt")
     assert (copy / "gguf" / "q8_0.gguf").read_bytes() == before["q8_0.gguf"]
+    # F32 was made to compare with and is gone.
+    Bundle.open(copy).verify()
 
 
 @pytest.mark.slow
