@@ -5,14 +5,12 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "draft.hpp"
+
 namespace mirim {
 
 namespace {
 
-// Tokens that must be alike for what followed them before to be proposed.
-constexpr int GRAM = 3;
-// A proposal is tried again after so many tokens, when the last ones were wrong.
-constexpr int PAUSE = 16;
 // Prompt tokens in a step while answers are being written: these must not stall.
 constexpr int CHUNK = 64;
 // From so many tokens on a step uses the threads for many.
@@ -23,12 +21,6 @@ using Clock = std::chrono::steady_clock;
 // people notice: waking a thread takes as long as a small model needs for a tenth of a token.
 constexpr auto TELL = std::chrono::milliseconds(2), SOONEST = std::chrono::milliseconds(10),
                LATEST = std::chrono::milliseconds(30);
-
-uint64_t gram(const std::vector<int>& tokens, size_t end) {
-    uint64_t h = 0;
-    for (size_t i = end - GRAM; i < end; ++i) h = h * 0x9e3779b97f4a7c15ULL + uint64_t(tokens[i]) + 1;
-    return h;
-}
 
 }  // namespace
 
@@ -42,10 +34,7 @@ struct Engine::Sequence {
     int published = 0;
     bool holds = false;  // waits for a mask
 
-    std::unordered_map<uint64_t, int> followers;  // of the tokens before: where they went on
-    size_t indexed = 0;
-    std::vector<int> proposal;
-    int reach = 4, pause = 0;
+    Draft draft;
 
     // Of this step: its tokens there, and its first row of logits.
     int count = 0, row = -1;
@@ -265,22 +254,12 @@ void Engine::publish(Sequence& s) {
     }
 }
 
-// What followed the last tokens when they were last there, in the prompt or in the answer (Saxena 2023, prompt lookup).
-void Engine::propose(Sequence& s) {
-    Request& r = *s.request;
-    s.proposal.clear();
-    if (!r.draft || r.masked || s.tokens.size() < GRAM) return;
-    for (s.indexed = std::max<size_t>(s.indexed, GRAM); s.indexed < s.tokens.size(); ++s.indexed)
-        s.followers[gram(s.tokens, s.indexed)] = int(s.indexed);
-    if (s.pause > 0) {
-        --s.pause;
-        return;
-    }
-    auto found = s.followers.find(gram(s.tokens, s.tokens.size()));
-    if (found == s.followers.end()) return;
-    int left = std::min(r.most - s.written, context_ - int(s.tokens.size())) - 1;
-    int count = std::min({s.reach, r.draft, left, int(s.tokens.size()) - found->second});
-    for (int i = 0; i < count; ++i) s.proposal.push_back(s.tokens[found->second + i]);
+void Engine::propose(Sequence& s, int share) {
+    const Request& r = *s.request;
+    s.draft.drop();
+    if (!r.draft || r.masked) return;
+    const int left = std::min(r.most - s.written, context_ - int(s.tokens.size())) - 1;
+    s.draft.propose(s.tokens, std::min({r.draft, left, share}));
 }
 
 void Engine::step() {
@@ -328,7 +307,7 @@ void Engine::compute() {
         s.row = rows;
         for (int i = 0; i < count; ++i) {
             int position = from + i;
-            int id = position < int(s.tokens.size()) ? s.tokens[position] : s.proposal[position - s.tokens.size()];
+            int id = position < int(s.tokens.size()) ? s.tokens[position] : s.draft.proposal()[position - s.tokens.size()];
             bool want = wanted(position);
             tokens.push_back({id, position, s.data.data(), want ? rows++ : -1, s.request->adapter});
         }
@@ -353,11 +332,10 @@ void Engine::compute() {
     }
     for (int n = 0; n < now; ++n) {
         Sequence& s = *answers[n];
-        propose(s);
-        const int share = spare / (now - n);
-        if (int(s.proposal.size()) > share) s.proposal.resize(share);
-        spare -= int(s.proposal.size());
-        put(s, s.computed, 1 + int(s.proposal.size()), [](int) { return true; });
+        propose(s, spare / (now - n));
+        const int drafted = int(s.draft.proposal().size());
+        spare -= drafted;
+        put(s, s.computed, 1 + drafted, [](int) { return true; });
         writing = logits = true;
     }
     const int limit = writing ? std::min(most, int(tokens.size()) + CHUNK) : most;
@@ -366,7 +344,7 @@ void Engine::compute() {
         const Request& r = *s->request;
         if (r.task == Task::write && s->written) continue;
         reuse(*s);
-        s->proposal.clear();
+        s->draft.drop();
         int end = int(s->tokens.size()) - (r.task == Task::scores ? 1 : 0);
         int count = std::min(limit - int(tokens.size()), end - s->computed);
         switch (r.task) {
@@ -418,11 +396,11 @@ void Engine::accept(Sequence& s, const float* rows) {
                 r.changed.notify_all();
                 return;
             }
-            const int proposed = int(s.proposal.size());
+            const int proposed = int(s.draft.proposal().size());
             int right = 0;
             for (int i = 0;; ++i) {
                 Chosen chosen = choose(rows + size_t(i) * vocab, vocab, r.sampling, s.tokens, nullptr, r.logprobs);
-                bool more = i < proposed && chosen.token == s.proposal[i];
+                bool more = i < proposed && chosen.token == s.draft.proposal()[i];
                 write(s, chosen);
                 if (!s.request || !more) break;
                 // Its keys and values are there already.
@@ -432,12 +410,7 @@ void Engine::accept(Sequence& s, const float* rows) {
             if (proposed) {
                 r.proposed += proposed;
                 r.accepted += right;
-                if (right == proposed)
-                    s.reach = std::min(s.reach * 2, 16);
-                else if (right * 2 < proposed) {
-                    s.reach = std::max(s.reach / 2, 2);
-                    if (!right) s.pause = PAUSE;
-                }
+                s.draft.judge(right);
                 std::lock_guard<std::mutex> lock(mutex_);
                 counts_.proposed += proposed;
                 counts_.accepted += right;

@@ -11,7 +11,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -99,7 +98,7 @@ private:
     void reuse(Sequence& s);
     void room(Sequence& s, int tokens);
     void publish(Sequence& s);
-    void propose(Sequence& s);
+    void propose(Sequence& s, int share);
     void tally();
 
     std::unique_ptr<Model> model_;
