@@ -14,7 +14,15 @@ FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "requests"
 
 
 @pytest.mark.parametrize(
-    ("name", "functions"), [("calls-en", 250), ("calls-pt", 200), ("calls-en-2", 258), ("calls-pt-2", 122)]
+    ("name", "functions"),
+    [
+        ("calls-en", 250),
+        ("calls-pt", 200),
+        ("calls-en-2", 258),
+        ("calls-pt-2", 122),
+        ("calls-en-3", 365),
+        ("calls-pt-3", 126),
+    ],
 )
 def test_every_call_fits_its_function(name: str, functions: int) -> None:
     rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
