@@ -100,6 +100,9 @@ struct Kernels {
     // Pairs of x, neighbours or halves, turned by angles: `cosines` and `sines` for every value, the sines of a pair's
     // first one negative. Neighbours are padded to 16 values, with angles of 0.
     void (*rotate)(float* x, const float* cosines, const float* sines, int pairs, bool neighbours);
+    // In place: each block of x by Sylvester's matrix of ones and minus ones, not scaled; a block is as large as the
+    // largest power of two that divides `size`, a multiple of 16.
+    void (*hadamard)(float* x, int size);
     // gate[i] = silu(gate[i]) * up[i]; size a multiple of 16
     void (*silu_times)(float* gate, const float* up, int size);
     void (*gelu_times)(float* gate, const float* up, int size);

@@ -248,7 +248,7 @@ inline void rotate(float* x, const float* cosines, const float* sines, int pairs
     if (neighbours) {
         for (int i = 0; i < 2 * pairs; i += 16) {
             Floats v = load(x + i);
-            store(x + i, fma(swap_neighbours(v), load(sines + i), mul(v, load(cosines + i))));
+            store(x + i, fma(swapped<1>(v), load(sines + i), mul(v, load(cosines + i))));
         }
         return;
     }
@@ -263,6 +263,27 @@ inline void rotate(float* x, const float* cosines, const float* sines, int pairs
         x[i] = std::fma(b, sines[i], a * cosines[i]);
         x[pairs + i] = std::fma(a, sines[pairs + i], b * cosines[pairs + i]);
     }
+}
+
+// Sums and differences of lanes that lie `By` apart.
+template <int By>
+Floats crossed(Floats x) {
+    alignas(64) float side[16];
+    for (int i = 0; i < 16; ++i) side[i] = i & By ? -1.0f : 1.0f;
+    return fma(x, load(side), swapped<By>(x));
+}
+
+inline void hadamard(float* x, int size) {
+    const int block = size & -size;
+    for (int i = 0; i < size; i += 16)
+        store(x + i, crossed<1>(crossed<2>(crossed<4>(crossed<8>(load(x + i))))));
+    for (int half = 16; half < block; half *= 2)
+        for (int from = 0; from < size; from += 2 * half)
+            for (int i = from; i < from + half; i += 16) {
+                const Floats a = load(x + i), b = load(x + i + half);
+                store(x + i, add(a, b));
+                store(x + i + half, sub(a, b));
+            }
 }
 
 inline void silu_times(float* gate, const float* up, int size) {
@@ -341,7 +362,7 @@ inline void gelu(float* made, const float* bias, int tokens) {
 
 namespace mirim::VEC_NAME {
 
-inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, silu_times,
+inline const Kernels table{VEC_LABEL, product, norm, quantise, accumulate, rotate, hadamard, silu_times,
                            gelu_times, attend, join, divide, store_key, store_value,
                            layer_norm, shift, gelu, add_rows};
 

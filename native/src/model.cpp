@@ -170,6 +170,7 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     alignas(64) float made[HEAD_MOST / ROWS][STRIP * ROWS];
     const Cell cell = this->cell();
     const int group = c.heads / c.kv_heads, columns = cell.columns();
+    const float query_scale = cell.narrow ? c.attention_scale / float(columns & -columns) : c.attention_scale;
     alignas(64) float x[HEAD_MOST] = {};
     for (int from = 0; from < count; from += STRIP) {
         int n = std::min(STRIP, count - from);
@@ -188,11 +189,17 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
             if (part < 2 && turned_)
                 kernels_->rotate(x, &turns.cosines[token.position * turned_], &turns.sines[token.position * turned_],
                                  int(c.frequencies.size()), c.neighbours);
+            // What one value of a key has alone would make its steps of eight bits coarse: it is spread over all of them,
+            // in queries as well, so that their products stay (QuaRot, Ashkboos et al. 2024).
+            if (part < 2 && cell.narrow) {
+                std::fill(x + c.head_dim, x + columns, 0.0f);
+                kernels_->hadamard(x, columns);
+            }
             if (part == 0) {
                 // Rows of one head of keys lie together, token after token.
                 const size_t row = (size_t(head / group) * count + from + t) * group + head % group;
                 float* to = qs_.data() + row * columns;
-                for (int d = 0; d < columns; ++d) to[d] = x[d] * c.attention_scale;
+                for (int d = 0; d < columns; ++d) to[d] = x[d] * query_scale;
                 if (cell.narrow)
                     kernels_->quantise(to, columns, q_bytes_.data() + row * columns, q_scales_.data() + row * columns / GROUP,
                                        q_starts_.data() + row * columns / GROUP);

@@ -66,7 +66,12 @@ inline int32_t sum_int(Ints a) { return _mm512_reduce_add_epi32(a.v); }
 inline Ints bits(Floats a) { return {_mm512_castps_si512(a.v)}; }
 inline Floats from_bits(Ints a) { return {_mm512_castsi512_ps(a.v)}; }
 inline Ints to_exponent(Ints a) { return {_mm512_slli_epi32(a.v, 23)}; }
-inline Floats swap_neighbours(Floats a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+// Lanes whose numbers differ by 1, 2, 4 or 8 change places.
+template <int By>
+Floats swapped(Floats a) {
+    if constexpr (By < 4) return {_mm512_permute_ps(a.v, By == 1 ? 0xb1 : 0x4e)};
+    return {_mm512_shuffle_f32x4(a.v, a.v, By == 4 ? 0xb1 : 0x4e)};
+}
 // Lanes from n on become `rest`.
 inline Floats first(Floats a, int n, float rest) {
     return {_mm512_mask_blend_ps(__mmask16((1u << n) - 1), _mm512_set1_ps(rest), a.v)};
@@ -172,7 +177,13 @@ inline Ints add(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add
 inline Ints bits(Floats x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
 inline Floats from_bits(Ints x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)}; }
 inline Ints to_exponent(Ints x) { return {_mm256_slli_epi32(x.a, 23), _mm256_slli_epi32(x.b, 23)}; }
-inline Floats swap_neighbours(Floats x) { return {_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
+template <int By>
+Floats swapped(Floats x) {
+    if constexpr (By == 8) return {x.b, x.a};
+    if constexpr (By == 4) return {_mm256_permute2f128_ps(x.a, x.a, 1), _mm256_permute2f128_ps(x.b, x.b, 1)};
+    constexpr int order = By == 1 ? 0xb1 : 0x4e;
+    return {_mm256_permute_ps(x.a, order), _mm256_permute_ps(x.b, order)};
+}
 inline Floats first(Floats x, int n, float rest) {
     __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256 a = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes));
@@ -361,8 +372,10 @@ inline Ints to_exponent(Ints a) {
     EACH(a.v[i] = vshlq_n_s32(a.v[i], 23))
     return a;
 }
-inline Floats swap_neighbours(Floats a) {
-    EACH(a.v[i] = vrev64q_f32(a.v[i]))
+template <int By>
+Floats swapped(Floats a) {
+    if constexpr (By >= 4) return By == 4 ? Floats{{a.v[1], a.v[0], a.v[3], a.v[2]}} : Floats{{a.v[2], a.v[3], a.v[0], a.v[1]}};
+    EACH(a.v[i] = By == 1 ? vrev64q_f32(a.v[i]) : vextq_f32(a.v[i], a.v[i], 2))
     return a;
 }
 inline Floats first(Floats a, int n, float rest) {

@@ -143,9 +143,10 @@ inline Ints to_exponent(Ints a) {
     EACH(a.v[i] = int32_t(uint32_t(a.v[i]) << 23))
     return a;
 }
-inline Floats swap_neighbours(Floats a) {
+template <int By>
+Floats swapped(Floats a) {
     Floats r;
-    EACH(r.v[i] = a.v[i ^ 1])
+    EACH(r.v[i] = a.v[i ^ By])
     return r;
 }
 inline Floats first(Floats a, int n, float rest) {

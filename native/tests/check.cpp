@@ -59,6 +59,14 @@ void check_kernels() {
                 plain->rotate(b.data(), w.data(), up.data(), pairs, neighbours);
                 same(a.data(), b.data(), size * 4, label("rotate"));
             }
+            // Twice is the block's size times what it was.
+            a = b = up;
+            k->hadamard(a.data(), size);
+            plain->hadamard(b.data(), size);
+            same(a.data(), b.data(), size * 4, label("hadamard"));
+            k->hadamard(a.data(), size);
+            for (int i = 0; i < size; ++i)
+                if (!(std::fabs(a[i] / float(size & -size) - up[i]) < 1e-5f)) differ(label("hadamard twice"));
         }
         const auto bias = floats(ROWS);
         auto made = floats(size_t(7) * ROWS, 3.0f);
