@@ -232,6 +232,39 @@ def test_as_near_to_the_weights_as_llama_cpp(files, kind):
             engine.close()
 
 
+def test_keys_with_large_values_cost_the_others_nothing(folder, tmp_path):
+    """A pair of values 40 times as large in keys, and as small in queries: the same model, coarser in eight bits."""
+    import shutil
+
+    import numpy as np
+    from safetensors.torch import load_file, save_file
+
+    from mirim.models import convert
+    from mirim.models.engines import llama_cpp
+
+    uneven = tmp_path / "m"
+    shutil.copytree(folder, uneven, ignore=shutil.ignore_patterns("*.gguf"))
+    weights = load_file(uneven / "model.safetensors")
+    for name, values in weights.items():
+        if by := {"k_proj": 40.0, "q_proj": 1 / 40}.get(name.split(".")[-2]):
+            for row in (15, 31):  # a pair of every head of 32, turned by the same angle
+                values[row::32] *= by
+    save_file(weights, uneven / "model.safetensors", {"format": "pt"})
+    checkpoint = convert.read(uneven)
+    for kind in ("f32", "q8_0"):
+        convert.write(checkpoint, uneven / f"{kind}.gguf", kind)
+    with (
+        contextlib.closing(_open(uneven / "f32.gguf")) as exact,
+        contextlib.closing(_open(uneven / "q8_0.gguf")) as ours,
+        contextlib.closing(llama_cpp.open(str(uneven / "q8_0.gguf"), threads=1)) as theirs,
+    ):
+        ids = exact.encode(LONG)
+        reference = exact.logits(ids)
+        mine, other = (np.abs(e.logits(ids) - reference).mean() for e in (ours, theirs))
+        # 1.35 where the steps of a whole key are those of its largest value.
+        assert mine <= other * 1.15
+
+
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 def test_a_checkpoint_in_half_precision_answers_as_its_weights_do_in_float32(tmp_path, kind):
     import numpy as np
