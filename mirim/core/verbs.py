@@ -49,7 +49,7 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
                 project = Project.find(project)
             given["project"] = project
             # A verb that also works outside a project still reads the settings of the one it is called in.
-            project = project or _around()
+            project = project or around()
         if project is not None:
             _check(project, name)
         for key, value in _configured(name, function, project).items():
@@ -72,7 +72,7 @@ def _required(signature: inspect.Signature) -> bool:
     return signature.parameters["project"].default is inspect.Parameter.empty
 
 
-def _around() -> Project | None:
+def around() -> Project | None:
     """The project of the current folder, if it lies in one."""
     here = Path.cwd()
     return Project.find() if any((folder / FILE).is_file() for folder in (here, *here.parents)) else None

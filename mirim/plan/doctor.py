@@ -10,9 +10,11 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from mirim.core import bundle
+from mirim.core.errors import MirimError
 from mirim.core.project import FILE, Project
 from mirim.core.report import Finding, Report, Table
-from mirim.core.verbs import verb
+from mirim.core.verbs import around, verb
 
 #: extra → a distribution that stands for it
 EXTRAS = {
@@ -25,7 +27,8 @@ EXTRAS = {
 
 @verb
 def doctor(project: Project | None = None) -> Report:
-    """Measure this machine and check what mirim needs on it."""
+    """Measure this machine and check what mirim needs on it, and whether a project's models are as they were made."""
+    project = project or around()
     findings: list[Finding] = []
     cpu: dict[str, Any] = {"model": cpu_name(), "cores": os.cpu_count() or 1, "instructions": _instructions()}
     memory = _memory()
@@ -62,6 +65,7 @@ def doctor(project: Project | None = None) -> Report:
             findings.append(
                 Finding("error", str(project.root), "this user may not write here", "change the folder's owner")
             )
+        rows += _models(project, findings)
     data = {
         "cpu": cpu,
         "memory": memory,
@@ -80,6 +84,20 @@ def doctor(project: Project | None = None) -> Report:
     return Report(
         "Doctor", summary, (Table("This machine", ("what", "value"), tuple(rows)),), tuple(findings), data=data
     )
+
+
+def _models(project: Project, findings: list[Finding]) -> list[tuple[str, str]]:
+    """A row for each finished model of the project: whether its files still are the ones it was made with."""
+    rows = []
+    for file in sorted(project.models.glob(f"*/{bundle.FILE}")):
+        name, state = f"Model {file.parent.name}", "its files are as they were made"
+        try:
+            bundle.Bundle.open(file.parent).verify()
+        except MirimError as error:
+            state = "damaged or changed"
+            findings.append(Finding("error", name, *str(error).split("; ", 1)))
+        rows.append((name, state))
+    return rows
 
 
 def cpu_name() -> str:

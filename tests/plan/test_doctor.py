@@ -1,0 +1,46 @@
+"""`mirim doctor` in a project: whether its models still are what was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirim.core.bundle import Bundle
+from mirim.plan import doctor as module
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mirim.toml").touch()
+    model = tmp_path / "models" / "m"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    Bundle(model, "m").save()
+    (tmp_path / "models" / "unfinished").mkdir()
+    # What the machine can do is measured elsewhere.
+    monkeypatch.setattr(module, "_measure", dict)
+    monkeypatch.chdir(tmp_path / "models")
+    return tmp_path
+
+
+def _models() -> tuple[list[str], list[str]]:
+    report = module.doctor()
+    rows = [value for name, value in report.tables[0].rows if name.startswith("Model ")]
+    return rows, [f"{f.what}; {f.do}" for f in report.findings if f.where.startswith("Model ")]
+
+
+def test_models_are_checked_against_their_hashes(project: Path) -> None:
+    assert _models() == (["its files are as they were made"], [])
+    changed = project / "models" / "m" / "config.json"
+    changed.write_text("{ }")
+    rows, findings = _models()
+    assert rows == ["damaged or changed"]
+    assert findings == [f"{changed} is not the file this bundle was made with; restore it or build again"]
+
+
+def test_a_bundle_that_cannot_be_read_is_told(project: Path) -> None:
+    (project / "models" / "m" / "bundle.json").write_text("{")
+    rows, findings = _models()
+    assert (rows, len(findings)) == (["damaged or changed"], 1)
+    assert "bundle.json" in findings[0]
