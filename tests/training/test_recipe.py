@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from mirim.core.errors import MirimError, UsageError
+from mirim.training.recipe import Text, load
 from mirim.training.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RECIPE = """
 name = "tiny"
@@ -94,8 +97,6 @@ def _train(data: Path, out: Path, **more: Any) -> Any:
 def test_a_recipe_that_says_something_wrong_is_one_message(
     data: Path, tmp_path: Path, former: str, latter: str, says: str
 ) -> None:
-    from mirim.training.recipe import load
-
     path = data / "recipe.toml"
     assert former in RECIPE
     path.write_text(RECIPE.replace(former, latter, 1))
@@ -106,8 +107,6 @@ def test_a_recipe_that_says_something_wrong_is_one_message(
 
 @pytest.mark.slow
 def test_tasks_of_a_recipe_without_any_are_refused(data: Path) -> None:
-    from mirim.training.recipe import load
-
     path = data / "recipe.toml"
     bare = RECIPE.replace("drills = 20", "drills = 0").replace("quizzes = 10", "quizzes = 0")
     path.write_text(bare.replace("calls = 10", "calls = 0").replace('[[tasks]]\npath = "tasks.jsonl"', ""))
@@ -126,13 +125,10 @@ def test_what_the_recipe_decides_is_not_said_beside_it(data: Path, tmp_path: Pat
 def test_plain_text_is_attributed_like_rows(data: Path) -> None:
     from dataclasses import replace
 
-    from mirim.training import recipe
     from mirim.training.sources import attribution
 
     (data / "book.txt").write_text("A book. " * 100)
-    own = replace(
-        recipe.load(data / "recipe.toml"), text=(recipe.Text("book.txt", licence="CC0-1.0", origin="a shelf"),)
-    )
+    own = replace(load(data / "recipe.toml"), text=(Text("book.txt", licence="CC0-1.0", origin="a shelf"),))
     assert "| book.txt | text, weight 1 |  | CC0-1.0 | a shelf |" in attribution(own, data)
 
 
@@ -152,7 +148,6 @@ def test_data_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: Path) -> None:
     from mirim.core.bundle import Bundle
-    from mirim.training.recipe import load
     from mirim.training.sources import attribution
 
     beside = tmp_path / "hither"
@@ -172,8 +167,6 @@ def test_a_file_beside_the_recipe_is_found_from_anywhere(data: Path, tmp_path: P
 
 
 def test_a_pattern_names_files_beside_the_recipe(tmp_path: Path) -> None:
-    from mirim.training.recipe import load
-
     (tmp_path / "own").mkdir()
     for name in ("b.jsonl", "a.jsonl", "c.txt"):
         (tmp_path / "own" / name).write_text("")
@@ -274,8 +267,6 @@ def test_echoes_say_again_what_was_said() -> None:
 )
 @pytest.mark.slow
 def test_shares_of_a_stage_that_do_not_fit_are_refused(data: Path, shares: str, says: str) -> None:
-    from mirim.training.recipe import load
-
     path = data / "recipe.toml"
     path.write_text(path.read_text().replace("tasks = 0.7", shares), "utf-8")
     with pytest.raises(UsageError, match=says):
@@ -337,3 +328,14 @@ def test_held_out_text_is_drawn_from_all_of_it() -> None:
     assert 50 < len(held) <= 64
     assert held.starts.max() > 0.95 * 4 * count
     assert not set(held.starts.tolist()) & set(learned.starts.tolist())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_that_are_shipped_can_be_read(path: Path) -> None:
+    found = load(path)
+    assert found.stages
+    for source in (*found.text, *found.tasks):
+        if source.path.startswith("./"):
+            assert list(path.parent.glob(source.path)), f"{source.path} is not there"
+        elif (public := ROOT.parent / "shared").is_dir():
+            assert (public / source.path).is_file(), f"{source.path} is not in the public data"
