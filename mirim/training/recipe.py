@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -102,13 +102,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a recipe file holds. `short` is how often a pass takes the questions about a passage of few sentences."""
+    """What a recipe file holds. `short` is how often a pass takes the questions about a passage of few sentences.
+
+    `depth` and `vocab_size` are those of a model from scratch: a base has its own, and its recipe may leave them out.
+    """
 
     name: str
     licence: str
-    depth: int
     tokens: int
-    vocab_size: int
     context: int
     learning_rate: float
     optimizer: Literal["adamw", "muon"]
@@ -119,6 +120,8 @@ class Recipe:
     text: tuple[Text, ...]
     tasks: tuple[Tasks, ...]
     stages: tuple[Stage, ...]
+    depth: int = 0
+    vocab_size: int = 0
     #: Where the recipe lies; no part of what decides a run.
     folder: Path = Path()
 
@@ -144,7 +147,8 @@ def load(path: Path) -> Recipe:
     known = {f.name for f in fields(Recipe)} - {"folder"}
     for key in row.keys() - known:
         raise UsageError(f'the recipe {path} has an unknown key "{key}"{suggest(key, known)}')
-    for key in sorted(known - row.keys()):
+    needed = {f.name for f in fields(Recipe) if f.default is MISSING}
+    for key in sorted(needed - row.keys()):
         raise UsageError(f"the recipe {path} lacks {key}")
     _check_kinds(path, "", row, Recipe)
     recipe = Recipe(**row, folder=path.parent)

@@ -108,8 +108,11 @@ def train(
         for name, given in (("mix", mix), ("optimizer", optimizer != "adamw"), ("schedule", schedule != "auto")):
             if given:
                 raise UsageError(f"--{name} is the recipe's own; write it into {recipe}")
-        depth = written.depth if depth is None else depth
-        vocab_size, context = written.vocab_size, written.context
+        depth = written.depth or None if depth is None else depth
+        for name, own in (("depth", depth is not None), ("vocab_size", written.vocab_size > 0)):
+            if not own and not base:
+                raise UsageError(f"the recipe {recipe} lacks {name}; write it, or name a --base that has one")
+        vocab_size, context = written.vocab_size or vocab_size, written.context
     elif stages:
         raise UsageError(f"--stages {' '.join(stages)} are a recipe's; name it: --recipe FILE")
     else:

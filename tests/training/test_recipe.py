@@ -277,6 +277,9 @@ def test_shares_of_a_stage_that_do_not_fit_are_refused(data: Path, shares: str, 
 def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
     first = tmp_path / "first"
     _train(data, first)
+    # A base has a depth and a vocabulary of its own.
+    path = data / "recipe.toml"
+    path.write_text(path.read_text("utf-8").replace("depth = 1\n", "").replace("vocab_size = 420\n", ""), "utf-8")
     report = _train(data, tmp_path / "second", base=str(first), stages=("tasks",), tokens=1500)
     assert list(report.data["stages"]) == ["tasks"]
     # All of the run's tokens, but for the ends of sequences that no row fits, not the stage's share of them.
@@ -286,6 +289,14 @@ def test_a_later_stage_goes_on_from_a_base(data: Path, tmp_path: Path) -> None:
         assert (tmp_path / "second" / name).read_bytes() == (first / name).read_bytes()
     with pytest.raises(UsageError, match='no stage "task"; did you mean "tasks"'):
         _train(data, tmp_path / "third", base=str(first), stages=("task",))
+
+
+@pytest.mark.parametrize(("key", "line"), [("depth", "depth = 1\n"), ("vocab_size", "vocab_size = 420\n")])
+def test_a_model_from_scratch_needs_its_size(data: Path, tmp_path: Path, key: str, line: str) -> None:
+    path = data / "recipe.toml"
+    path.write_text(path.read_text("utf-8").replace(line, ""), "utf-8")
+    with pytest.raises(UsageError, match=f"lacks {key}; write it, or name a --base that has one"):
+        _train(data, tmp_path / "out")
 
 
 def test_stages_without_a_recipe_are_refused(tmp_path: Path) -> None:
