@@ -41,11 +41,14 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path | str) -> Bundle:
-        """Read `path`/bundle.json; UsageError when it is not a bundle."""
+        """Read `path`/bundle.json; UsageError when it is not a bundle, or its bundle.json is not what `save` writes."""
         folder = Path(path).expanduser().resolve()
         if not (folder / FILE).is_file():
             raise UsageError(f"{folder} is not a finished bundle (no {FILE}); type: mirim build")
         row = read_json(folder / FILE)
+        tables = ("lineage", "scores", "answering", "files")
+        if not isinstance(row, dict) or "name" not in row or not all(isinstance(row.get(t, {}), dict) for t in tables):
+            raise UsageError(f"{folder / FILE} is not what mirim writes; restore it or build again")
         known = set(cls.__dataclass_fields__) - {"path"}
         return cls(path=folder, **{k: v for k, v in row.items() if k in known})
 

@@ -232,7 +232,7 @@ def test_as_near_to_the_weights_as_llama_cpp(files, kind):
             engine.close()
 
 
-def test_keys_with_large_values_cost_the_others_nothing(folder, tmp_path):
+def test_keys_with_large_values_cost_the_others_little(folder, tmp_path):
     """A pair of values 40 times as large in keys, and as small in queries: the same model, coarser in eight bits."""
     import shutil
 

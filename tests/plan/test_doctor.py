@@ -39,8 +39,9 @@ def test_models_are_checked_against_their_hashes(project: Path) -> None:
     assert findings == [f"{changed} is not the file this bundle was made with; restore it or build again"]
 
 
-def test_a_bundle_that_cannot_be_read_is_told(project: Path) -> None:
-    (project / "models" / "m" / "bundle.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", "3", "{}", '{"name": "m", "files": []}'])
+def test_a_bundle_that_cannot_be_read_is_told(project: Path, text: str) -> None:
+    (project / "models" / "m" / "bundle.json").write_text(text)
     rows, findings = _models()
     assert (rows, len(findings)) == (["damaged or changed"], 1)
     assert "bundle.json" in findings[0]
