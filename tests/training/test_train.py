@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from mirim.core import progress
 from mirim.core.bundle import Bundle
 from mirim.core.errors import MirimError, UsageError
+from mirim.training.adapt import with_lora
 from mirim.training.train import train
 
 Make = Callable[..., Any]
@@ -209,6 +211,16 @@ def test_changed_settings_start_afresh_and_say_so(project: Make, notes: list[str
     train(made, **{**SMALL, "tokens": 1000})
     assert any("afresh" in line for line in notes)
     assert not any("going on" in line for line in notes)
+
+
+def test_an_adapter_is_laid_on_a_base_without_warnings(base: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tuned = with_lora(model, 4, 0)
+    assert any(parameter.requires_grad for parameter in tuned.parameters())
 
 
 @pytest.mark.slow
