@@ -30,7 +30,12 @@ _BATCH = 512
 #: Offsets of 32-bit fields in llama_context_params, and the defaults that prove the layout.
 _DEFAULTS = {0: 512, 4: 2048, 8: 512, 12: 1, 52: -1, 104: 1, 108: 1}
 _FLASH, _TYPE_K, _TYPE_V = 52, 104, 108
-_TYPE_F32 = 0
+#: Keys and values in float32 and plain attention: llama.cpp's flash attention rounds to float16 on the way, which costs
+#: a thousand times more than all else (logits 2e-3 instead of 4e-6 from torch).
+EXACT = {_FLASH: 0, _TYPE_K: 0, _TYPE_V: 0}
+#: As llama.cpp does by itself, in float16, and with keys in eight bits; to compare with.
+HALVES = {_FLASH: -1, _TYPE_K: 1, _TYPE_V: 1}
+EIGHTS = {_FLASH: -1, _TYPE_K: 8, _TYPE_V: 1}
 #: Offset of the flag in llama_model_params that loads the vocabulary without weights, and bytes that prove the layout.
 _VOCABULARY, _MODEL_DEFAULTS = 72, {16: 255, 24: 255, 28: 1, 72: 0, 73: 0, 74: 1}
 #: Tokens of the prompt and single tokens after it, by which the number of threads is tried.
@@ -182,6 +187,8 @@ class Scorer(Vocabulary):
         self._room = 0
         self.trained: int = self._lib.llama_model_n_ctx_train(self._model)
         self.context = context or self.trained
+        #: How keys and values are kept; to be set before anything is scored.
+        self.cache = EXACT
         #: For single tokens, and for many at once.
         self._threads = (threads, threads)
         self._kept: list[int] = []
@@ -296,9 +303,7 @@ class Scorer(Vocabulary):
         values = {0: self._room, 4: _BATCH, 8: _BATCH, 12: 1}
         for at, value in values.items():
             struct.pack_into("<i", params.raw, at, value)
-        # A cache in float32 and plain attention: llama.cpp's flash attention rounds to float16 on the way,
-        # which costs a thousand times more than all else (logits 2e-3 instead of 4e-6 from torch).
-        for at, value in {_FLASH: 0, _TYPE_K: _TYPE_F32, _TYPE_V: _TYPE_F32}.items():
+        for at, value in self.cache.items():
             struct.pack_into("<i", params.raw, at, value)
         context = self._lib.llama_init_from_model(self._model, params)
         if not context:
