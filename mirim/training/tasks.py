@@ -5,9 +5,11 @@ What a job makes depends on the seed and the job alone, so that the number of pr
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -151,7 +153,7 @@ class Maker:
         global _maker
         _maker = self
         # Forked, so that the texts are there already; a fork that uses no threads of the tokenizer's may.
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        with workers(processes) as pool:
             yield from pool.map(_make, self.jobs)
 
     def make(self, job: tuple[str, int]) -> list[Made]:
@@ -206,6 +208,17 @@ class Maker:
                     if (at == 0 or begin > 1) and len(text) - begin > 400:
                         found.append((text[begin : begin + STRETCH], str(language)))
             yield from rng.sample(found, min(each, len(found)))
+
+
+def workers(count: int) -> ProcessPoolExecutor:
+    """Forked processes that end with this one, however it ends: those of a run that was killed would wait for ever."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context("fork"), _follow, (os.getpid(),))
+
+
+def _follow(parent: int) -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, Linux's
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 _maker: Maker | None = None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +141,33 @@ def test_questions_asked_together_weigh_what_the_recipe_says(made: tuple[Any, Pa
         texts = [tokenizer.decode(one.ids) for one in learned.make((kind, 0))]
         assert texts
         assert not any("Why?" in text for text in texts)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_no_process_outlives_a_run_that_is_killed() -> None:
+    code = (
+        "import os, time\n"
+        "from mirim.training.tasks import workers\n"
+        "pool = workers(2)\n"
+        "jobs = [pool.submit(time.sleep, 0.2) for _ in range(2)]\n"
+        "[job.result() for job in jobs]\n"
+        "print(*pool._processes, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        processes = [int(number) for number in run.stdout.readline().split()]
+        assert len(processes) == 2
+        assert all(alive(number) for number in processes)
+        run.kill()
+    until = time.monotonic() + 10
+    while any(alive(number) for number in processes) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(alive(number) for number in processes)
+
+
+def alive(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
