@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -135,11 +134,6 @@ def train(
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small; at least {least}")
     if not 0 < epochs < float("inf"):
         raise UsageError(f"--epochs {epochs} is not a number of passes above 0")
-    # Deterministic kernels on CUDA need this before its first use.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Threads that spin while they wait make a busy machine many times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from mirim.core.extras import need
 
     need("torch", "train")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -359,3 +362,16 @@ def test_the_public_data_that_shipped_recipes_name_are_there(path: Path) -> None
     named = [source.path for source in (*found.text, *found.tasks) if not source.path.startswith("./")]
     assert named
     assert [name for name in named if not (PUBLIC / name).is_file()] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's threads, which say how they wait, are Linux's")
+def test_threads_wait_without_spinning_when_a_recipe_is_read_first() -> None:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    said = subprocess.run(
+        [sys.executable, "-c", "import mirim.training.recipe"],
+        env={**settings, "OMP_DISPLAY_ENV": "verbose"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    assert "GOMP_SPINCOUNT = '0'" in said
