@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ def check_transformers(folder: Path) -> None:
         )
 
 
+def check_complete(found: Mapping[str, Any], ref: str) -> None:
+    """UsageError where `found`, which transformers says of what it loaded, lacks weights: it fills them by chance."""
+    missing = sorted(found.get("missing_keys") or ())
+    if missing:
+        more = f" and {len(missing) - 1} more weights" if len(missing) > 1 else ""
+        raise UsageError(
+            f"{ref} lacks {missing[0]}{more} that its config.json asks for; mend that, or download the weights again"
+        )
+
+
 def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
     """All GGUF keys of a checkpoint; UsageError when the architecture or tokenizer cannot be written."""
     config, family = checkpoint.config, checkpoint.family
@@ -148,8 +158,9 @@ def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
     kind = quant or checkpoint.dtype
     path = cache() / "gguf" / f"{sha256_json([2, kind, made_of])[:32]}.gguf"
     if not path.is_file():
+        parts = metadata(checkpoint), tensors(checkpoint)
         note(f"converting {folder} to GGUF ({kind}), once")
-        write(checkpoint, path, kind)
+        gguf_writer.write(path, checkpoint.family.ARCHITECTURE, *parts, kind)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from pathlib import Path
 from types import ModuleType
@@ -60,8 +61,16 @@ def open_engine(
         if engine and engine not in _FILES:
             raise UsageError(f"the {engine} engine runs a folder's own weights; leave out --quant, or --engine")
     name = engine or ("native" if quant else _choose(model))
+    path = None
     if name in _FILES:
-        path = _gguf(model, project, exact, quant)
+        try:
+            path = _gguf(model, project, exact, quant)
+        except Unfit as unfit:
+            if engine or quant or not _transformers():
+                raise Unfit(f"{model.ref}: {unfit}; use --engine hf{' without --quant' if quant else ''}") from unfit
+            note(f"{model.ref} runs on transformers: {unfit}")
+            name = "hf"
+    if path is not None:
         name = engine or _fastest(path, options)
         target = str(path)
         options.setdefault("name", model.name)
@@ -117,19 +126,16 @@ def _choose(model: Model) -> str:
     kind = convert.read_config(folder)["model_type"]
     if kind in plugins.names(convert.FAMILIES):
         return "native"
-    convert_only = f"{folder}: its architecture {kind} is not one that mirim converts"
-    try:
-        import importlib.util
+    why = f"{folder}: its architecture {kind} is not one that mirim converts"
+    if not _transformers():
+        convert.find_family({"model_type": kind}, folder)
+    note(f"{why}; running it on transformers")
+    return "hf"
 
-        if importlib.util.find_spec("transformers") and importlib.util.find_spec("torch"):
-            from mirim.core.progress import note
 
-            note(f"{convert_only}; running it on transformers")
-            return "hf"
-    except ValueError:
-        pass
-    convert.find_family({"model_type": kind}, folder)
-    raise UsageError(convert_only)
+def _transformers() -> bool:
+    """Whether what the hf engine needs is installed."""
+    return all(importlib.util.find_spec(name) for name in ("transformers", "torch"))
 
 
 def _fastest(path: Path, options: dict[str, Any]) -> str:

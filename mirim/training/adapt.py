@@ -85,7 +85,9 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
             part = "model"
-            model = AutoModelForCausalLM.from_pretrained(found, dtype=torch.float32, trust_remote_code=False)
+            both: Any = AutoModelForCausalLM.from_pretrained(
+                found, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+            )
     except (ValueError, KeyError) as error:
         raise UsageError(f"the {part} of {ref} cannot be loaded: {_brief(error)}; {hint}") from error
     except OSError as error:
@@ -93,6 +95,8 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
     except Exception as error:
         kind = type(error).__name__
         raise MirimError(f"the {part} of {ref} cannot be loaded ({kind}: {_brief(error)}); {hint}") from error
+    model, loaded = both
+    convert.check_complete(loaded, ref)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template:

@@ -167,7 +167,6 @@ def test_unknown_architecture_is_named(tmp_path):
     [
         ("llama", {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, 'rope scaling "longrope"'),
         ("llama", {"hidden_act": "gelu"}, '"gelu"'),
-        ("qwen2", {"use_sliding_window": True}, "sliding window"),
         ("granitemoehybrid", {"layer_types": ["mamba", "attention"]}, "Mamba"),
         ("granitemoehybrid", {"num_local_experts": 4}, "mixture of experts"),
         ("gemma", {"hidden_activation": "relu"}, '"relu"'),
@@ -179,3 +178,59 @@ def test_what_would_be_another_model_is_refused(kind, changes, message):
     config = {"model_type": kind, "vocab_size": 9, "max_position_embeddings": 8, **family.SAMPLE, **changes}
     with pytest.raises(UsageError, match=message):
         family.metadata(config)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "mistral"])
+def test_a_window_that_only_some_layers_have_bounds_the_context(kind):
+    family = plugins.load("models.families", kind)
+    config = {"model_type": kind, "vocab_size": 9, "max_position_embeddings": 64, **family.SAMPLE, "sliding_window": 32}
+    assert family.metadata({**config, "use_sliding_window": True})["context_length"] == 32
+    assert family.metadata({**config, "sliding_window": None})["context_length"] == 64
+
+
+def test_what_cannot_be_converted_runs_on_transformers_and_it_is_said(tmp_path, monkeypatch):
+    from mirim.core.types import Sampling
+    from mirim.models import engine as opening
+    from mirim.models.engine import open_engine
+
+    said = []
+    monkeypatch.setattr(opening, "note", said.append)
+    folder = toys.model(tmp_path / "m", "llama", hidden_act="gelu")
+    engine = open_engine(folder)
+    assert type(engine).__name__ == "HuggingFace"
+    assert ["runs on transformers: hidden_act" in line for line in said] == [True]
+    assert sum(len(d.token_ids) for d in engine.generate("Once", Sampling(max_tokens=3))) == 3
+    with pytest.raises(UsageError, match=r'"gelu" is not supported.*use --engine hf$'):
+        open_engine(folder, engine="native")
+    with pytest.raises(UsageError, match="use --engine hf without --quant"):
+        open_engine(folder, quant="q8_0")
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_heads_that_the_weights_do_not_have_are_refused(tmp_path, heads):
+    from mirim.models.engine import open_engine
+
+    folder = toys.model(tmp_path / "m", "llama", head_dim=16)
+    changed(folder, num_attention_heads=heads)
+    with pytest.raises(UsageError, match=f"{heads} heads, which 64 rows"):
+        open_engine(folder, engine="native")
+
+
+def test_weights_that_are_not_there_are_not_made_up(tmp_path):
+    from mirim.models.engine import open_engine
+    from mirim.training.adapt import load_base
+
+    folder = toys.model(tmp_path / "m", "llama")
+    changed(folder, num_hidden_layers=5)
+    for load in (lambda: open_engine(folder, engine="hf"), lambda: load_base(str(folder))):
+        with pytest.raises(UsageError, match=r"lacks model\.layers\.\d\.\S+ and \d+ more weights"):
+            load()
+    with pytest.raises(UsageError, match=r"the checkpoint lacks blk\.\d"):
+        open_engine(folder, engine="native")
+
+
+def changed(folder, **fields):
+    import json
+
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))

@@ -41,13 +41,16 @@ class HuggingFace:
         transformers.utils.logging.set_verbosity_error()
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if own else home)
-            model = transformers.AutoModelForCausalLM.from_pretrained(home, dtype=self._torch.float32)
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                home, dtype=self._torch.float32, output_loading_info=True
+            )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UsageError(f"transformers cannot load {home}: {first}") from error
         except Exception as error:
             # safetensors and pydantic-like checks raise kinds of their own for broken files.
             raise UsageError(f"transformers cannot load {home}: {type(error).__name__}: {error}") from error
+        convert.check_complete(found, home)
         if base:
             model = need("peft", "train").PeftModel.from_pretrained(model, str(path)).merge_and_unload()
         self.model = model.eval()
@@ -122,7 +125,8 @@ class HuggingFace:
 
     def encode(self, text: str) -> list[int]:
         """Ids of raw text, with the special tokens that this tokenizer puts around it."""
-        return list(self.tokenizer(text)["input_ids"])
+        # Half of a surrogate pair has no UTF-8; a question mark stands for it, as in the other engines.
+        return list(self.tokenizer(text.encode("utf-8", "replace").decode())["input_ids"])
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         rows = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def metadata(config: Config) -> dict[str, Any]:
     """
     activation = config.get("hidden_act", "silu")
     if activation not in ("silu", "swish"):
-        raise UsageError(f'hidden_act "{activation}" is not supported; this family computes silu')
+        raise Unfit(f'hidden_act "{activation}" is not supported; this family computes silu')
     heads = int(field(config, "num_attention_heads"))
     size = head_dim(config)
     rows = {
@@ -96,7 +96,7 @@ def rope(config: Config) -> dict[str, Any]:
     row = dict(config.get("rope_parameters") or {}) or dict(config.get("rope_scaling") or {})
     row["type"] = row.get("rope_type") or row.get("type") or "default"
     if config.get("partial_rotary_factor", row.get("partial_rotary_factor", 1.0)) != 1.0:
-        raise UsageError("partial_rotary_factor other than 1 is not supported for this family")
+        raise Unfit("partial_rotary_factor other than 1 is not supported for this family")
     return row
 
 
@@ -114,7 +114,7 @@ def _scaling(config: Config) -> dict[str, Any]:
         return {"rope.scaling.type": "linear", "rope.scaling.factor": float(row["factor"])}
     if kind == "yarn":
         return _yarn(row, config)
-    raise UsageError(f'rope scaling "{kind}" is not supported; known: default, dynamic, linear, llama3, yarn')
+    raise Unfit(f'rope scaling "{kind}" is not supported; known: default, dynamic, linear, llama3, yarn')
 
 
 def _yarn(row: dict[str, Any], config: Config) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _yarn(row: dict[str, Any], config: Config) -> dict[str, Any]:
     original = int(row.get("original_max_position_embeddings") or field(config, "max_position_embeddings"))
     factor = float(row.get("factor") or field(config, "max_position_embeddings") / original)
     if row.get("truncate") is False:
-        raise UsageError("YaRN without truncation of its range is not supported by llama.cpp")
+        raise Unfit("YaRN without truncation of its range is not supported by llama.cpp")
 
     def mscale(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
@@ -161,6 +161,8 @@ def interleave(heads: int) -> Callable[[Array], Array]:
 
     def change(weight: Array) -> Array:
         rows = weight.shape[0]
+        if heads < 1 or rows % (2 * heads):
+            raise UsageError(f"config.json says {heads} heads, which {rows} rows of q or k cannot be split into")
         split = weight.reshape(heads, 2, rows // heads // 2, *weight.shape[1:])
         return split.swapaxes(1, 2).reshape(weight.shape)
 
@@ -190,7 +192,7 @@ def tensors(
     tied = bool(config.get("tie_word_embeddings", False))
     if rope(config)["type"] == "llama3":
         if not pairs:
-            raise UsageError(f'llama.cpp does not read rope scaling "llama3" in {config.get("model_type")} models')
+            raise Unfit(f'llama.cpp does not read rope scaling "llama3" in {config.get("model_type")} models')
         yield Rule("rope_freqs.weight", change=lambda _: _llama3_factors(config), shape=(head_dim(config) // 2,))
     if not tied and "lm_head.weight" not in names:
         raise UsageError("the checkpoint has no lm_head.weight, and config.json does not tie it to the embeddings")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit
 from mirim.models.families import _dense
 
 ARCHITECTURE = "gemma"
@@ -30,9 +30,9 @@ def metadata(config: dict[str, Any]) -> dict[str, Any]:
     # The first checkpoints say "gelu" and mean the tanh form, as transformers reads them.
     activation = config.get("hidden_activation") or config.get("hidden_act") or "gelu_pytorch_tanh"
     if activation not in ("gelu", "gelu_pytorch_tanh"):
-        raise UsageError(f'hidden_activation "{activation}" is not supported; this family computes gelu_pytorch_tanh')
+        raise Unfit(f'hidden_activation "{activation}" is not supported; this family computes gelu_pytorch_tanh')
     if config.get("attention_bias"):
-        raise UsageError("this Gemma model has biases of attention, which llama.cpp does not read")
+        raise Unfit("this Gemma model has biases of attention, which llama.cpp does not read")
     rows = {"head_dim": 256, "rms_norm_eps": 1e-6, **config}
     return _dense.metadata({**rows, "hidden_act": "silu"})
 
@@ -43,5 +43,5 @@ def tensors(
     # llama.cpp's file holds what the norms multiply by, and has no place for a head of its own.
     for rule in _dense.tensors({"tie_word_embeddings": True, **config}, names, pairs=False, layer=layer):
         if rule.target == "output.weight":
-            raise UsageError("this Gemma model has a head of its own, which llama.cpp does not read")
+            raise Unfit("this Gemma model has a head of its own, which llama.cpp does not read")
         yield replace(rule, change=lambda w: w + 1.0) if rule.target.endswith("norm.weight") else rule

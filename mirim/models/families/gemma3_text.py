@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit
 from mirim.models.families import _dense, gemma
 
 ARCHITECTURE = "gemma3"
@@ -37,16 +37,16 @@ SAMPLE = {
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
     rows = {"head_dim": 256, **config}
     if config.get("query_pre_attn_scalar", 256) != rows["head_dim"]:
-        raise UsageError("this Gemma model scales its scores by another number than its heads' size")
+        raise Unfit("this Gemma model scales its scores by another number than its heads' size")
     if config.get("attn_logit_softcapping") or config.get("final_logit_softcapping"):
-        raise UsageError("soft caps are not supported for this family")
+        raise Unfit("soft caps are not supported for this family")
     if config.get("use_bidirectional_attention"):
-        raise UsageError("this Gemma model sees what comes after, which a decoder does not")
+        raise Unfit("this Gemma model sees what comes after, which a decoder does not")
     layers = int(_dense.field(config, "num_hidden_layers"))
     pattern = int(config.get("sliding_window_pattern") or PATTERN)
     usual = ["sliding_attention" if (n + 1) % PATTERN else "full_attention" for n in range(layers)]
     if (config.get("layer_types") or usual) != usual or pattern != PATTERN:
-        raise UsageError(f"in this Gemma model other layers than every {PATTERN}th see all tokens")
+        raise Unfit(f"in this Gemma model other layers than every {PATTERN}th see all tokens")
     whole, local = _turns(config)
     made = gemma.metadata({**rows, "rope_parameters": whole, "rope_scaling": None})
     return made | {
@@ -61,7 +61,7 @@ def _turns(config: dict[str, Any]) -> tuple[dict[str, Any], float]:
     if "full_attention" in rope:
         local = rope.get("sliding_attention") or {}
         if local.get("rope_type", "default") != "default":
-            raise UsageError(f'rope scaling "{local["rope_type"]}" of the layers with a window is not supported')
+            raise Unfit(f'rope scaling "{local["rope_type"]}" of the layers with a window is not supported')
         return {"rope_theta": 1e6, **rope["full_attention"]}, float(local.get("rope_theta", 10000.0))
     whole = {"rope_theta": config.get("rope_theta", 1e6), **(rope or config.get("rope_scaling") or {})}
     return whole, float(config.get("rope_local_base_freq", 10000.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit
 from mirim.models.families import _dense, granite
 
 ARCHITECTURE = "granite"
@@ -35,11 +35,11 @@ SAMPLE = {
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
     kinds = config.get("layer_types") or config.get("layers_block_type") or ["mamba"]
     if config.get("num_local_experts"):
-        raise UsageError("this Granite 4 model is a mixture of experts; only its dense members can be converted")
+        raise Unfit("this Granite 4 model is a mixture of experts; only its dense members can be converted")
     if any("attention" not in str(k) or "linear" in str(k) for k in kinds):
-        raise UsageError("this Granite 4 model has Mamba layers; only its attention-only members can be converted")
+        raise Unfit("this Granite 4 model has Mamba layers; only its attention-only members can be converted")
     if config.get("position_embedding_type") != "rope":
-        raise UsageError("this Granite 4 model has no rotary embeddings, which is not supported")
+        raise Unfit("this Granite 4 model has no rotary embeddings, which is not supported")
     return granite.metadata(config) | {"feed_forward_length": int(_dense.field(config, "shared_intermediate_size"))}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mirim.core.errors import UsageError
 from mirim.models.families import _dense
 
 ARCHITECTURE = "qwen2"
@@ -21,9 +20,11 @@ SAMPLE = {
 
 
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
-    if config.get("use_sliding_window"):
-        raise UsageError("this Qwen model uses a sliding window in some layers, which is not supported")
-    return _dense.metadata(config)
+    rows = _dense.metadata(config)
+    if config.get("use_sliding_window") and config.get("sliding_window"):
+        # Some layers see the last tokens only; until there are more than that, it is the same thing.
+        rows["context_length"] = min(rows["context_length"], int(config["sliding_window"]))
+    return rows
 
 
 def tensors(config: dict[str, Any], names: Sequence[str]) -> Iterator[_dense.Rule]:
