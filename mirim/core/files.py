@@ -71,12 +71,15 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def read_json(path: Path) -> Any:
+    """The value of a JSON file, with or without a byte order mark; UsageError when it is none."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise explain(error, path) from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is not JSON that can be read: its lists or objects are nested too deeply") from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,10 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
                 "it read the stretch with most of the question's words, or the sentences that fit",
             ),
         )
+    if len(predictions) < len(questions):
+        twice, times = Counter(q.id for q in questions).most_common(1)[0]
+        what = f'{len(questions)} questions have {len(predictions)} ids; "{twice}" stands {times} times'
+        findings += (Finding("warning", path.name, what, "each counts, and predictions hold the last of an id"),)
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
     summary = f"{name} on {len(questions)} questions."
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
@@ -124,36 +129,75 @@ def _raw(question: str, passages: Sequence[Passage], language: str) -> str:
 
 
 def squad(path: Path) -> list[Question]:
-    """The questions of a file in SQuAD 1.1 or 2.0 format; UsageError says what it lacks."""
+    """The questions of a file in SQuAD 1.1 or 2.0 format; UsageError says what is amiss, and where.
+
+    Answers may also stand as Hugging Face's datasets have them: {"text": [...], "answer_start": [...]}.
+    """
     content = read_json(path)
     try:
-        questions = list(_questions(content["data"], _language(content, "")))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not in SQuAD format ({error!r}): {_SHAPE}") from error
+        questions = list(_questions(content))
+    except _Misfit as error:
+        raise UsageError(f"{path} is not in SQuAD format: {error}; write it as {_SHAPE}") from error
     if not questions:
         raise UsageError(f"{path} holds no questions: {_SHAPE}")
     return questions
 
 
-def _questions(data: Any, language: str) -> Iterator[Question]:
-    for article in data:
-        spoken = _language(article, language)
-        title = str(article.get("title") or "").replace("_", " ")
-        for paragraph in article["paragraphs"]:
-            for qa in paragraph["qas"]:
-                for value in (paragraph["context"], qa["question"]):
-                    if not isinstance(value, str):
-                        raise TypeError(f"{value!r} is not text")
-                given = () if qa.get("is_impossible") else qa.get("answers") or ()
-                texts = given["text"] if isinstance(given, dict) else [a["text"] for a in given]
-                yield Question(
-                    str(qa["id"]), title, paragraph["context"], qa["question"], tuple(map(str, texts)), spoken
-                )
+class _Misfit(Exception):
+    """Where a file leaves the format, and how."""
 
 
-def _language(row: dict[str, Any], above: str) -> str:
+def _questions(content: Any) -> Iterator[Question]:
+    above = _language(content, "", "")
+    for in_data, article in _items(content, "data", ""):
+        spoken = _language(article, in_data, above)
+        title = str(_get(article, "title", in_data, str, int, float, missing="")).replace("_", " ")
+        for in_article, paragraph in _items(article, "paragraphs", in_data):
+            context = _get(paragraph, "context", in_article, str)
+            for at, qa in _items(paragraph, "qas", in_article):
+                id = str(_get(qa, "id", at, str, int, float))
+                texts = () if _get(qa, "is_impossible", at, bool, int, missing=False) else _answers(qa, at)
+                yield Question(id, title, context, _get(qa, "question", at, str), texts, spoken)
+
+
+def _answers(qa: Any, at: str) -> tuple[str, ...]:
+    given = _get(qa, "answers", at, list, dict, missing=[]) or []
+    at = f"{at}.answers"
+    if isinstance(given, dict):
+        return tuple(str(_checked(text, place, str, int, float)) for place, text in _items(given, "text", at))
+    return tuple(str(_get(answer, "text", f"{at}[{n}]", str, int, float)) for n, answer in enumerate(given))
+
+
+def _items(row: Any, key: str, at: str) -> Iterator[tuple[str, Any]]:
+    """Where each item of the list row[key] stands, and the item."""
+    for number, item in enumerate(_get(row, key, at, list)):
+        yield f"{at}.{key}[{number}]".lstrip("."), item
+
+
+def _get(row: Any, key: str, at: str, *kinds: type, missing: Any = None) -> Any:
+    """row[key], of one of these kinds, from the object that stands `at`; `missing`, if given, for null or nothing."""
+    if key not in _checked(row, at, dict) and missing is None:
+        raise _Misfit(f'{at or "the whole"} has no "{key}"')
+    value = row.get(key)
+    return missing if value is None and missing is not None else _checked(value, f"{at}.{key}".lstrip("."), *kinds)
+
+
+_KINDS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
+
+
+def _checked(value: Any, at: str, *kinds: type) -> Any:
+    # Not isinstance: true is an int.
+    if type(value) not in kinds:
+        shown = json.dumps(value, ensure_ascii=False)
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+        wanted = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
+        raise _Misfit(f"{at or 'the whole'} is {shown}, not {wanted}")
+    return value
+
+
+def _language(row: Any, at: str, above: str) -> str:
     """'pt', 'en' or another code as the file has it: 'pt', 'pt-BR' and 'Brazilian Portuguese' are one."""
-    said = str(row.get("language") or "").lower()
+    said = _get(row, "language", at, str, missing="").lower()
     if said.startswith(("pt", "por")) or "portug" in said:
         return "pt"
     return "en" if said.startswith("en") else said or above

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mirim.core.errors import MirimError, UsageError
-from mirim.core.files import explain, read_jsonl, write_json, write_jsonl, write_text, writing
+from mirim.core.files import explain, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
@@ -57,6 +57,16 @@ def test_jsonl_goes_round_and_names_the_broken_line(tmp_path: Path) -> None:
     path.write_bytes(b'{"a": "\xff"}\n')
     with pytest.raises(UsageError, match="not a JSON object"):
         list(read_jsonl(path))
+
+
+def test_json_may_open_with_a_mark_and_is_refused_when_it_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "\xc3\xa9"}')
+    assert read_json(path) == {"a": "é"}
+    for data, says in ((b"{", "a.json is not JSON"), (b'"\xff"', "a.json is not JSON"), (b"[" * 100_000, "too deeply")):
+        path.write_bytes(data)
+        with pytest.raises(UsageError, match=says):
+            read_json(path)
 
 
 def test_packed_lines_are_whole_or_refused(tmp_path: Path) -> None:

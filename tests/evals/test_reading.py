@@ -83,6 +83,68 @@ def test_another_format_is_named(tmp_path: Path, content: str) -> None:
         reading.squad(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"id": None}, r"qas[1].id is null, not text or a number"),
+        ({"id": True}, r"qas[1].id is true, not text or a number"),
+        ({"question": 3}, r"qas[1].question is 3, not text"),
+        ({"answers": "Monday"}, r'qas[1].answers is "Monday", not a list or an object'),
+        ({"answers": ["Monday"]}, r'qas[1].answers[0] is "Monday", not an object'),
+        ({"answers": [{"text": "a"}, {"text": None}]}, r"qas[1].answers[1].text is null, not text or a number"),
+        ({"answers": [{"answer_start": 0}]}, r'qas[1].answers[0] has no "text"'),
+        ({"answers": {"text": "Monday"}}, r'qas[1].answers.text is "Monday", not a list'),
+        ({"answers": {"text": ["a", True]}}, r"qas[1].answers.text[1] is true, not text or a number"),
+        ({"answers": {"answer_start": []}}, r'qas[1].answers has no "text"'),
+        ({"is_impossible": "false"}, r'qas[1].is_impossible is "false", not true or false or a number'),
+    ],
+)
+def test_what_a_question_has_amiss_is_told_with_its_place(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    path = squad(tmp_path / "dev.json", [qa("a", "Who?"), {**qa("b", "When?", "1932"), **change}])
+    with pytest.raises(UsageError) as caught:
+        reading.squad(path)
+    assert f"{path} is not in SQuAD format: data[0].paragraphs[0].{says}; write it as" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([1], "the whole is [1], not an object"),
+        ({"data": {}}, "data is {}, not a list"),
+        ({"data": [], "language": ["pt"]}, 'language is ["pt"], not text'),
+        ({"data": [{"title": "a", "paragraphs": {}}]}, "data[0].paragraphs is {}, not a list"),
+        ({"data": [{"paragraphs": []}, "x" * 99]}, f'data[1] is "{"x" * 59}…, not an object'),
+        ({"data": [{"paragraphs": [{"qas": []}]}]}, 'data[0].paragraphs[0] has no "context"'),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": [{}]}]}]}, 'data[0].paragraphs[0].qas[0] has no "id"'),
+    ],
+)
+def test_what_a_file_has_amiss_is_told_with_its_place(tmp_path: Path, content: Any, says: str) -> None:
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        reading.squad(path)
+    assert f"SQuAD format: {says}; write it as" in str(caught.value)
+
+
+def test_forms_that_files_in_use_have(tmp_path: Path) -> None:
+    """A byte-order mark, numbers for ids and answers, answers as Hugging Face has them, none as null or left out."""
+    bare = {"id": "d", "question": "Who?"}
+    given = [{"text": ["1932", "in 1932"], "answer_start": [0, 0]}, {"text": [], "answer_start": []}, None]
+    rows = [{**qa("", "When?"), "id": n, "answers": answers} for n, answers in enumerate(given)]
+    more = [{**bare, "id": "f", "answers": [{"text": 1932}]}, {**qa("g", "When?", "1932"), "is_impossible": 1}]
+    path = squad(tmp_path / "dev.json", [*rows, bare, {**bare, "id": "e", "answers": [], "is_impossible": None}, *more])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    read = {q.id: q.answers for q in reading.squad(path)}
+    assert read == {"0": ("1932", "in 1932"), "1": (), "2": (), "d": (), "e": (), "f": ("1932",), "g": ()}
+
+
+def test_two_questions_of_one_id_both_count_and_it_is_said(tmp_path: Path) -> None:
+    path = squad(tmp_path / "dev.json", [qa("7", "When?", "1932"), {**qa("", "Who?", "Ines"), "id": 7}])
+    report = reading.measure(Letters(context=500, answers={"When?": "1932", "Who?": "Rui"}), path, "letters")
+    assert (report.data["questions"], report.data["f1"], report.data["predictions"]) == (2, 50.0, {"7": "Rui"})
+    assert ['"7" stands 2 times' in finding.what for finding in report.findings] == [True]
+
+
 def test_an_empty_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no questions"):
         reading.squad(squad(tmp_path / "dev.json", []))
