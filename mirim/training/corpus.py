@@ -22,6 +22,9 @@ SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
 #: Near-duplicates share this much of their five-word shingles, as MinHash estimates it (Broder 1997).
 ALIKE, SHINGLE = 0.8, 5
 
+#: Halves of surrogate pairs, which JSON can spell and UTF-8 cannot.
+_HALVES = re.compile("[\\ud800-\\udfff]")
+
 
 class Text(NamedTuple):
     """A document of a corpus and how often a pass takes it."""
@@ -94,7 +97,7 @@ class Corpus:
         for path, often in zip(self.files, self.weights, strict=True):
             for text, row in rows(path, aloud=True):
                 words = text.lower().split()
-                key = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8).digest()
+                key = hashlib.blake2b(" ".join(words).encode(), digest_size=8).digest()
                 weight = often if words else 0.0
                 for i, rule in enumerate(self.rules):
                     if rule.fits(path.name, row):
@@ -176,7 +179,7 @@ def _plain(path: Path) -> str:
 
 
 def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = apart = 0
+    number = apart = halved = 0
     with opened(path) as raw:
         try:
             for line in io.TextIOWrapper(raw, "utf-8-sig", errors="replace"):
@@ -187,6 +190,10 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
                         # Rows of a set of tasks are examples; its running text says so.
                         apart += 1
                         continue
+                    if "\\u" in line:
+                        # Only an escape makes halves of what was read as UTF-8; a source or a licence is written too.
+                        whole = {k: _HALVES.sub("\ufffd", v) if isinstance(v, str) else v for k, v in row.items()}
+                        row, halved = whole, halved + (whole != row)
                     text = row["text"]
                     if not isinstance(text, str):
                         raise TypeError(f'"text" is {type(text).__name__}, not a string')
@@ -196,6 +203,8 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
     if apart and aloud:
         note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')
+    if halved and aloud:
+        note(f"{path}: {halved} rows hold halves of surrogate pairs, which are no characters; replaced by U+FFFD")
 
 
 class _Alike:
@@ -210,7 +219,7 @@ class _Alike:
         """Whether something almost equal was met; remembers it otherwise."""
         shingles = {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
         mark = self.lib.MinHash(num_perm=128, seed=1)
-        mark.update_batch([s.encode("utf-8", "replace") for s in sorted(shingles)])
+        mark.update_batch([s.encode() for s in sorted(shingles)])
         if self.table.query(mark):
             return True
         self.table.insert(self.count, mark)

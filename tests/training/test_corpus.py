@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirim.core.errors import UsageError
-from mirim.training.corpus import Corpus, Rule, files
+from mirim.training.corpus import Corpus, Rule, files, rows
 from mirim.training.schedule import factor
 
 
@@ -52,6 +52,24 @@ def test_rows_of_tasks_are_left_out_aloud(tmp_path: Path, monkeypatch: pytest.Mo
     path = _jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two", "task": "qa"}])
     assert _texts(Corpus([path])) == ["one"]
     assert said == [f'{path}: 1 rows whose "task" is not "text" are examples, not running text; left out']
+
+
+def test_halves_of_surrogate_pairs_are_replaced_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("mirim.training.corpus.note", said.append)
+    path = tmp_path / "a.jsonl"
+    lines = [
+        r'{"text": "a \ud800 b \udc00"}',
+        r'{"text": "\ud83d\ude00 \\ud800"}',
+        r'{"text": "\udfff", "source": "\ud800"}',
+    ]
+    path.write_text("\n".join(lines))
+    corpus = Corpus([path])
+    for _ in range(2):
+        assert _texts(corpus) == ["a \ufffd b \ufffd", "\U0001f600 \\ud800", "\ufffd"]
+    *_, (_, last) = rows(path)
+    assert last == {"text": "\ufffd", "source": "\ufffd"}
+    assert said == [f"{path}: 2 rows hold halves of surrogate pairs, which are no characters; replaced by U+FFFD"]
 
 
 def test_files_of_one_name_keep_their_weights(tmp_path: Path) -> None:

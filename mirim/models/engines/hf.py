@@ -105,7 +105,7 @@ class HuggingFace:
         head, before = self._encode(prompt), "" if isinstance(prompt, str) else self._lead
         out = []
         for candidate in candidates:
-            tail = self.tokenizer(before + candidate, add_special_tokens=False)["input_ids"]
+            tail = self._ids(before + candidate, add_special_tokens=False)
             out.append(self.score_tokens([*head, *tail])[len(head) - 1 :])
         return out
 
@@ -125,8 +125,11 @@ class HuggingFace:
 
     def encode(self, text: str) -> list[int]:
         """Ids of raw text, with the special tokens that this tokenizer puts around it."""
+        return self._ids(text)
+
+    def _ids(self, text: str, **how: Any) -> list[int]:
         # Half of a surrogate pair has no UTF-8; a question mark stands for it, as in the other engines.
-        return list(self.tokenizer(text.encode("utf-8", "replace").decode())["input_ids"])
+        return list(self.tokenizer(text.encode("utf-8", "replace").decode(), **how)["input_ids"])
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         rows = []
@@ -162,7 +165,7 @@ class HuggingFace:
             eos_token=self.tokenizer.eos_token or "",
             tools=tools,
         )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._ids(text, add_special_tokens=False)
 
     @property
     def template(self) -> str:
