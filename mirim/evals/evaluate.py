@@ -53,13 +53,14 @@ def evaluate(
     if chosen:
         if not chosen[0].exists() or chosen[0].is_dir():
             raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
-        if project is None:
-            # A named model needs no project, but may be the name of one of its bundles.
-            with contextlib.suppress(UsageError) if model else contextlib.nullcontext():
-                project = Project.find()
         from mirim.models.engine import open_engine
+        from mirim.models.resolve import default
 
-        ref = model or str(project.model if project else "")
+        if model:
+            # It needs no project, but may be the name of one of its bundles.
+            with contextlib.suppress(UsageError):
+                project = project or Project.find()
+        ref = model or default(project, "name one with --model REF")
         running = open_engine(ref, engine=engine, project=project, quant=quant)
         try:
             if pairs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,21 +74,30 @@ def generate(
         threads: Threads to compute with; 0 is one for each core.
     """
     from mirim.models.engine import open_engine
+    from mirim.models.resolve import default
 
     try:
         "".join([prompt, *stop]).encode()
     except UnicodeEncodeError as error:
         raise UsageError("the prompt or a stop holds bytes that are not UTF-8; write it in UTF-8") from error
-    if not model:
-        project = project or Project.find()
-        if not project.model.is_dir():
-            raise UsageError(f"{project.model} does not exist yet; name one: mirim generate --model REF --prompt TEXT")
-        model = str(project.model)
-    if max_tokens < 0 or temperature < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1 or repeat_penalty <= 0:
-        raise UsageError(
-            f"max_tokens {max_tokens}, temperature {temperature}, top_p {top_p}, min_p {min_p} and repeat_penalty "
-            f"{repeat_penalty}: none may be negative, top_p and min_p are at most 1, repeat_penalty is above 0"
-        )
+    model = model or default(project, "name one: mirim generate --model REF --prompt TEXT")
+    for name, value, most in (
+        ("max-tokens", max_tokens, math.inf),
+        ("temperature", temperature, math.inf),
+        ("top-k", top_k, 2**31 - 1),
+        ("seed", seed, math.inf),
+        ("context", context, math.inf),
+        ("threads", threads, 1024),
+    ):
+        if value < 0:
+            raise UsageError(f"--{name} {value} is too small; at least 0")
+        if value > most:
+            raise UsageError(f"--{name} {value} is too large; at most {most}")
+    for name, share in (("top-p", top_p), ("min-p", min_p)):
+        if not 0 <= share <= 1:
+            raise UsageError(f"--{name} {share} is not a share of the probability; from 0 to 1")
+    if repeat_penalty <= 0:
+        raise UsageError(f"--repeat-penalty {repeat_penalty} is too small; above 0, and 1 changes nothing")
     sampling = Sampling(max_tokens, temperature, top_p, top_k, min_p, repeat_penalty, seed, tuple(stop))
     running = open_engine(
         model, engine=engine, context=context, threads=threads, project=project, exact=True, quant=quant

@@ -11,7 +11,9 @@ from mirim.core.bundle import FILE as BUNDLE
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError, suggest
 from mirim.core.files import read_json
+from mirim.core.progress import note
 from mirim.core.project import Project
+from mirim.core.verbs import around
 
 Kind = Literal["gguf", "folder", "adapter", "hub", "echo", "remote"]
 
@@ -34,6 +36,20 @@ class Model:
     path: Path | None = None
     base: str = ""
     name: str = ""
+
+
+def default(project: Project | None, then: str) -> str:
+    """What a verb runs where no model is named: the project's own; outside a project the bundled base, which is said.
+
+    UsageError, with `then` to type next, when the project's was not made yet.
+    """
+    project = project or around()
+    if project is None:
+        note(f"no project here, so this is {BUNDLED}; name another model with --model REF")
+        return BUNDLED
+    if not project.model.is_dir():
+        raise UsageError(f"{project.model} does not exist yet; {then}")
+    return str(project.model)
 
 
 def bundled() -> bool:

@@ -50,13 +50,9 @@ def bench(
         bare: Measure a bare llama.cpp server too.
     """
     from mirim.models.engine import ENGINES
-    from mirim.models.resolve import resolve
+    from mirim.models.resolve import default, resolve
 
-    if not model:
-        project = project or Project.find()
-        if not project.model.is_dir():
-            raise UsageError(f"{project.model} does not exist yet; name a model: mirim bench --model REF")
-        model = str(project.model)
+    model = model or default(project, "name a model: mirim bench --model REF")
     if not 1 <= rounds <= 1000 or new_tokens < 1 or prompt_tokens < 0 or context < 0 or not 0 <= threads <= 1024:
         raise UsageError(
             f"rounds {rounds}, new_tokens {new_tokens}, prompt_tokens {prompt_tokens}, context {context}, threads "

@@ -138,7 +138,10 @@ def _up_to_date(out: Path, fingerprint: str) -> Bundle | None:
     """The bundle at `out` when it was made from these inputs. UsageError when `out` holds something else."""
     if (out / FILE).is_file():
         bundle = Bundle.open(out)
-        return bundle if bundle.lineage.get("run") == fingerprint else None
+        if bundle.lineage.get("run") == fingerprint:
+            return bundle
+        note(f"{out} holds a model of other settings or data; the new one takes its place when it is done")
+        return None
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(
             f"{out} exists and is not a bundle of mirim; name a new folder, so that nothing of yours is lost"

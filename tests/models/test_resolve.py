@@ -169,3 +169,20 @@ def test_the_bundled_base_goes_by_its_own_name() -> None:
     assert lines
     for digest, name in (line.split() for line in lines):
         assert hashlib.sha256((found.path / name).read_bytes()).hexdigest() == digest
+
+
+def test_no_model_named_is_the_projects_or_outside_one_the_bundled(tmp_path, monkeypatch):
+    from mirim.models import resolve as resolving
+
+    said = []
+    monkeypatch.setattr(resolving, "note", said.append)
+    monkeypatch.chdir(tmp_path)
+    assert resolving.default(None, "") == resolving.BUNDLED
+    assert len(said) == 1
+    assert "--model REF" in said[0]
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "bees"\n')
+    with pytest.raises(UsageError, match="does not exist yet; name one"):
+        resolving.default(None, "name one")
+    project = Project.find()
+    project.model.mkdir(parents=True)
+    assert resolving.default(None, "") == resolving.default(project, "") == str(project.model)

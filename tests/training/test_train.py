@@ -204,6 +204,17 @@ def test_an_interrupted_train_goes_on_and_ends_the_same(project: Make, notes: li
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_finished_model_is_replaced_aloud(project: Make, notes: list[str]) -> None:
+    made = project()
+    train(made, **SMALL)
+    before = Bundle.open(made.model).lineage["run"]
+    assert not any("takes its place" in line for line in notes)
+    train(made, **SMALL, seed=1)
+    assert [line for line in notes if str(made.model) in line and "takes its place" in line]
+    assert Bundle.open(made.model).lineage["run"] != before
+
+
 def test_changed_settings_start_afresh_and_say_so(project: Make, notes: list[str]) -> None:
     made = project()
     with pytest.raises(MirimError, match="time limit"):

@@ -1,0 +1,34 @@
+"""`mirim generate`: numbers that are none to work with are refused before a model is opened."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mirim.core.errors import UsageError
+from mirim.models.generate import generate
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        *((name, -3, "is too small; at least 0") for name in ("max_tokens", "top_k", "seed", "context", "threads")),
+        ("temperature", -0.5, "is too small; at least 0"),
+        ("threads", 1025, "is too large; at most 1024"),
+        ("top_k", 2**31, "is too large; at most 2147483647"),
+        ("top_p", 1.5, "is not a share of the probability; from 0 to 1"),
+        ("min_p", -0.1, "is not a share of the probability; from 0 to 1"),
+        ("repeat_penalty", 0.0, "is too small; above 0"),
+    ],
+)
+def test_numbers_out_of_range_are_named(name: str, value: float, says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--{name.replace('_', '-')} {value} {says}")):
+        generate(model="echo", prompt="a", **{name: value})
+
+
+def test_the_least_and_the_largest_are_taken() -> None:
+    least = {"top_k": 0, "seed": 0, "context": 0, "threads": 0, "temperature": 0.0, "top_p": 0.0, "min_p": 0.0}
+    most = {"top_k": 2**31 - 1, "seed": 2**70, "threads": 1024, "top_p": 1.0, "min_p": 1.0}
+    for numbers in (least, most):
+        assert generate(model="echo", prompt="one", raw=True, **numbers).text == "one"
