@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirim.core.errors import UsageError
+from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.types import Message, Sampling
 from mirim.core.verbs import verb
@@ -67,7 +68,7 @@ def generate(
         repeat_penalty: Above 1, tokens that were there before become less likely.
         seed: Seed of the drawing.
         stop: Texts that end the continuation.
-        raw: Continue the text itself, without the chat template.
+        raw: Continue the text itself, without the chat template; so is it done where there is none.
         engine: native, llama_cpp, hf, remote or echo; chosen by the kind of model when left out.
         quant: Weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32, made once and kept.
         context: Tokens that prompt and continuation may take together; 0 is the model's own.
@@ -103,6 +104,9 @@ def generate(
         model, engine=engine, context=context, threads=threads, project=project, exact=True, quant=quant
     )
     try:
+        if not raw and not getattr(running, "template", "theirs"):
+            raw = True
+            note(f"{model} has no chat template, so the text itself is continued")
         question = prompt if raw else (Message("user", prompt),)
         if hasattr(running, "complete"):
             done = running.complete(question, sampling)

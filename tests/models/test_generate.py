@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
 from mirim.core.errors import UsageError
 from mirim.models.generate import generate
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
+generating = importlib.import_module("mirim.models.generate")
 
 
 @pytest.mark.parametrize(
@@ -32,3 +40,21 @@ def test_the_least_and_the_largest_are_taken() -> None:
     most = {"top_k": 2**31 - 1, "seed": 2**70, "threads": 1024, "top_p": 1.0, "min_p": 1.0}
     for numbers in (least, most):
         assert generate(model="echo", prompt="one", raw=True, **numbers).text == "one"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["native", "llama_cpp", "hf"])
+def test_a_model_without_a_chat_template_continues_the_text(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(generating, "note", said.append)
+    plain, chats = toys.model(tmp_path / "plain"), toys.model(tmp_path / "chats")
+    (plain / "chat_template.jinja").unlink()
+    bare = generate(model=str(plain), engine=engine, prompt="Once upon", max_tokens=4, raw=True)
+    assert not said
+    assert generate(model=str(plain), engine=engine, prompt="Once upon", max_tokens=4) == bare
+    assert ["no chat template" in line for line in said] == [True]
+    asked = generate(model=str(chats), engine=engine, prompt="Once upon", max_tokens=4)
+    assert asked.prompt_tokens > bare.prompt_tokens
+    assert len(said) == 1
