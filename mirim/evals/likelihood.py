@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Engine
@@ -35,15 +36,23 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
 
 
 def start_tokens(engine: Engine) -> list[int]:
-    """The token that texts begin with: what the tokenizer puts there, else the BOS that the model declares."""
-    encode = engine.encode  # type: ignore[attr-defined]
-    front, behind = _around(engine)
-    if front:
-        return list(encode(""))[:1]
-    declared = getattr(engine, "bos", "") or getattr(getattr(engine, "tokenizer", None), "bos_token", "") or ""
-    ids = list(encode(declared)) if declared else []
-    ids = ids[: len(ids) - behind]
-    return ids if len(ids) == 1 else []
+    """The token that texts begin with: what the tokenizer puts there, else its BOS, else the one that the model's
+    configuration names. Empty when there is none of these."""
+    if _around(engine)[0]:
+        return list(engine.encode(""))[:1]  # type: ignore[attr-defined]
+    token = engine.start_token if hasattr(engine, "start_token") else _of_transformers(engine)
+    return [] if token is None else [token]
+
+
+def _of_transformers(engine: Engine) -> int | None:
+    """The start token of an engine that holds a tokenizer and a model of transformers."""
+    own = getattr(getattr(engine, "tokenizer", None), "bos_token_id", None)
+    if own is not None:
+        return int(own)
+    config: Any = getattr(getattr(engine, "model", None), "config", None)
+    named = getattr(config, "bos_token_id", None)
+    # Some configurations name a token that their vocabulary does not have.
+    return named if isinstance(named, int) and 0 <= named < config.vocab_size else None
 
 
 def _around(engine: Engine) -> tuple[int, int]:

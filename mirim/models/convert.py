@@ -156,7 +156,7 @@ def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
     checkpoint = read(folder, base)
     made_of = [inputs(p) for p in (folder, *((base,) if base else ()))]
     kind = quant or checkpoint.dtype
-    path = cache() / "gguf" / f"{sha256_json([2, kind, made_of])[:32]}.gguf"
+    path = cache() / "gguf" / f"{sha256_json([3, kind, made_of])[:32]}.gguf"
     if not path.is_file():
         parts = metadata(checkpoint), tensors(checkpoint)
         note(f"converting {folder} to GGUF ({kind}), once")

@@ -3,22 +3,37 @@
 Two kinds are known: byte-level BPE (GPT-2 and after; llama.cpp's `gpt2`) and SentencePiece-style BPE with
 byte fallback (Llama 2; llama.cpp's `llama`). llama.cpp has no general pre-tokenizer: it knows some by name.
 The name is found by comparing the patterns in tokenizer.json with the ones behind those names.
+
+What is done to a text before it is split, and llama.cpp does not do, goes into a key of our own; `preparation` does it.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import struct
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 from mirim.core.files import explain, read_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 #: Key of our own: ids that end a text, as decimal numbers with commas.
 ENDS = "mirim.end_tokens"
+#: Key of our own: a JSON object of what `preparation` does, left out where that is nothing.
+#: "normalize": "NFC"; "space": where a blank is put before a text, "first" at its start or "always" after each special
+#: token too; "special": the tokens between which a text is prepared piece by piece.
+PREPARE = "mirim.prepare"
+#: Key of our own, left out where the tokenizer itself has a BOS: "config" when only the model's configuration names
+#: one, "none" when the id under llama.cpp's key stands there for llama.cpp alone.
+BOS = "mirim.bos"
+
+#: llama.cpp's names of tokenizers that bring text into NFC.
+_COMPOSED = ("qwen2", "qwen35")
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
@@ -104,6 +119,40 @@ def chat_template(folder: Path) -> str:
     return template if isinstance(template, str) else ""
 
 
+def preparation(keys: Mapping[str, Any]) -> Callable[[str, bool], str]:
+    """What a GGUF file with these keys wants done to a text before llama.cpp splits it.
+
+    The function made takes a text, and whether it is a whole one, which may get a blank in front, or a continuation.
+    UsageError when the file says it in no form that is known.
+    """
+    # Files from elsewhere do not say, and llama.cpp normalises nothing.
+    foreign = ENDS not in keys and keys.get("tokenizer.ggml.pre") in _COMPOSED
+    try:
+        row = json.loads(keys.get(PREPARE, "{}"))
+        composed, space = row.get("normalize", "NFC" if foreign else None), row.get("space")
+        if composed not in (None, "NFC") or space not in (None, "first", "always"):
+            raise ValueError(f"{composed!r}, {space!r}")
+        special = sorted(filter(None, row.get("special", ())), key=len, reverse=True)
+        # Longest first, as tokenizers finds them. Without any, nothing may be found, not even between two letters.
+        between = re.compile(f"({'|'.join(map(re.escape, special)) or '(?!)'})")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{PREPARE} in this GGUF file cannot be read ({error}); export it again") from error
+    if not composed and not space:
+        return lambda text, whole: text
+
+    def prepare(text: str, whole: bool) -> str:
+        pieces = between.split(text)
+        if composed:
+            pieces[::2] = (unicodedata.normalize("NFC", piece) for piece in pieces[::2])
+        if whole and space:
+            for n in range(0, len(pieces) if space == "always" else 1, 2):
+                if pieces[n] and pieces[n][0] not in " \u2581":
+                    pieces[n] = " " + pieces[n]
+        return "".join(pieces)
+
+    return prepare
+
+
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / "tokenizer_config.json"
     row = read_json(file) if file.is_file() else {}
@@ -121,21 +170,22 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
         model, added = row["model"], row.get("added_tokens") or []
         kind = model.get("type") or ("BPE" if "merges" in model else "")
         if kind != "BPE":
-            raise UsageError(f"{path} holds a {kind or 'nameless'} tokenizer; only BPE can be written to GGUF")
+            raise Unfit(f"{path} holds a {kind or 'nameless'} tokenizer; only BPE can be written to GGUF")
         vocabulary = {str(t): int(i) for t, i in model["vocab"].items()}
         merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ", 1)) for m in model["merges"]]
         extra = {int(a["id"]): (str(a["content"]), bool(a.get("special"))) for a in added}
         byte_level, patterns = _pre_tokenizer(path, row)
+        space = "" if byte_level else _space(path, row)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{path} is not a tokenizer.json that can be read: {error!r}") from error
     tokens, types = _tokens(path, vocabulary, extra)
     if byte_level:
         name = _PRE.get((tuple(patterns), bool(model.get("ignore_merges"))))
         if name is None:
-            raise UsageError(
+            raise Unfit(
                 f"{path}: llama.cpp has no pre-tokenizer for the patterns {patterns!r}"
                 f"{' with ignore_merges' if model.get('ignore_merges') else ''}; it knows those of "
-                f"{', '.join(sorted(_PRE.values()))}. Run this model with --engine hf"
+                f"{', '.join(sorted(_PRE.values()))}"
             )
         keys: dict[str, Any] = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": name}
         keys["tokenizer.ggml.merges"] = [f"{a} {b}" for a, b in merges]
@@ -148,10 +198,17 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
         for number, (a, b) in enumerate(merges):
             rank.setdefault(a + b, number)
         keys["tokenizer.ggml.scores"] = [-float(rank[t]) if t in rank else -1e6 for t in tokens]
-        keys["tokenizer.ggml.add_space_prefix"] = _space_prefix(row)
+        # llama.cpp's own blank comes after each special token, whether or not the text goes on with a blank.
+        keys["tokenizer.ggml.add_space_prefix"] = space == "prepend"
         unknown = model.get("unk_token")
         if unknown in tokens:
             types[tokens.index(unknown)] = UNKNOWN
+    # Another normalizer of a byte-level tokenizer was refused above.
+    composed = byte_level and any(_steps(row.get("normalizer"), "normalizers"))
+    prepare = {"normalize": "NFC"} if composed else {}
+    prepare |= {"space": space} if space in ("first", "always") else {}
+    if prepare:
+        keys[PREPARE] = json.dumps(prepare | {"special": [text for text, _ in extra.values()]})
     starts, ends = _template_tokens(row)
     by_id = dict(enumerate(tokens))
     keys["tokenizer.ggml.add_bos_token"] = bool(starts)
@@ -191,23 +248,22 @@ def _pre_tokenizer(path: Path, row: dict[str, Any]) -> tuple[bool, list[str]]:
     parts = list(_steps(row.get("pre_tokenizer"), "pretokenizers"))
     normal = list(_steps(row.get("normalizer"), "normalizers"))
     if not any(p["type"] == "ByteLevel" for p in parts):
-        allowed = {"Prepend", "Replace", "Metaspace"}
-        strange = [p["type"] for p in (*parts, *normal) if p["type"] not in allowed]
+        strange = [p["type"] for p in (*parts, *normal) if not _marks_blanks(p, normal)]
+        if not any(p["type"] in ("Replace", "Metaspace") for p in (*parts, *normal)):
+            strange.append("blanks stay blanks")
         if strange or not row["model"].get("byte_fallback"):
-            raise UsageError(
+            raise Unfit(
                 f"{path}: neither a byte-level tokenizer nor one with byte fallback "
-                f"({', '.join(strange) or 'no byte_fallback'}); llama.cpp cannot reproduce it: use --engine hf"
+                f"({', '.join(strange) or 'no byte_fallback'}); llama.cpp cannot reproduce it"
             )
         return False, []
     if strange := [p["type"] for p in normal if p["type"] != "NFC"]:
-        raise UsageError(f"{path}: llama.cpp does not apply the normalizer {strange[0]}; use --engine hf")
+        raise Unfit(f"{path}: llama.cpp does not apply the normalizer {strange[0]}")
     patterns: list[str] = []
     for part in parts:
         if part["type"] == "ByteLevel":
             if part.get("add_prefix_space"):
-                raise UsageError(
-                    f"{path}: llama.cpp does not add the prefix space this tokenizer wants; use --engine hf"
-                )
+                raise Unfit(f"{path}: llama.cpp does not add the prefix space this tokenizer wants")
             if part.get("use_regex", True):
                 patterns.append(_GPT2)
         elif part["type"] == "Digits" and part.get("individual_digits"):
@@ -231,13 +287,37 @@ def _steps(node: Any, key: str) -> Iterator[dict[str, Any]]:
         yield node
 
 
-def _space_prefix(row: dict[str, Any]) -> bool:
+def _marks_blanks(part: dict[str, Any], normal: list[dict[str, Any]]) -> bool:
+    """Whether a step does no more than SentencePiece's marks for blanks, which are llama.cpp's too."""
+    if part["type"] == "Replace":
+        return bool(part["pattern"] == {"String": " "} and part["content"] == "\u2581")
+    if part["type"] == "Split":
+        # Gemma's: it splits at blanks, of which the normalizer has left none.
+        idle = part["pattern"] == {"String": " "} and any(p["type"] == "Replace" for p in normal)
+        return bool(idle and part["behavior"] == "MergedWithPrevious" and not part.get("invert"))
+    return part.get({"Prepend": "prepend", "Metaspace": "replacement"}.get(part["type"], "")) == "\u2581"
+
+
+def _space(path: Path, row: dict[str, Any]) -> str:
+    """Where a blank is put before a text: 'prepend' before each piece between special tokens, even if that begins with
+    a blank; 'always' only if it does not; 'first' the same, at the very start alone; '' nowhere."""
+    schemes = []
     for part in (*_steps(row.get("normalizer"), "normalizers"), *_steps(row.get("pre_tokenizer"), "pretokenizers")):
         if part["type"] == "Prepend":
-            return True
+            schemes.append("prepend")
         if part["type"] == "Metaspace":
-            return bool(part.get("prepend_scheme", "always") != "never" and part.get("add_prefix_space", True))
-    return False
+            if part.get("split", True) and any("\u2581" in str(token)[1:] for token in row["model"]["vocab"]):
+                raise Unfit(
+                    f"{path}: this tokenizer splits its text at every blank, yet has tokens with a blank inside, "
+                    "which llama.cpp would find"
+                )
+            never = not part.get("add_prefix_space", True)
+            schemes.append(part.get("prepend_scheme") or ("never" if never else "always"))
+    # After a first blank a second step finds nothing to do.
+    scheme = next((s for s in schemes if s != "never"), "")
+    if scheme not in ("", "prepend", "first", "always"):
+        raise ValueError(f"prepend_scheme {scheme!r}")
+    return scheme
 
 
 def _template_tokens(row: dict[str, Any]) -> tuple[list[int], list[int]]:
@@ -275,9 +355,8 @@ def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids
     found: dict[str, int] = {}
     for role in ("bos", "eos", "unk", "pad"):
         text = _text(settings.get(f"{role}_token"))
-        value = next(
-            (s.get(f"{role}_token_id") for s in (options, config) if s.get(f"{role}_token_id") is not None), None
-        )
+        sources = (config,) if role == "bos" else (options, config)
+        value = next((s.get(f"{role}_token_id") for s in sources if s.get(f"{role}_token_id") is not None), None)
         if isinstance(value, list):
             value = value[0] if value else None
         # The tokenizer's word counts for bos, unk and pad; for eos generation's own does.
@@ -295,6 +374,10 @@ def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids
             "(and eos_token_id into config.json)"
         )
     keys["tokenizer.ggml.bos_token_id"] = bos
+    if "bos" not in found:
+        keys[BOS] = "none"
+    elif settings.get("bos_token", "") is None:
+        keys[BOS] = "config"
     keys["tokenizer.ggml.eos_token_id"] = eos
     listed = options.get("eos_token_id")
     listed = config.get("eos_token_id") if listed is None else listed
@@ -331,7 +414,7 @@ def _from_sentencepiece(path: Path, settings: dict[str, Any]) -> tuple[dict[str,
     if not tokens:
         raise UsageError(f"{path} is not a SentencePiece model: it holds no pieces")
     if trainer.get(3, 1) != 2:
-        raise UsageError(f"{path} is not a BPE model (SentencePiece type {trainer.get(3, 1)}); use --engine hf")
+        raise Unfit(f"{path} is not a BPE model (SentencePiece type {trainer.get(3, 1)})")
     _need_bytes(path, tokens)
     ids = {t: i for i, t in enumerate(tokens)}
     for text, row in sorted(

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from evals_fakes import Letters
 from mirim.core.errors import UsageError
 from mirim.evals import pairs, perplexity
 from mirim.evals.evaluate import evaluate
-from mirim.evals.likelihood import log_probabilities
+from mirim.evals.likelihood import log_probabilities, start_tokens
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -63,8 +64,25 @@ def test_a_model_without_a_start_token_is_reported(tmp_path: Path) -> None:
 
 def test_a_declared_start_token_is_put_before_the_text() -> None:
     engine = Letters(start=False)
-    engine.bos = "^"  # type: ignore[attr-defined]
+    engine.start_token = ord("^")  # type: ignore[attr-defined]
     assert log_probabilities(engine, ["a^"]) == [[-3.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    ("own", "configured", "start"),
+    [(94, 97, [94]), (0, 97, [0]), (None, 97, [97]), (None, 0, [0]), (None, 200, []), (None, None, [])],
+)
+def test_the_start_token_is_the_tokenizers_else_the_configurations(
+    own: int | None, configured: int | None, start: list[int]
+) -> None:
+    engine = Letters(start=False)
+    engine.tokenizer = SimpleNamespace(bos_token_id=own)  # type: ignore[attr-defined]
+    config = SimpleNamespace(bos_token_id=configured, vocab_size=128)
+    engine.model = SimpleNamespace(config=config)  # type: ignore[attr-defined]
+    assert start_tokens(engine) == start
+    # An engine that says it itself, as those on GGUF files do, is believed.
+    engine.start_token = None  # type: ignore[attr-defined]
+    assert start_tokens(engine) == []
 
 
 class Ended(Letters):
@@ -78,7 +96,7 @@ class Ended(Letters):
 def test_a_token_that_the_tokenizer_puts_behind_is_no_part_of_the_text(start: bool) -> None:
     assert log_probabilities(Ended(start=start), ["abca"]) == log_probabilities(Letters(start=start), ["abca"])
     ended = Ended(start=False)
-    ended.bos = "^"  # type: ignore[attr-defined]
+    ended.start_token = ord("^")  # type: ignore[attr-defined]
     assert log_probabilities(ended, ["a^"]) == [[-3.0, -1.0]]
 
 
@@ -145,8 +163,6 @@ def test_the_verb_works_outside_a_project(tmp_path: Path, monkeypatch: pytest.Mo
         evaluate(model="echo", pairs=path, perplexity=path)
     with pytest.raises(UsageError, match="does not exist"):
         evaluate(model="echo", pairs=tmp_path / "none.jsonl")
-    with pytest.raises(UsageError, match=r"no mirim\.toml"):
-        evaluate(pairs=path)
     with pytest.raises(UsageError, match=r"no mirim\.toml"):
         evaluate(model="echo")
     with pytest.raises(UsageError, match="no probabilities"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 from mirim.models import golden, tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -141,7 +141,7 @@ def test_what_llama_cpp_cannot_do_is_refused(tmp_path, changes, message):
 def test_unknown_pattern_is_refused(tmp_path):
     split = {"type": "Split", "pattern": {"Regex": r"\w+"}, "behavior": "Isolated", "invert": False}
     steps = {"type": "Sequence", "pretokenizers": [split, {"type": "ByteLevel", "use_regex": False}]}
-    with pytest.raises(UsageError, match=r"no pre-tokenizer for the patterns .*w\+.*engine hf"):
+    with pytest.raises(Unfit, match=r"no pre-tokenizer for the patterns .*w\+"):
         tokenizer.metadata(_plain(tmp_path, pre_tokenizer=steps), {}, 9)
 
 
@@ -152,6 +152,168 @@ def test_no_tokenizer_and_no_end(tmp_path):
     (tmp_path / "tokenizer_config.json").unlink()
     with pytest.raises(UsageError, match="no token that ends a text"):
         tokenizer.metadata(tmp_path, {}, 9)
+
+
+MARKS = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+FRONT = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, MARKS]}
+GEMMA = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+FIRST = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": False}
+TEXTS = [
+    *(
+        "",
+        " ",
+        "ab",
+        " ab  a",
+        "  ab",
+        "\u2581ab",
+        "<s>ab",
+        "<s> ab",
+        "a\nb <s> ab",
+        "<s><s> <s>",
+        " <s>ab",
+        "ab</s>  b",
+    ),
+    *("\n\n ab", "a\u0301b <s>\u0301ab", "<s>\u0338", "\u1112\u1161\u11ab", "<s>longer>ab", "ab <s>longer>\u0301"),
+]
+
+
+def _marked(folder, normalizer, pre_tokenizer, *merges):
+    """A SentencePiece-style tokenizer over a and b."""
+    words = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "\u2581", "a", "b", "ab", "\u2581ab"]
+    merges = ["a b", "\u2581 ab", *merges]
+    words += [m.replace(" ", "") for m in merges[2:]] + ["<s>longer>"]
+    model = {"type": "BPE", "byte_fallback": True, "fuse_unk": True, "unk_token": "<unk>", "merges": merges}
+    model["vocab"] = {w: n for n, w in enumerate(words)}
+    return _tokenizer(folder, words, model, normalizer, pre_tokenizer)
+
+
+def _composing(folder, normalizer):
+    """A byte-level tokenizer with Qwen2's pattern and the letter é as one token."""
+    from tokenizers import pre_tokenizers
+
+    words = ["<unk>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "\u00c3\u00a9", "<s>longer>"]
+    split = {"type": "Split", "pattern": {"Regex": toys.QWEN2}, "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    steps = {"type": "Sequence", "pretokenizers": [split, level]}
+    model = {"type": "BPE", "merges": ["\u00c3 \u00a9"], "vocab": {w: n for n, w in enumerate(words)}}
+    return _tokenizer(folder, words, model, normalizer, steps)
+
+
+def _tokenizer(folder, words, model, normalizer, pre_tokenizer):
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [{"id": words.index(t), "content": t, **flags} for t in ("<unk>", "<s>", "</s>", "<s>longer>")]
+    folder.mkdir(exist_ok=True)
+    _plain(folder, model=model, added_tokens=added, normalizer=normalizer, pre_tokenizer=pre_tokenizer)
+    return len(words)
+
+
+def _local(path, keys):
+    """What engines on GGUF files share, over a file of nothing but a vocabulary."""
+    from mirim.models import gguf_check, gguf_writer
+    from mirim.models.engines import _llama, _local
+
+    pytest.importorskip("xllamacpp", reason="llama.cpp comes with the serve extra")
+    gguf_writer.write(path, "llama", keys | {"llama.context_length": 64}, [], "f32")
+    local = _local.Local(path, gguf_check.check_tensors(path), 0, "")
+    local.words = _llama.Vocabulary(path)
+    return local
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "pre_tokenizer"),
+    [
+        (MARKS, None),
+        (MARKS, GEMMA),
+        (FRONT, None),
+        (None, FIRST),
+        (None, FIRST | {"prepend_scheme": "always"}),
+        (None, FIRST | {"prepend_scheme": "never"}),
+        (None, FIRST | {"split": True}),
+        (FRONT, FIRST),
+    ],
+)
+def test_blanks_go_where_the_tokenizer_puts_them(tmp_path, normalizer, pre_tokenizer):
+    size = _marked(tmp_path, normalizer, pre_tokenizer)
+    local, encode = _local(tmp_path / "m.gguf", tokenizer.metadata(tmp_path, {}, size)), _encoder(tmp_path)
+    for text in TEXTS:
+        assert local.encode(text) == encode(text), text
+    # A continuation gets none.
+    assert [local.words.text(t).decode() for t in local._tail("ab")] == ["ab"]
+    assert [local.words.text(t).decode() for t in local._tail(" ab")] == ["\u2581ab"]
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "pre_tokenizer", "message"),
+    [
+        (None, GEMMA, "Split"),
+        (None, None, "blanks stay blanks"),
+        (MARKS, GEMMA | {"behavior": "Isolated"}, "Split"),
+        (MARKS, GEMMA | {"pattern": {"String": "a"}}, "Split"),
+        (MARKS, GEMMA | {"invert": True}, "Split"),
+        (MARKS | {"content": "_"}, None, "Replace"),
+        (MARKS | {"pattern": {"String": "a"}}, None, "Replace"),
+        (None, FIRST | {"replacement": "_"}, "Metaspace"),
+        (None, FIRST | {"split": True}, "splits its text at every blank"),
+    ],
+)
+def test_what_else_is_done_with_blanks_is_refused(tmp_path, normalizer, pre_tokenizer, message):
+    size = _marked(tmp_path, normalizer, pre_tokenizer, "\u2581 \u2581")
+    with pytest.raises(Unfit, match=message):
+        tokenizer.metadata(tmp_path, {}, size)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "composes"),
+    [
+        (None, False),
+        ({"type": "Sequence", "normalizers": []}, False),
+        ({"type": "NFC"}, True),
+        ({"type": "Sequence", "normalizers": [{"type": "NFC"}]}, True),
+    ],
+)
+def test_text_is_composed_where_the_tokenizer_composes_it(tmp_path, normalizer, composes):
+    size = _composing(tmp_path, normalizer)
+    local, encode = _local(tmp_path / "m.gguf", tokenizer.metadata(tmp_path, {}, size)), _encoder(tmp_path)
+    for text in (*TEXTS, "ame\u0301m"):
+        assert local.encode(text) == encode(text), text
+    assert len(local._tail("e\u0301")) == (1 if composes else 3)
+
+
+def test_what_other_files_leave_unsaid(tmp_path):
+    composed = tokenizer.preparation({"tokenizer.ggml.pre": "qwen2"})
+    assert composed("e\u0301", True) == composed("e\u0301", False) == "\u00e9"
+    for keys in ({}, {"tokenizer.ggml.pre": "llama-bpe"}, {"tokenizer.ggml.pre": "qwen2", tokenizer.ENDS: "1"}):
+        assert tokenizer.preparation(keys)("e\u0301", True) == "e\u0301"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{", "[]", "3", '{"normalize": "NFD"}', '{"space": "last"}', '{"special": [1]}', '{"special": 1}', "[" * 9999],
+)
+def test_a_file_that_says_nonsense_is_refused(said):
+    with pytest.raises(UsageError, match=r"mirim\.prepare .* export it again"):
+        tokenizer.preparation({tokenizer.PREPARE: said})
+
+
+@pytest.mark.parametrize(
+    ("own", "config", "named", "bos", "start"),
+    [
+        ({"bos_token": "<s>"}, {"bos_token_id": 2}, None, "<s>", 1),
+        ({"bos_token": None}, {"bos_token_id": 1}, "config", "", 1),
+        ({}, {"bos_token_id": 1}, None, "<s>", 1),
+        ({"bos_token": None}, {}, "none", "", None),
+        ({}, {}, "none", "", None),
+    ],
+)
+def test_no_start_token_is_invented(tmp_path, own, config, named, bos, start):
+    size = _marked(tmp_path, MARKS, None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", **own}))
+    keys = tokenizer.metadata(tmp_path, config, size)
+    assert keys.get(tokenizer.BOS) == named
+    # llama.cpp always needs one.
+    assert keys["tokenizer.ggml.bos_token_id"] == (start or 2)
+    local = _local(tmp_path / "m.gguf", keys)
+    assert (local.bos, local.start_token) == (bos, start)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from mirim.core.types import Ids, Message, Sampling
 from mirim.examples.template import lead, render_chat
 from mirim.models import gguf_check, pooling
 from mirim.models.engines._llama import Vocabulary
-from mirim.models.tokenizer import ENDS
+from mirim.models.tokenizer import BOS, ENDS, preparation
 
 #: Longest context that is opened unasked.
 _CONTEXT = 4096
@@ -37,10 +37,19 @@ class Local:
         self.context = context or min(trained, _CONTEXT)
         self.template = str(keys.get("tokenizer.chat_template", ""))
         self.pooling = pooling.of_keys(header.architecture, keys)
+        self._prepare = preparation(keys)
 
     @property
     def bos(self) -> str:
-        return self._named("bos")
+        """The tokenizer's own BOS, which templates write; '' when it has none."""
+        return "" if BOS in self._header.keys else self._named("bos")
+
+    @property
+    def start_token(self) -> int | None:
+        """What texts are scored after: the tokenizer's BOS, else the one that the model's configuration names."""
+        token = self._header.keys.get("tokenizer.ggml.bos_token_id")
+        known = self._header.keys.get(BOS) != "none" and isinstance(token, int) and token < self.words.vocabulary
+        return token if known else None
 
     @property
     def eos(self) -> str:
@@ -98,7 +107,7 @@ class Local:
         """Ids of raw text, with BOS where the model's tokenizer puts one; of `Ids` those that they are."""
         if isinstance(text, Ids):
             return list(text.ids)
-        return self.words.encode(text, special=True)
+        return self._split(text, special=True)
 
     def count(self, prompt: str | Sequence[Message]) -> int:
         return len(self._encode(prompt))
@@ -125,7 +134,10 @@ class Local:
         if isinstance(prompt, str):
             return self.encode(prompt)
         # The template writes its own special tokens.
-        return self.words.encode(self.chat(prompt, tools), special=False)
+        return self._split(self.chat(prompt, tools), special=False)
+
+    def _split(self, text: str, *, special: bool) -> list[int]:
+        return self.words.encode(self._prepare(text, True), special=special)
 
     def _prompt(
         self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]], sampling: Sampling
@@ -146,6 +158,7 @@ class Local:
 
     def _tail(self, text: str) -> list[int]:
         """Tokens of a continuation: no BOS, and no space that SentencePiece would put before a text."""
+        text = self._prepare(text, False)
         if not self._header.keys.get("tokenizer.ggml.add_space_prefix", self._spm):
             return self.words.encode(text, special=False)
         lead = self.words.encode("\n", special=False)

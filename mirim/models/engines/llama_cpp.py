@@ -229,13 +229,14 @@ class LlamaCpp(Local):
         """One normalised vector a text: the last layer's output, the mean over its tokens or its last token's."""
         if not texts:
             return []
-        for text in texts:
-            self._check_length(len(self.encode(text)))
+        rows = [self.encode(text) for text in texts]
+        for ids in rows:
+            self._check_length(len(ids))
         with self._lock:
             if self._embedder is None:
                 threads = (self.threads, self.threads)
                 self._embedder = _serve(self.path, self.context, threads, 1, (), self._plain, self.pooling)
-        row = self._embedder.handle_embeddings({"input": list(texts)})
+        row = self._embedder.handle_embeddings({"input": rows})
         _raise(row)
         return [list(map(float, r["embedding"])) for r in sorted(row["data"], key=lambda r: r["index"])]
 
