@@ -1,4 +1,4 @@
-"""The hf engine beside the core: text that no tokenizer takes."""
+"""The hf engine beside the core: text that no tokenizer takes, and continuations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from mirim.models.engine import open_engine
 from mirim.models.engines.hf import HuggingFace
 
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
+
 HALVES = "a \ud800 b \udfff"
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Path:
+    """A model whose tokenizer puts a blank before a text, as Llama 2's does."""
+    pytest.importorskip("torch")
+    folder = tmp_path / "m"
+    return toys.model(folder, vocabulary=toys.sentencepiece_like(folder))
+
+
+@pytest.mark.slow
+def test_a_continuation_gets_no_blank_of_its_own(marked: Path) -> None:
+    with contextlib.closing(open_engine(marked, engine="native")) as ours:
+        with contextlib.closing(open_engine(marked, engine="hf")) as theirs:
+            scores = [[sum(row) for row in e.score("The nurse", [" opened", "opened"])] for e in (ours, theirs)]
+            assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+            assert abs(scores[1][0] - scores[1][1]) > 0.1
 
 
 def test_half_of_a_surrogate_pair_is_a_question_mark() -> None:
@@ -23,11 +44,6 @@ def test_half_of_a_surrogate_pair_is_a_question_mark() -> None:
 @pytest.mark.slow
 def test_the_core_takes_it_for_the_same(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    sys.path.insert(0, str(Path(__file__).parent))
-    import toys
-
-    from mirim.models.engine import open_engine
-
     folder = toys.model(tmp_path / "m")
     with contextlib.closing(open_engine(folder, engine="native")) as ours:
         with contextlib.closing(open_engine(folder, engine="hf")) as theirs:

@@ -105,8 +105,7 @@ class HuggingFace:
         head, before = self._encode(prompt), "" if isinstance(prompt, str) else self._lead
         out = []
         for candidate in candidates:
-            tail = self._ids(before + candidate, add_special_tokens=False)
-            out.append(self.score_tokens([*head, *tail])[len(head) - 1 :])
+            out.append(self.score_tokens([*head, *self._tail(before + candidate)])[len(head) - 1 :])
         return out
 
     def score_tokens(self, ids: Sequence[int]) -> list[float]:
@@ -126,6 +125,13 @@ class HuggingFace:
     def encode(self, text: str) -> list[int]:
         """Ids of raw text, with the special tokens that this tokenizer puts around it."""
         return self._ids(text)
+
+    def _tail(self, text: str) -> list[int]:
+        """Tokens of a continuation, without the space that SentencePiece puts before a text."""
+        if not self._spm:
+            return self._ids(text, add_special_tokens=False)
+        lead = self._ids("\n", add_special_tokens=False)
+        return self._ids("\n" + text, add_special_tokens=False)[len(lead) :]
 
     def _ids(self, text: str, **how: Any) -> list[int]:
         # Half of a surrogate pair has no UTF-8; a question mark stands for it, as in the other engines.
