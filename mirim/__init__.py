@@ -11,9 +11,14 @@ Every verb of the command line is a function here, imported when it is first use
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# Threads that spin while they wait make a busy machine many times slower. What computes with OpenMP (torch, llama.cpp)
+# reads this once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 #: verb → module that holds the function of that name
 VERBS = {

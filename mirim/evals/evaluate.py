@@ -60,20 +60,21 @@ def evaluate(
             # It needs no project, but may be the name of one of its bundles.
             with contextlib.suppress(UsageError):
                 project = project or Project.find()
-        ref = model or default(project, "name one with --model REF")
-        running = open_engine(ref, engine=engine, project=project, quant=quant)
+        else:
+            model, project = default(project, "name one with --model REF")
+        running = open_engine(model, engine=engine, project=project, quant=quant)
         try:
             if pairs:
                 from mirim.evals.pairs import measure as measure_pairs
 
-                return measure_pairs(running, pairs, ref, limit)
+                return measure_pairs(running, pairs, model, limit)
             if reading:
                 from mirim.evals.reading import measure as measure_reading
 
-                return measure_reading(running, reading, ref, limit)
+                return measure_reading(running, reading, model, limit)
             from mirim.evals.perplexity import measure as measure_perplexity
 
-            return measure_perplexity(running, chosen[0], ref, limit)
+            return measure_perplexity(running, chosen[0], model, limit)
         finally:
             running.close()
     if quant:

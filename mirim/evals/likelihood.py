@@ -52,7 +52,7 @@ def _of_transformers(engine: Engine) -> int | None:
     config: Any = getattr(getattr(engine, "model", None), "config", None)
     named = getattr(config, "bos_token_id", None)
     # Some configurations name a token that their vocabulary does not have.
-    return named if isinstance(named, int) and 0 <= named < config.vocab_size else None
+    return named if isinstance(named, int) and 0 <= named < getattr(config, "vocab_size", 0) else None
 
 
 def _around(engine: Engine) -> tuple[int, int]:

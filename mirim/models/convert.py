@@ -119,7 +119,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         rows["pooling_type"] = pooling.NUMBERS[chosen]
     keys = {f"{family.ARCHITECTURE}.{k}": v for k, v in rows.items()}
     words = tokenizer.metadata(checkpoint.tokenizer, config, height)
-    return {"general.name": checkpoint.name, **keys, **{k: v for k, v in words.items() if not k.startswith("_")}}
+    return {"general.name": checkpoint.name, **keys, **words}
 
 
 def tensors(checkpoint: Checkpoint) -> list[gguf_writer.Tensor]:

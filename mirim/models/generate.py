@@ -81,7 +81,8 @@ def generate(
         "".join([prompt, *stop]).encode()
     except UnicodeEncodeError as error:
         raise UsageError("the prompt or a stop holds bytes that are not UTF-8; write it in UTF-8") from error
-    model = model or default(project, "name one: mirim generate --model REF --prompt TEXT")
+    if not model:
+        model, project = default(project, "name one: mirim generate --model REF --prompt TEXT")
     for name, value, most in (
         ("max-tokens", max_tokens, math.inf),
         ("temperature", temperature, math.inf),

@@ -38,18 +38,21 @@ class Model:
     name: str = ""
 
 
-def default(project: Project | None, then: str) -> str:
-    """What a verb runs where no model is named: the project's own; outside a project the bundled base, which is said.
+def default(project: Project | None, then: str) -> tuple[str, Project | None]:
+    """What a verb runs where no model is named, and in which project: its own model; outside a project the bundled
+    base, which is said.
 
     UsageError, with `then` to type next, when the project's was not made yet.
     """
     project = project or around()
+    if project is None and not bundled():
+        project = Project.find()  # says what is missing
     if project is None:
         note(f"no project here, so this is {BUNDLED}; name another model with --model REF")
-        return BUNDLED
+        return BUNDLED, None
     if not project.model.is_dir():
         raise UsageError(f"{project.model} does not exist yet; {then}")
-    return str(project.model)
+    return str(project.model), project
 
 
 def bundled() -> bool:

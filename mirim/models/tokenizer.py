@@ -97,7 +97,7 @@ def metadata(folder: Path, config: dict[str, Any], rows: int) -> dict[str, Any]:
     if "tokenizer.ggml.scores" in keys:
         scores = keys["tokenizer.ggml.scores"]
         keys["tokenizer.ggml.scores"] = scores + [-1e9] * (rows - len(scores))
-    keys |= _special(folder, config, settings, ids)
+    keys |= _special(folder, config, settings, ids, keys.pop("_front", ""))
     template = chat_template(folder)
     if template:
         keys["tokenizer.chat_template"] = template
@@ -214,9 +214,7 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
     keys["tokenizer.ggml.add_bos_token"] = bool(starts)
     keys["tokenizer.ggml.add_eos_token"] = bool(ends)
     if starts:
-        keys["_bos"] = by_id.get(starts[0], "")
-    if ends:
-        keys["_eos"] = by_id.get(ends[0], "")
+        keys["_front"] = by_id.get(starts[0], "")
     return keys, tokens, types
 
 
@@ -347,8 +345,11 @@ def _need_bytes(path: Path, tokens: list[str]) -> None:
         raise UsageError(f"{path} lacks the byte token {min(missing)}; llama.cpp needs all 256")
 
 
-def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids: dict[str, int]) -> dict[str, Any]:
-    """Ids of bos, eos, unk and pad. What ends a text is what transformers' generate would stop at."""
+def _special(
+    folder: Path, config: dict[str, Any], settings: dict[str, Any], ids: dict[str, int], front: str
+) -> dict[str, Any]:
+    """Ids of bos, eos, unk and pad. What ends a text is what transformers' generate would stop at; `front` is what the
+    tokenizer puts before every text, '' for nothing: what llama.cpp puts there is its bos."""
     generation = folder / "generation_config.json"
     options = read_json(generation) if generation.is_file() else {}
     keys: dict[str, Any] = {}
@@ -366,7 +367,7 @@ def _special(folder: Path, config: dict[str, Any], settings: dict[str, Any], ids
         if number is not None and 0 <= number < len(ids):
             found[role] = number
     # llama.cpp takes token 11 (or 1 and 2) for bos and eos when the keys are missing: always write them.
-    bos = found.get("bos", found.get("eos"))
+    bos = ids.get(front) if front else found.get("bos", found.get("eos"))
     eos = found.get("eos", found.get("pad", found.get("bos")))
     if eos is None or bos is None:
         raise UsageError(

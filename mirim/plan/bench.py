@@ -52,7 +52,8 @@ def bench(
     from mirim.models.engine import ENGINES
     from mirim.models.resolve import default, resolve
 
-    model = model or default(project, "name a model: mirim bench --model REF")
+    if not model:
+        model, project = default(project, "name a model: mirim bench --model REF")
     if not 1 <= rounds <= 1000 or new_tokens < 1 or prompt_tokens < 0 or context < 0 or not 0 <= threads <= 1024:
         raise UsageError(
             f"rounds {rounds}, new_tokens {new_tokens}, prompt_tokens {prompt_tokens}, context {context}, threads "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -134,6 +135,9 @@ def train(
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small; at least {least}")
     if not 0 < epochs < float("inf"):
         raise UsageError(f"--epochs {epochs} is not a number of passes above 0")
+    # Deterministic kernels on CUDA need this before its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from mirim.core.extras import need
 
     need("torch", "train")

@@ -186,6 +186,10 @@ def test_a_window_that_only_some_layers_have_bounds_the_context(kind):
     config = {"model_type": kind, "vocab_size": 9, "max_position_embeddings": 64, **family.SAMPLE, "sliding_window": 32}
     assert family.metadata({**config, "use_sliding_window": True})["context_length"] == 32
     assert family.metadata({**config, "sliding_window": None})["context_length"] == 64
+    if kind != "mistral":
+        del config["sliding_window"]
+        wide = {**config, "max_position_embeddings": 32768, "use_sliding_window": True}
+        assert family.metadata(wide)["context_length"] == 4096
 
 
 def test_what_cannot_be_converted_runs_on_transformers_and_it_is_said(tmp_path, monkeypatch):

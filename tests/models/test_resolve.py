@@ -177,7 +177,7 @@ def test_no_model_named_is_the_projects_or_outside_one_the_bundled(tmp_path, mon
     said = []
     monkeypatch.setattr(resolving, "note", said.append)
     monkeypatch.chdir(tmp_path)
-    assert resolving.default(None, "") == resolving.BUNDLED
+    assert resolving.default(None, "") == (resolving.BUNDLED, None)
     assert len(said) == 1
     assert "--model REF" in said[0]
     (tmp_path / "mirim.toml").write_text('[project]\nname = "bees"\n')
@@ -185,4 +185,5 @@ def test_no_model_named_is_the_projects_or_outside_one_the_bundled(tmp_path, mon
         resolving.default(None, "name one")
     project = Project.find()
     project.model.mkdir(parents=True)
-    assert resolving.default(None, "") == resolving.default(project, "") == str(project.model)
+    assert resolving.default(None, "")[0] == str(project.model)
+    assert resolving.default(project, "") == (str(project.model), project)

@@ -316,6 +316,20 @@ def test_no_start_token_is_invented(tmp_path, own, config, named, bos, start):
     assert (local.bos, local.start_token) == (bos, start)
 
 
+@pytest.mark.parametrize("config", [{}, {"bos_token_id": 0}])
+def test_what_the_tokenizer_puts_in_front_is_what_llama_cpp_puts_there(tmp_path, config):
+    front = {"id": "<s>", "ids": [4], "tokens": ["<s>"]}
+    single = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    processor = {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": {"<s>": front}}
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 1, "</s>": 2, "ab": 3, "<s>": 4}, "merges": ["a b"]}
+    added = [{"id": n, "content": text, "special": True} for n, text in ((2, "</s>"), (4, "<s>"))]
+    folder = _plain(tmp_path, post_processor=processor, model=model, added_tokens=added)
+    (folder / "generation_config.json").write_text('{"bos_token_id": 4}')
+    keys = tokenizer.metadata(folder, config, 5)
+    assert (keys["tokenizer.ggml.add_bos_token"], keys["tokenizer.ggml.bos_token_id"]) == (True, 4)
+    assert not [key for key in keys if key.startswith("_")]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not CONFORMANCE.is_dir(), reason="the conformance vocabularies are not beside this checkout")
 def test_conformance_with_published_ids(tmp_path):

@@ -8,7 +8,6 @@ llama.cpp's own defaults and their layout is checked against known values: anoth
 from __future__ import annotations
 
 import ctypes as c
-import os
 import struct
 import threading
 import weakref
@@ -69,9 +68,6 @@ _silent = _LOG(lambda *_: None)
 @cache
 def library() -> Any:
     """The shared library with its signatures declared and its log silenced."""
-    # OpenMP's threads spin at barriers by default; with another process on the cores that made two threads
-    # up to a hundred times slower than one. It is read when the library is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     path = need("xllamacpp.xllamacpp", "serve").__file__
     lib = c.CDLL(path)
     p, i = c.c_void_p, c.c_int32

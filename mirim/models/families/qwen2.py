@@ -21,9 +21,11 @@ SAMPLE = {
 
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
     rows = _dense.metadata(config)
-    if config.get("use_sliding_window") and config.get("sliding_window"):
+    # Transformers' window where config.json names none; null is none.
+    window = config.get("sliding_window", 4096) if config.get("use_sliding_window") else None
+    if window:
         # Some layers see the last tokens only; until there are more than that, it is the same thing.
-        rows["context_length"] = min(rows["context_length"], int(config["sliding_window"]))
+        rows["context_length"] = min(rows["context_length"], int(window))
     return rows
 
 
