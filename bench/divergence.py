@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from mirim.core.types import Engine
+from mirim.evals.interval import bootstrap
 from mirim.models.engine import open_engine
 from mirim.models.engines import _llama
+from mirim.models.engines._local import log_softmax
 
 SIDES = {"core": None, "llama": _llama.EXACT, "llama-f16": _llama.HALVES, "llama-q8": _llama.EIGHTS}
-DRAWS = 1000
 PART = 128
 
 
@@ -45,14 +46,6 @@ def texts(path: Path, most: int) -> list[str]:
     return [row.encode()[:most].decode(errors="ignore") for row in rows]
 
 
-def logs(logits: Any) -> Any:
-    """The log-softmax of logits (T, vocabulary), in float64."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(1, keepdims=True)
-    rows -= np.log(np.exp(rows).sum(1, keepdims=True))
-    return rows
-
-
 def compared(exact: Engine, engine: Engine, rows: Sequence[str]) -> Iterator[tuple[Any, Any, Any, float]]:
     """Of each text: divergences (T,), errors of logits (T,), whether the likeliest is the same (T,), and its nats."""
     for row in rows:
@@ -62,20 +55,12 @@ def compared(exact: Engine, engine: Engine, rows: Sequence[str]) -> Iterator[tup
         # By parts: a long text times a large vocabulary fills the memory.
         for at in range(0, len(ids), PART):
             one, two = ours[at : at + PART], theirs[at : at + PART]
-            exact_log, log = logs(one), logs(two)
+            exact_log, log = log_softmax(one), log_softmax(two)
             nats -= sum(log[n, token] for n, token in enumerate(ids[at + 1 : at + 1 + len(log)]))
             divergence = (np.exp(exact_log) * (exact_log - log)).sum(1)
             parts.append((divergence, np.abs(one - two).mean(1), one.argmax(1) == two.argmax(1)))
         divergences, errors, same = (np.concatenate(part) for part in zip(*parts, strict=True))
         yield divergences, errors, same, nats
-
-
-def interval(values: Any, seed: int = 0) -> tuple[float, float]:
-    """Of the mean, by drawing tokens again."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def main() -> None:
@@ -106,7 +91,8 @@ def main() -> None:
         if first is None:
             first = divergence
         else:
-            said["difference"] = [float((divergence - first).mean()), *interval(divergence - first)]
+            less = bootstrap(divergence - first)
+            said["difference"] = [less.value, less.low, less.high]
         if args.json:
             print(json.dumps(said), flush=True)
             continue
