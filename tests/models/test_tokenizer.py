@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirim.core.errors import Unfit, UsageError
-from mirim.models import golden, tokenizer
+from mirim.models import golden, preparation, tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toys
@@ -118,7 +118,7 @@ def test_types_and_padding(tmp_path):
     assert keys["tokenizer.ggml.merges"] == ["a b"]
     assert keys["tokenizer.ggml.pre"] == "gpt-2"
     assert not keys["tokenizer.ggml.add_bos_token"]
-    assert keys[tokenizer.ENDS] == "2"
+    assert keys[preparation.ENDS] == "2"
     with pytest.raises(UsageError, match="4 tokens, the embedding only 3 rows"):
         tokenizer.metadata(tmp_path, {}, 3)
 
@@ -280,10 +280,10 @@ def test_text_is_composed_where_the_tokenizer_composes_it(tmp_path, normalizer, 
 
 
 def test_what_other_files_leave_unsaid(tmp_path):
-    composed = tokenizer.preparation({"tokenizer.ggml.pre": "qwen2"})
+    composed = preparation.preparation({"tokenizer.ggml.pre": "qwen2"})
     assert composed("e\u0301", True) == composed("e\u0301", False) == "\u00e9"
-    for keys in ({}, {"tokenizer.ggml.pre": "llama-bpe"}, {"tokenizer.ggml.pre": "qwen2", tokenizer.ENDS: "1"}):
-        assert tokenizer.preparation(keys)("e\u0301", True) == "e\u0301"
+    for keys in ({}, {"tokenizer.ggml.pre": "llama-bpe"}, {"tokenizer.ggml.pre": "qwen2", preparation.ENDS: "1"}):
+        assert preparation.preparation(keys)("e\u0301", True) == "e\u0301"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_what_other_files_leave_unsaid(tmp_path):
 )
 def test_a_file_that_says_nonsense_is_refused(said):
     with pytest.raises(UsageError, match=r"mirim\.prepare .* export it again"):
-        tokenizer.preparation({tokenizer.PREPARE: said})
+        preparation.preparation({preparation.PREPARE: said})
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_no_start_token_is_invented(tmp_path, own, config, named, bos, start):
     size = _marked(tmp_path, MARKS, None)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", **own}))
     keys = tokenizer.metadata(tmp_path, config, size)
-    assert keys.get(tokenizer.BOS) == named
+    assert keys.get(preparation.BOS) == named
     # llama.cpp always needs one.
     assert keys["tokenizer.ggml.bos_token_id"] == (start or 2)
     local = _local(tmp_path / "m.gguf", keys)

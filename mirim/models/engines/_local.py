@@ -15,7 +15,7 @@ from mirim.core.types import Ids, Message, Sampling
 from mirim.examples.template import lead, render_chat
 from mirim.models import gguf_check, pooling
 from mirim.models.engines._llama import Vocabulary
-from mirim.models.tokenizer import BOS, ENDS, preparation
+from mirim.models.preparation import BOS, ENDS, preparation
 
 #: Longest context that is opened unasked.
 _CONTEXT = 4096
