@@ -125,7 +125,9 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
                 for (int h = 0; h < 2; h += HALVES) {
                     Ask ask{keys + cell.keys(), size_t(lines) * LINE, lines, later};
                     if (n || h || a.later) ask.lines = 0, ask.also = 0;
-                    quantised_half<Eight, many, HALVES, false>(keys, cell.columns(), 0, groups, a.query, a.first + n,
+                    const bool wants = ask.lines && asks();
+                    auto* half = wants ? quantised_half<Eight, many, HALVES, Way::ask> : quantised_half<Eight, many, HALVES, Way::alone>;
+                    half(keys, cell.columns(), 0, groups, a.query, a.first + n,
                                                                scores[n] + t, PIECE, h, ask);
                 }
             });

@@ -91,6 +91,8 @@ struct Attention {
 
 struct Kernels {
     const char* name;
+    // Whether memory that the step of a token will read is asked for beforehand.
+    bool (*asks)();
     // out[tokens][32] = block of `w` x inputs[first .. first + tokens)
     void (*product)(const Matrix& w, int block, const Inputs& in, int first, int tokens, float* out);
     void (*norm)(const float* x, const float* weight, int size, float epsilon, float* out);

@@ -237,7 +237,7 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
     for (int piece = from; piece < to; ++piece) {
         const int start = piece * PIECE;
         find_pages(tokens, layer, unit, piece, pages);
-        const bool follows = next && next->piece >= 0 &&
+        const bool follows = next && next->piece >= 0 && kernels_->asks() &&
                              next->piece >= begin_of_sight(layer, tiles_[next->tile].position) / PIECE;
         if (follows) find_pages(tokens, layer, *next, next->piece, later);
         // Tokens before the piece's first see nothing of it, nor do those that see the last ones only.
@@ -343,7 +343,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
         };
         // What this thread attends to first, asked for before the barrier; what comes then, while it attends.
         auto expect = [&](int l, const std::vector<Unit>& units) {
-            if (count > REPEATED || units.empty()) return;
+            if (count > REPEATED || units.empty() || !kernels_->asks()) return;
             const Unit& unit = units[units.size() - 1 - units.size() * size_t(me) / size_t(crew.threads())];
             const uint8_t* pages[PIECE / PAGE];
             const int first = begin_of_sight(l, tiles_[unit.tile].position) / PIECE;
