@@ -13,6 +13,9 @@ namespace {
 constexpr int REPEATED = 4;
 // Tokens of a sequence that attention takes together.
 constexpr int TILE = 16;
+// From so many tokens a thread on, each thread takes its own through a whole layer: what they are multiplied with is read
+// more often, but what a core made stays with it, and threads meet once a layer.
+constexpr int OWN = 24;
 
 void ask_for(const void* p) {
 #if defined(__GNUC__)
@@ -108,17 +111,19 @@ void Model::allocate(Pool& pool) {
     }
 }
 
-void Model::plan(const Token* tokens, int count) {
+void Model::plan(const Token* tokens, int count, int parts) {
     const Config& c = config_;
     tiles_.clear();
     units_.clear();
     tile_of_.assign(count, 0);
     size_t base = 0;
-    int last = 0;
+    int last = 0, part = 1;
     const size_t wide = c.head_dim + 16;
     for (int t = 0; t < count;) {
+        while (t >= count * part / parts) ++part;
+        const int end = count * part / parts;
         int n = 1;
-        while (t + n < count && n < TILE && tokens[t + n].pages == tokens[t].pages &&
+        while (t + n < end && n < TILE && tokens[t + n].pages == tokens[t].pages &&
                tokens[t + n].position == tokens[t].position + n)
             ++n;
         int all = (tokens[t].position + n + PIECE - 1) / PIECE;
@@ -157,8 +162,9 @@ uint8_t* Model::keys(const Token& token, int layer, int head) const {
     return token.pages[token.position / PAGE] + (size_t(layer) * config_.kv_heads + head) * cell().bytes();
 }
 
-// One head of queries, keys or values for every token.
-void Model::project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in) {
+// One head of queries, keys or values for tokens [from, to).
+void Model::project(const Layer& layer, int index, int unit, const Token* tokens, int count, int from, int to,
+                    const Inputs& in) {
     const Config& c = config_;
     const int part = unit < c.heads ? 0 : unit < c.heads + c.kv_heads ? 1 : 2;
     const int head = part == 0 ? unit : part == 1 ? unit - c.heads : unit - c.heads - c.kv_heads;
@@ -172,8 +178,8 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
     const int group = c.heads / c.kv_heads, columns = cell.columns();
     const float query_scale = cell.narrow ? c.attention_scale / float(columns & -columns) : c.attention_scale;
     alignas(64) float x[HEAD_MOST] = {};
-    for (int from = 0; from < count; from += STRIP) {
-        int n = std::min(STRIP, count - from);
+    for (; from < to; from += STRIP) {
+        int n = std::min(STRIP, to - from);
         for (int b = 0; b < blocks; ++b) {
             kernels_->product(w, head * blocks + b, in, from, n, made[b]);
             adapters_.raise(*kernels_, index, Part(part), head * blocks + b, from, n, made[b]);
@@ -299,7 +305,6 @@ void Model::gather(int layer, int token, float* out) const {
 void Model::step(Pool& pool, int threads, const Token* tokens, int count, float* logits, float* states) {
     const Config& c = config_;
     allocate(pool);
-    plan(tokens, count);
     adapters_.plan(count, [&](int t) { return tokens[t].adapter; });
     const int across = c.heads * c.head_dim;
     std::vector<int> wanted;
@@ -310,6 +315,9 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
     }
     // Of a prompt the last layer owes its keys and values, and one row. Adapters count on every token's place.
     const bool fewer = !adapted && int(wanted.size()) < count;
+    threads = std::min(threads, pool.threads());
+    const bool apart = !adapted && threads > 1 && count >= OWN * threads;
+    plan(tokens, count, apart ? threads : 1);
     std::vector<Unit> last_units;
     for (const Unit& unit : units_) {
         const Tile& tile = tiles_[unit.tile];
@@ -319,9 +327,31 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
 
     pool.run(threads, [&](Crew& crew) {
         const int me = crew.index();
+        // Tokens that are this thread's own.
+        const int low = apart ? count * me / threads : 0, high = apart ? count * (me + 1) / threads : count;
+        bool in_layers = true;
+        auto owns = [&](int n) { return apart && in_layers && n == count; };
+        // work(t) for n tokens, and work(block, from, to) for blocks of rows and n tokens: by each thread for its own, or shared
+        // among threads, which then meet.
+        auto for_tokens = [&](int n, auto work) {
+            if (owns(n)) {
+                for (int t = low; t < high; ++t) work(t);
+                return;
+            }
+            crew.share(n, work);
+            crew.barrier();
+        };
+        auto for_blocks = [&](int blocks, int n, auto work) {
+            if (owns(n)) {
+                for (int block = 0; block < blocks; ++block) work(block, low, high);
+                return;
+            }
+            crew.share(blocks, [&](int block) { work(block, 0, n); });
+            crew.barrier();
+        };
         // Floats `fill(token, out)` as inputs of a product, made by each thread for itself or shared.
         auto prepare = [&](int n, int columns, bool repeated, auto fill) {
-            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, n};
+            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, owns(n) ? high - low : n};
             if (repeated) {
                 float* own = own_floats_[me].data();
                 in = {own, own_bytes_[me].data(), own + size_t(REPEATED) * columns, own_starts_[me].data(), columns, n};
@@ -336,8 +366,7 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             if (repeated) {
                 for (int t = 0; t < n; ++t) one(t);
             } else {
-                crew.share(n, one);
-                crew.barrier();
+                for_tokens(n, one);
             }
             return in;
         };
@@ -352,14 +381,14 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
             for (const uint8_t* page : pages)
                 for (size_t n = 0; page && n < cell().bytes(); n += LINE) ask_for(page + n);
         };
-        auto add_to_x = [&](int l, Part part, const Inputs& in, const float* bias, const float* after, auto place) {
+        auto add_to_x = [&](int l, Part part, const Inputs& in, int kept, const float* bias, const float* after, auto place) {
             const Matrix& w = layers_[l].part[part];
             adapters_.lower(crew, *kernels_, l, {part}, in);
-            crew.share(w.blocks(), [&](int block) {
+            for_blocks(w.blocks(), kept, [&](int block, int from, int to) {
                 alignas(64) float made[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.hidden - block * ROWS);
-                for (int from = 0; from < in.tokens; from += STRIP) {
-                    int n = std::min(STRIP, in.tokens - from);
+                for (; from < to; from += STRIP) {
+                    int n = std::min(STRIP, to - from);
                     kernels_->product(w, block, in, from, n, made);
                     adapters_.raise(*kernels_, l, part, block, from, n, made);
                     for (int t = 0; t < n; ++t) {
@@ -372,23 +401,20 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     }
                 }
             });
-            crew.barrier();
             if (!after) return;
-            crew.share(in.tokens, [&](int t) {
+            for_tokens(kept, [&](int t) {
                 float* y = y_.data() + size_t(t) * c.hidden;
                 kernels_->norm(y, after, c.hidden, c.epsilon, y);
                 kernels_->accumulate(x_.data() + size_t(place(t)) * c.hidden, y, nullptr, c.residual_scale, c.hidden);
             });
-            crew.barrier();
         };
 
-        crew.share(count, [&](int t) {
+        for_tokens(count, [&](int t) {
             float* x = x_.data() + size_t(t) * c.hidden;
             unpack_row(embedding_, tokens[t].id, x);
             if (c.embedding_scale != 1.0f)
                 for (int d = 0; d < c.hidden; ++d) x[d] *= c.embedding_scale;
         });
-        crew.barrier();
 
         for (int l = 0; l < c.layers; ++l) {
             const Layer& layer = layers_[l];
@@ -400,29 +426,40 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                 kernels_->norm(x_.data() + size_t(t) * c.hidden, layer.attn_norm, c.hidden, c.epsilon, out);
             });
             adapters_.lower(crew, *kernels_, l, {Q, K, V}, in);
-            crew.share(c.heads + 2 * c.kv_heads, [&](int unit) { project(layer, l, unit, tokens, count, in); });
-            expect(l, units);
+            auto make = [&](int unit, int from, int to) { project(layer, l, unit, tokens, count, from, to, in); };
+            const int projections = c.heads + 2 * c.kv_heads;
+            if (apart) {
+                for (int unit = 0; unit < projections; ++unit) make(unit, low, high);
+            } else {
+                crew.share(projections, [&](int unit) { make(unit, 0, count); });
+                expect(l, units);
+            }
             crew.barrier();
             if (!kept) return;
-            crew.share(int(units.size()), [&](int n) {
-                const size_t at = units.size() - 1 - n;
-                attend(l, units[at], at ? &units[at - 1] : nullptr, tokens, count);
-            });
-            crew.barrier();
+            if (owns(kept)) {
+                for (const Unit& unit : units)
+                    if (tiles_[unit.tile].first >= low && tiles_[unit.tile].first < high) attend(l, unit, nullptr, tokens, count);
+            } else {
+                crew.share(int(units.size()), [&](int n) {
+                    const size_t at = units.size() - 1 - n;
+                    attend(l, units[at], at ? &units[at - 1] : nullptr, tokens, count);
+                });
+                crew.barrier();
+            }
             in = prepare(kept, across, kept <= REPEATED, [&](int t, float* out) { gather(l, place(t), out); });
-            add_to_x(l, O, in, layer.o_bias, layer.after_attn, place);
+            add_to_x(l, O, in, kept, layer.o_bias, layer.after_attn, place);
             const Inputs normed = prepare(kept, c.hidden, kept <= REPEATED, [&](int t, float* out) {
                 kernels_->norm(x_.data() + size_t(place(t)) * c.hidden, layer.ffn_norm, c.hidden, c.epsilon, out);
             });
             adapters_.lower(crew, *kernels_, l, {GATE, UP}, normed);
             // A block of rows is a group of the next product's inputs: made whole-numbered at once, where it lies.
-            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, kept};
+            in = {h_.data(), h_bytes_.data(), h_scales_.data(), h_starts_.data(), c.inter, normed.tokens};
             const bool whole = layer.part[DOWN].quantised();
-            crew.share(layer.part[GATE].blocks(), [&](int block) {
+            for_blocks(layer.part[GATE].blocks(), kept, [&](int block, int from, int to) {
                 alignas(64) float gate[STRIP * ROWS], up[STRIP * ROWS];
                 const int rows = std::min(ROWS, c.inter - block * ROWS);
-                for (int from = 0; from < kept; from += STRIP) {
-                    int n = std::min(STRIP, kept - from);
+                for (; from < to; from += STRIP) {
+                    int n = std::min(STRIP, to - from);
                     kernels_->product(layer.part[GATE], block, normed, from, n, gate);
                     kernels_->product(layer.part[UP], block, normed, from, n, up);
                     adapters_.raise(*kernels_, l, GATE, block, from, n, gate);
@@ -438,12 +475,13 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
                     }
                 }
             });
-            crew.barrier();
-            add_to_x(l, DOWN, in, layer.down_bias, layer.after_ffn, place);
+            add_to_x(l, DOWN, in, kept, layer.down_bias, layer.after_ffn, place);
         }
 
         const int rows = int(wanted.size());
         if (!rows) return;
+        if (owns(rows)) crew.barrier();
+        in_layers = false;
         Inputs in = prepare(rows, c.hidden, rows <= REPEATED, [&](int r, float* out) {
             kernels_->norm(x_.data() + size_t(wanted[r]) * c.hidden, last_norm_, c.hidden, c.epsilon, out);
         });

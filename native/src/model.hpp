@@ -95,8 +95,9 @@ private:
     };
     Spot spot(const std::string& name) const;
     void allocate(Pool& pool);
-    void plan(const Token* tokens, int count);
-    void project(const Layer& layer, int index, int unit, const Token* tokens, int count, const Inputs& in);
+    // `parts`: of the tokens, of which no tile crosses the border.
+    void plan(const Token* tokens, int count, int parts);
+    void project(const Layer& layer, int index, int unit, const Token* tokens, int count, int from, int to, const Inputs& in);
     void find_pages(const Token* tokens, int layer, const Unit& unit, int piece, const uint8_t** pages) const;
     // `next`: what this thread attends to after it, probably, or null. `all`: tokens of the step.
     void attend(int layer, const Unit& unit, const Unit* next, const Token* tokens, int all);
