@@ -268,6 +268,39 @@ std::vector<int> answer(Engine& engine, int seed, int draft, int* cached = nullp
     return tokens;
 }
 
+// Every row of a long text, alone and beside others: threads take tokens of their own, then meet over all rows.
+std::vector<float> whole(Engine& engine, Task task) {
+    std::vector<std::shared_ptr<Request>> all;
+    for (int n = 0; n < 3; ++n) {
+        auto r = std::make_shared<Request>();
+        r->task = task;
+        for (int i = 0; i < 150 + 40 * n; ++i) r->prompt.push_back((i * 5 + n) % 97);
+        engine.submit(r);
+        all.push_back(r);
+    }
+    std::vector<float> values;
+    for (auto& r : all) {
+        std::unique_lock<std::mutex> lock(r->mutex);
+        r->changed.wait(lock, [&] { return !r->ended.empty(); });
+        values.insert(values.end(), r->values.begin(), r->values.end());
+    }
+    return values;
+}
+
+void check_whole() {
+    Engine plain(random_model(), 512, 1, 0, 1, 1), two(random_model(), 512, 4, 0, 2, 2), three(random_model(), 512, 4, 0, 3, 3);
+    for (Task task : {Task::rows, Task::scores, Task::mean}) {
+        const auto expected = whole(plain, task);
+        for (Engine* engine : {&two, &three})
+            for (int round = 0; round < 3; ++round) {
+                const auto got = whole(*engine, task);
+                if (got.size() != expected.size()) differ("rows of long texts, their number");
+                same(got.data(), expected.data(), expected.size() * 4, "rows of long texts");
+            }
+    }
+    std::printf("whole texts by 2 and 3 threads\n");
+}
+
 void check_engine() {
     Engine plain(random_model(), 512, 1, 0, 1, 1), rich(random_model(), 512, 4, 1 << 20, 2, 2);
     std::vector<std::vector<int>> expected;
@@ -417,7 +450,7 @@ void check_keep() {
 int main(int argc, char** argv) {
     std::string what = argc > 1 ? argv[1] : "";
     if (what.empty() || what == "kernels") check_kernels();
-    if (what.empty() || what == "engine") check_engine();
+    if (what.empty() || what == "engine") check_engine(), check_whole();
     if (what.empty() || what == "keep") check_keep();
     if (what.empty() || what == "encoder") check_encoder();
     return 0;
