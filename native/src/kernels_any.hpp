@@ -22,8 +22,8 @@ constexpr int TOKENS = 2, HALVES = 1, TOGETHER = 4;
 // Kernels that read every other line gain by asking there too.
 inline bool asks() {
 #if defined(VEC_AVX512)
-    static const bool intel = !__builtin_cpu_is("amd");
-    return intel;
+    static const bool gains = !__builtin_cpu_is("amd");
+    return gains;
 #else
     return true;
 #endif
