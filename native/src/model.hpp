@@ -84,8 +84,20 @@ public:
     static constexpr int MOST = 128;
 
 private:
-    struct Tile;
-    struct Unit;
+    // So few tokens are normalised and quantised by every thread for itself, which is quicker than a barrier; their attention
+    // is split by pieces.
+    static constexpr int REPEATED = 4;
+    // Neighbouring tokens of one sequence: [first, first + count), the first at `position`. Their attention's sums lie at
+    // `base` of parts_: [pieces][heads][count][head_dim + 16], the last 16 holding the largest score and the weight.
+    struct Tile {
+        int first, count, position, pieces;
+        size_t base;
+    };
+
+    // `piece` -1: all pieces, one after the other.
+    struct Unit {
+        int tile, head, piece;
+    };
     // Where a tensor of a layer belongs; part PARTS where it is no matrix.
     struct Spot {
         int layer;
