@@ -204,7 +204,13 @@ void Model::step(Pool& pool, int threads, const Token* tokens, int count, float*
         };
         // Floats `fill(token, out)` as inputs of a product, made by each thread for itself or shared.
         auto prepare = [&](int n, int columns, bool repeated, auto fill) {
-            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, owns(n) ? high - low : n};
+            Inputs in{n_.data(), bytes_.data(), scales_.data(), starts_.data(), columns, n};
+            if (owns(n)) {
+                // Others may be at inputs of another width: a thread's own begin at the same place for all.
+                const size_t wide = std::max(c.hidden, across), at = low * (wide - columns);
+                const size_t group = low * (wide / GROUP - columns / GROUP);
+                in = {in.x + at, in.q + at, in.scale + group, in.start + group, columns, high - low};
+            }
             if (repeated) {
                 float* own = own_floats_[me].data();
                 in = {own, own_bytes_[me].data(), own + size_t(REPEATED) * columns, own_starts_[me].data(), columns, n};

@@ -213,12 +213,12 @@ void check_kernels() {
     }
 }
 
-std::unique_ptr<Model> random_model() {
+std::unique_ptr<Model> random_model(int head = 16) {
     dice.seed(11);
     Config c;
-    c.vocab = 97, c.hidden = 64, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = 16, c.inter = 96;
+    c.vocab = 97, c.hidden = 64, c.layers = 2, c.heads = 4, c.kv_heads = 2, c.head_dim = head, c.inter = 96;
     c.context = 512;
-    for (int i = 0; i < c.head_dim / 2; ++i) c.frequencies.push_back(std::pow(10000.0f, -float(i) / 8));
+    for (int i = 0; i < c.head_dim / 2; ++i) c.frequencies.push_back(std::pow(10000.0f, -float(i) * 2 / float(head)));
     auto model = std::make_unique<Model>(c, "");
     auto matrix = [&](const std::string& name, int rows, int columns) {
         auto w = floats(size_t(rows) * columns, 0.05f);
@@ -234,10 +234,10 @@ std::unique_ptr<Model> random_model() {
         std::string at = "blk." + std::to_string(l) + ".";
         ones(at + "attn_norm.weight", c.hidden);
         ones(at + "ffn_norm.weight", c.hidden);
-        matrix(at + "attn_q.weight", 64, c.hidden);
-        matrix(at + "attn_k.weight", 32, c.hidden);
-        matrix(at + "attn_v.weight", 32, c.hidden);
-        matrix(at + "attn_output.weight", c.hidden, 64);
+        matrix(at + "attn_q.weight", 4 * head, c.hidden);
+        matrix(at + "attn_k.weight", 2 * head, c.hidden);
+        matrix(at + "attn_v.weight", 2 * head, c.hidden);
+        matrix(at + "attn_output.weight", c.hidden, 4 * head);
         matrix(at + "ffn_gate.weight", c.inter, c.hidden);
         matrix(at + "ffn_up.weight", c.inter, c.hidden);
         matrix(at + "ffn_down.weight", c.hidden, c.inter);
@@ -288,15 +288,18 @@ std::vector<float> whole(Engine& engine, Task task) {
 }
 
 void check_whole() {
-    Engine plain(random_model(), 512, 1, 0, 1, 1), two(random_model(), 512, 4, 0, 2, 2), three(random_model(), 512, 4, 0, 3, 3);
-    for (Task task : {Task::rows, Task::scores, Task::mean}) {
-        const auto expected = whole(plain, task);
-        for (Engine* engine : {&two, &three})
-            for (int round = 0; round < 3; ++round) {
-                const auto got = whole(*engine, task);
-                if (got.size() != expected.size()) differ("rows of long texts, their number");
-                same(got.data(), expected.data(), expected.size() * 4, "rows of long texts");
-            }
+    for (int head : {16, 64}) {  // heads together as wide as the model, and wider
+        Engine plain(random_model(head), 512, 1, 0, 1, 1), two(random_model(head), 512, 4, 0, 2, 2),
+            three(random_model(head), 512, 4, 0, 3, 3);
+        for (Task task : {Task::rows, Task::scores, Task::mean}) {
+            const auto expected = whole(plain, task);
+            for (Engine* engine : {&two, &three})
+                for (int round = 0; round < 3; ++round) {
+                    const auto got = whole(*engine, task);
+                    if (got.size() != expected.size()) differ("rows of long texts, their number");
+                    same(got.data(), expected.data(), expected.size() * 4, "rows of long texts");
+                }
+        }
     }
     std::printf("whole texts by 2 and 3 threads\n");
 }
