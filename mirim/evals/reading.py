@@ -39,17 +39,19 @@ class Question:
 def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     """{"f1", "exact_match" (0 to 100), "questions", "predictions": {id: text}}; an unanswerable one wants ''.
 
-    A context that does not fit the model's is cut to the stretch nearest the question, and the report says so. A model
-    without a chat template is shown raw text and answers up to the end of a line.
+    A file whose every question has an answer, as in SQuAD 1.1, promises one: a model that reads sentences then refuses
+    none. A context that does not fit the model's is cut to the stretch nearest the question, and the report says so. A
+    model without a chat template is shown raw text and answers up to the end of a line.
     """
     questions = squad(path)
+    answered = all(q.answers for q in questions)
     if limit and limit < len(questions):
         questions = [questions[int(i * len(questions) / limit)] for i in range(limit)]
     spoken = detect(" ".join(q.context for q in questions[:20]))
     predictions: dict[str, str] = {}
     f1s, exact, shortened = [], [], 0
     for q in track(questions, "reading"):
-        text, cut = _answer(engine, q, q.language or spoken)
+        text, cut = _answer(engine, q, q.language or spoken, answered)
         shortened += cut
         predictions[q.id] = text
         wanted = q.answers or ("",)
@@ -81,11 +83,11 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
 
 
-def _answer(engine: Engine, q: Question, language: str) -> tuple[str, bool]:
+def _answer(engine: Engine, q: Question, language: str, answered: bool) -> tuple[str, bool]:
     """What the model answers, '' where it refuses, and whether the context had to be cut to fit."""
     language = language if language in task.REFUSAL else "en"
     whole = Passage("", "", 0, len(q.context), q.title, q.context, None, language)
-    if reads_sentences(engine) and (found := read(engine, q.question, [whole], language)):
+    if reads_sentences(engine) and (found := read(engine, q.question, [whole], language, answered=answered)):
         return found.text, not found.whole
     prompt, cut = _prompt(engine, q, whole, language)
     stop = ("\n",) if isinstance(prompt, str) else ()

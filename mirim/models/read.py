@@ -7,18 +7,23 @@ the probability that each answers at all is Clark & Gardner's (2018, "Simple and
 Comprehension"). Such a model finds the answering sentence about as often as counting the question's words in each does,
 and not the same ones, so both count. Whether a passage answers at all it knows better from the whole of it: one that is
 refused whole is not read.
+
+What it answers is what its answers agree on: some are drawn from each of the likeliest sentences and from the whole,
+and the one that has most words in common with the others is given (minimum Bayes risk; Kumar & Byrne 2004). The one
+likeliest answer of so small a model is right less often.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
-from mirim.documents.words import stems
+from mirim.documents.words import stems, tokens
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
 
@@ -28,6 +33,11 @@ TOKENS = 64
 PAIRED = 1.5
 #: Log-odds that all of a question's words are worth in what is read; a part of them is worth that part.
 WORDS = 4.0
+#: Sentences that are answered from; answers drawn from each beside its likeliest, and what that one is worth of all;
+#: what the whole passage's are worth beside all the sentences'.
+HEARD, DRAWN, LIKELIEST, WHOLE = 3, 6, 0.3, 0.3
+#: A sentence whose answers would be worth less is not answered from.
+LEAST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,26 @@ class _Window(NamedTuple):
     behind: float
 
 
+class _Heard(NamedTuple):
+    """What is answered from, and what its answers are worth."""
+
+    window: _Window
+    prompt: tuple[Message, ...]
+    worth: float
+
+
 def reads_sentences(engine: Engine) -> bool:
     """Whether the model is one that mirim made from scratch, which speaks its template and learned its refusal."""
     return getattr(engine, "template", "") == CHATML
 
 
-def read(engine: Engine, question: str, passages: Sequence[Passage], language: str = "en") -> Reading | None:
-    """The answer from the sentences of `passages` that answer most likely, or from their whole passage where they do
-    not; '' where each passage is refused. None where not one sentence fits the model's context with the question.
+def read(
+    engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
+) -> Reading | None:
+    """What the answers from the likeliest sentences of `passages`, and from the passage of the first, agree on; ''
+    where each passage is refused. None where not one sentence fits the model's context with the question.
+
+    answered    the passages are known to answer, so nothing is refused
 
     UsageError when the engine gives no probabilities.
     """
@@ -83,8 +105,7 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
         return None
     told = odds([prompt for _, prompt in kept])
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
-    answering = dict(zip(wholes, odds(list(wholes.values())), strict=True))
-    open_to = [i for i, (w, _) in enumerate(kept) if answering.get(w.number, 0.0) >= 0]
+    answering = {} if answered else dict(zip(wholes, odds(list(wholes.values())), strict=True))
     asks = set(stems(question, language, content=True))
 
     def likely(i: int) -> float:
@@ -92,22 +113,61 @@ def read(engine: Engine, question: str, passages: Sequence[Passage], language: s
         held = asks.intersection(stems(window.passage.text[window.start : window.end], language))
         return told[i] + WORDS * len(held) / max(len(asks), 1) - window.behind
 
-    best = max(open_to or range(len(kept)), key=likely)
-    window, prompt = kept[best]
-    text = ""
-    if open_to:
-        text = _written(engine, prompt)
-        whole = wholes.get(window.number, prompt)
-        if not text and whole != prompt:
-            # Its sentences say too little each, but it was not refused.
-            text, window = _written(engine, whole), window._replace(start=0, end=len(window.passage.text))
     fitted = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
-    return Reading(text, window.passage, window.start, window.end, fitted)
+    chances = [likely(i) for i in range(len(kept))]
+    ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
+    open_to = [i for i in ranked if answering.get(kept[i][0].number, 0.0) >= 0][:HEARD]
+    if not open_to:
+        return _reading("", kept[ranked[0]][0], fitted)
+    worth = [math.exp(chances[i] - chances[open_to[0]]) for i in open_to]
+    heard = [_Heard(*kept[i], w / sum(worth)) for i, w in zip(open_to, worth, strict=True) if w >= LEAST * sum(worth)]
+    first = heard[0].window
+    whole = wholes.get(first.number)
+    # A passage may be no more than one of its sentences.
+    if whole and all(whole != one.prompt for one in heard):
+        heard.append(_Heard(first._replace(start=0, end=len(first.passage.text)), whole, WHOLE))
+    text, window = _agreed(engine, heard, () if answered else (heard[0].prompt, whole))
+    return _reading(text, window, fitted)
 
 
-def _written(engine: Engine, prompt: tuple[Message, ...]) -> str:
-    """What the model answers, '' where it refuses."""
-    text = "".join(delta.text for delta in engine.generate(prompt, Sampling(max_tokens=TOKENS))).strip()
+def _reading(text: str, window: _Window, whole: bool) -> Reading:
+    return Reading(text, window.passage, window.start, window.end, whole)
+
+
+def _agreed(engine: Engine, heard: Sequence[_Heard], may_refuse: Collection[Any]) -> tuple[str, _Window]:
+    """The answer that has most in common with all, and from where most of it came; '' where all of the prompts that
+    `may_refuse` do, or all refuse."""
+    likeliest = [_written(engine, one.prompt) for one in heard]
+    first = heard[0].window
+    if may_refuse and not any(text for one, text in zip(heard, likeliest, strict=True) if one.prompt in may_refuse):
+        return "", first
+    votes: dict[str, dict[_Window, float]] = defaultdict(lambda: defaultdict(float))
+    for one, text in zip(heard, likeliest, strict=True):
+        if text:
+            votes[text][one.window] += one.worth * LIKELIEST
+        drawn = [text for seed in range(DRAWN) if (text := _written(engine, one.prompt, seed))]
+        for text in drawn:
+            votes[text][one.window] += one.worth * (1 - LIKELIEST) / len(drawn)
+    worth = {text: sum(given.values()) for text, given in votes.items()}
+    words = {text: Counter(tokens(text)) for text in worth}
+
+    def common(text: str) -> float:
+        return sum(vote * _alike(words[text], words[other]) for other, vote in worth.items())
+
+    best = max(worth, key=common, default="")
+    return best, max(votes[best], key=votes[best].__getitem__, default=first)
+
+
+def _alike(one: Counter[str], other: Counter[str]) -> float:
+    """F1 of the words that two answers share; 1 for two without any."""
+    every = one.total() + other.total()
+    return 2 * (one & other).total() / every if every else 1.0
+
+
+def _written(engine: Engine, prompt: tuple[Message, ...], seed: int | None = None) -> str:
+    """The model's likeliest answer, or one that is drawn with a seed; '' where it refuses."""
+    drawn = Sampling(max_tokens=TOKENS) if seed is None else Sampling(max_tokens=TOKENS, temperature=1.0, seed=seed)
+    text = "".join(delta.text for delta in engine.generate(prompt, drawn)).strip()
     return "" if declined(text) else text
 
 

@@ -19,6 +19,7 @@ class Letters:
         self.context, self.start, self.answers = context, start, answers or {}
         self.scored: list[int] = []
         self.prompts: list[str] = []
+        self.samplings: list[Sampling] = []
 
     def encode(self, text: str) -> list[int]:
         return [BOS] * self.start + [ord(c) for c in text]
@@ -30,7 +31,7 @@ class Letters:
         return [-1.0 if t in ids[:n] else -3.0 for n, t in enumerate(ids) if n]
 
     def generate(self, prompt: str | Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
-        assert sampling.temperature == 0
+        self.samplings.append(sampling)
         text = prompt if isinstance(prompt, str) else prompt[-1].content
         self.prompts.append(text)
         said = next((a for q, a in self.answers.items() if q in text), "The text does not say.")

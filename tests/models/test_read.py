@@ -21,7 +21,7 @@ class Reader:
     def __init__(self, refusing: dict[str, float], says: str = "1931") -> None:
         self.refusing, self.says = refusing, says
         self.shown: list[str] = []
-        self.read = ""
+        self.read: list[str] = []
 
     def count(self, prompt: Sequence[Message]) -> int:
         return len(prompt[-1].content)
@@ -34,7 +34,7 @@ class Reader:
         return [[min((v for word, v in self.refusing.items() if word in text), default=-0.001), -0.001]]
 
     def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
-        self.read = prompt[-1].content
+        self.read.append(prompt[-1].content)
         yield Delta(self.says)
         yield Delta("", finish_reason="stop")
 
@@ -49,7 +49,7 @@ def test_the_sentence_that_refuses_least_is_read() -> None:
     assert found is not None
     assert found.whole
     assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
-    assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read
+    assert "She sold it in 1931.\n\n? When did she sell it?" in engine.read[0]
     # Four sentences, three with the one before them, and the whole.
     assert len(engine.shown) == 8
     assert all("The mill\n" in shown for shown in engine.shown)
@@ -112,7 +112,7 @@ def test_a_passage_that_is_refused_whole_is_not_read() -> None:
     engine = Whole({"sold": -5.0, "cut": -1.5}, "August")
     found = read(engine, "When?", [_passage()], "en")  # type: ignore[arg-type]
     assert found is not None
-    assert (found.text, engine.read) == ("", "")
+    assert (found.text, engine.read) == ("", [])
     # Another passage may still answer, though less surely.
     other = _passage("Oats are sown in March. They are cut in August.")
     found = read(engine, "When?", [_passage(), other], "en")  # type: ignore[arg-type]
@@ -136,6 +136,66 @@ def test_what_does_not_fit_is_not_read() -> None:
     assert long.text[found.start : found.end] == "She sold it in 1931."
     assert not found.whole
     assert read(engine, "When? " * 100, [long], "en") is None  # type: ignore[arg-type]
+
+
+class Drawing(Reader):
+    """Says one thing as the likeliest and others when it draws, by the seed; each from one sentence only."""
+
+    def __init__(self, likeliest: dict[str, str], drawn: dict[str, list[str]], refusing: dict[str, float]) -> None:
+        super().__init__(refusing)
+        self.likeliest, self.drawn = likeliest, drawn
+
+    def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
+        text = prompt[-1].content.split("\n\n?")[0]
+        if sampling.temperature:
+            assert sampling.temperature == 1
+            said = next((v for word, v in self.drawn.items() if word in text), [REFUSAL["en"]])
+            yield Delta(said[sampling.seed % len(said)])
+        else:
+            yield Delta(next((v for word, v in self.likeliest.items() if word in text), REFUSAL["en"]))
+        yield Delta("", finish_reason="stop")
+
+
+def test_the_answer_that_the_drawn_ones_agree_on_is_given() -> None:
+    engine = Drawing(
+        {"sold": "She"}, {"sold": ["in 1931", "1931", "year 1931", "Ana", "it", "in 1931"]}, {"sold": -6.0}
+    )
+    found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == "in 1931"
+    # Drawn alike, the likeliest decides.
+    engine = Drawing({"sold": "1931"}, {"sold": ["a mill", "Ana", "nobody", "oats", "she", "later"]}, {"sold": -6.0})
+    found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == "1931"
+
+
+def test_sentences_count_as_likely_as_they_answer_and_the_one_that_gave_the_answer_is_told() -> None:
+    said = {"Oats": "in March", "Rye": "in August"}
+    drawn = {"Oats": ["in March", "March"], "Rye": ["in August", "August"]}
+    passages = [_passage("Oats are sown in March."), _passage("Rye is sown in August.")]
+    for refusing, wanted in (({"Oats": -4.0, "Rye": -3.0}, 0), ({"Oats": -3.0, "Rye": -4.0}, 1)):
+        found = read(Drawing(said, drawn, refusing), "When?", passages, "en")  # type: ignore[arg-type]
+        assert found is not None
+        assert found.text == list(said.values())[wanted]
+        assert found.passage is passages[wanted]
+
+
+def test_where_an_answer_is_promised_nothing_is_refused() -> None:
+    engine = Drawing({}, {"sold": [REFUSAL["en"], REFUSAL["en"], "1931"]}, {"sold": -0.5})
+    found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == ""
+    engine.shown.clear()
+    found = read(engine, "When did she sell it?", [_passage()], "en", answered=True)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
+    # Whether the whole answers is not even asked.
+    assert TEXT not in [shown.split("\n", 1)[1].split("\n\n?")[0] for shown in engine.shown]
+    # A model that never says anything else has no answer to give.
+    found = read(Drawing({}, {}, {"sold": -0.5}), "When?", [_passage()], "en", answered=True)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == ""
 
 
 def test_only_models_of_its_own_making_read_so() -> None:
