@@ -16,7 +16,7 @@ import itertools
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def fairytales(folder: Path) -> Iterator[Row]:
             yield name, row["story"].replace("-", " "), " ".join(section.split()), row["question"], answers
 
 
-def squad(rows: Iterator[Row], language: str) -> dict[str, Any]:
+def squad(rows: Iterable[Row], language: str) -> dict[str, Any]:
     """Questions in SQuAD's shape; one without answers has none."""
     held: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for name, title, text, question, answers in rows:
@@ -132,13 +132,11 @@ def refusals(model: str, rows: list[Row], language: str, folder: Path) -> dict[s
             continue
         kept["there"].append((name, title, text, question, answers))
         kept["removed"].append((name, title, without, question, ()))
-    found = {}
-    for kind, some in kept.items():
-        path = folder / f"{kind}-{language}.json"
-        write_json(path, squad(iter(some), language))
-        said = evaluate(model=model, reading=path).to_json()["predictions"]
-        found[kind] = _share([float(not said[name]) for name, *_ in some])
-    return found
+    # In one file: one in which every question has an answer promises that, and nothing of it is refused.
+    path = folder / f"refusing-{language}.json"
+    write_json(path, squad(((f"{kind} {row[0]}", *row[1:]) for kind, some in kept.items() for row in some), language))
+    said = evaluate(model=model, reading=path).to_json()["predictions"]
+    return {kind: _share([float(not said[f"{kind} {row[0]}"]) for row in some]) for kind, some in kept.items()}
 
 
 def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
@@ -243,8 +241,8 @@ def main() -> None:
         random.Random(0).shuffle(some)
         del some[given.limit or len(some) :]
     write_jsonl(given.out / "pairs.jsonl", pairs())
-    write_json(given.out / "reading-en.json", squad(iter(english), "en"))
-    write_json(given.out / "reading-pt.json", squad(iter(brazilian), "pt"))
+    write_json(given.out / "reading-en.json", squad(english, "en"))
+    write_json(given.out / "reading-pt.json", squad(brazilian, "pt"))
     row: dict[str, Any] = {}
     found = evaluate(model=given.model, pairs=given.out / "pairs.jsonl").to_json()
     row["pairs"] = {k: found[k] for k in ("accuracy", "pairs", "by")}
