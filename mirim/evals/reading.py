@@ -80,6 +80,8 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
         findings += (Finding("warning", path.name, what, "each counts, and predictions hold the last of an id"),)
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
     summary = f"{name} on {len(questions)} questions."
+    if answered and reads_sentences(engine):
+        summary += " Every question of the file has an answer, so none was to be refused."
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
 
 

@@ -19,7 +19,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
@@ -134,7 +134,9 @@ def _reading(text: str, window: _Window, whole: bool) -> Reading:
     return Reading(text, window.passage, window.start, window.end, whole)
 
 
-def _agreed(engine: Engine, heard: Sequence[_Heard], may_refuse: Collection[Any]) -> tuple[str, _Window]:
+def _agreed(
+    engine: Engine, heard: Sequence[_Heard], may_refuse: Collection[tuple[Message, ...] | None]
+) -> tuple[str, _Window]:
     """The answer that has most in common with all, and from where most of it came; '' where all of the prompts that
     `may_refuse` do, or all refuse."""
     likeliest = [_written(engine, one.prompt) for one in heard]

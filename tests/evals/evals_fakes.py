@@ -5,6 +5,7 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Message, Sampling
+from mirim.examples.template import CHATML
 
 BOS = 0
 
@@ -19,7 +20,6 @@ class Letters:
         self.context, self.start, self.answers = context, start, answers or {}
         self.scored: list[int] = []
         self.prompts: list[str] = []
-        self.samplings: list[Sampling] = []
 
     def encode(self, text: str) -> list[int]:
         return [BOS] * self.start + [ord(c) for c in text]
@@ -31,7 +31,8 @@ class Letters:
         return [-1.0 if t in ids[:n] else -3.0 for n, t in enumerate(ids) if n]
 
     def generate(self, prompt: str | Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
-        self.samplings.append(sampling)
+        # Only what mirim made from scratch, which reads sentences, is asked for more than its likeliest answer.
+        assert sampling.temperature == 0 or self.template == CHATML
         text = prompt if isinstance(prompt, str) else prompt[-1].content
         self.prompts.append(text)
         said = next((a for q, a in self.answers.items() if q in text), "The text does not say.")

@@ -162,7 +162,6 @@ def test_a_model_without_a_chat_template_continues_raw_text(tmp_path: Path) -> N
     engine.template = ""
     assert reading.measure(engine, path, "letters").data["exact_match"] == 100
     (prompt,) = engine.prompts
-    assert engine.samplings[0].temperature == 0
     assert prompt.endswith("Question: When was it built?\n\nAnswer:")
     assert CONTEXT in prompt
 
@@ -178,13 +177,17 @@ def test_a_model_of_mirims_making_reads_sentence_by_sentence(tmp_path: Path) -> 
         tmp_path / "dev.json", [qa("a", "What does it cross?", "harbour"), qa("b", "Who?", is_impossible=True)]
     )
     engine = Sentences(context=500, answers={"What does it cross?": "the harbour"})
-    assert reading.measure(engine, path, "letters").data["predictions"] == {"a": "the harbour", "b": ""}
+    report = reading.measure(engine, path, "letters")
+    assert report.data["predictions"] == {"a": "the harbour", "b": ""}
+    assert "none was to be refused" not in report.summary
     assert "It crosses the harbour.\n\n? What" in engine.prompts[0]
     assert "1932" not in engine.prompts[0]
     # Where every question has an answer none is refused: that which every sentence refuses is asked all the same.
     path = squad(tmp_path / "all.json", [qa("a", "What does it cross?", "harbour"), qa("b", "Who?", "he")])
     engine = Sentences(context=500, answers={"What does it cross?": "the harbour", "Who?": "a man"})
-    assert reading.measure(engine, path, "letters").data["predictions"] == {"a": "the harbour", "b": "a man"}
+    report = reading.measure(engine, path, "letters")
+    assert report.data["predictions"] == {"a": "the harbour", "b": "a man"}
+    assert "none was to be refused" in report.summary
     # A sentence that does not fit is left out, and the report says so.
     path = squad(
         tmp_path / "long.json", [qa("a", "What does it cross?", "harbour")], f"{CONTEXT} It is {'very ' * 200}old."

@@ -181,6 +181,18 @@ def test_sentences_count_as_likely_as_they_answer_and_the_one_that_gave_the_answ
         assert found.passage is passages[wanted]
 
 
+def test_what_the_likeliest_sentence_and_its_whole_refuse_is_refused_whatever_else_is_drawn() -> None:
+    # Another sentence answers, and both would if they drew; but the first and the whole are what is asked.
+    likeliest, drawn = {"built": REFUSAL["en"], "bought": "Ana Prado"}, {"sold": ["1931"], "bought": ["Ana"]}
+    engine = Drawing(likeliest, drawn, {"sold": -6.0, "bought": -5.0, "built": -4.0})
+    found = read(engine, "When?", [_passage()], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, TEXT[found.start : found.end]) == ("", "She sold it in 1931.")
+    found = read(engine, "When?", [_passage()], "en", answered=True)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == "1931"
+
+
 def test_where_an_answer_is_promised_nothing_is_refused() -> None:
     engine = Drawing({}, {"sold": [REFUSAL["en"], REFUSAL["en"], "1931"]}, {"sold": -0.5})
     found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
