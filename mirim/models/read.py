@@ -8,24 +8,25 @@ Comprehension"). Such a model finds the answering sentence about as often as cou
 and not the same ones, so both count. Whether a passage answers at all it knows better from the whole of it: one that is
 refused whole is not read.
 
-What it answers is what its answers agree on: some are drawn from each of the likeliest sentences and from the whole,
-and the one that has most words in common with the others is given (minimum Bayes risk; Kumar & Byrne 2004). The one
-likeliest answer of so small a model is right less often.
+What it answers is chosen among many: some answers are drawn from each of the likeliest sentences and from the whole,
+and `answers` says which of them is given. The one likeliest answer of so small a model is right less often.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
-from mirim.documents.words import stems, tokens
+from mirim.documents.words import stems
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
+from mirim.models.answers import choose
 
 #: Tokens of an answer at most; those that people ask of a passage are a few words long.
 TOKENS = 64
@@ -35,9 +36,11 @@ PAIRED = 1.5
 WORDS = 4.0
 #: Sentences that are answered from; answers drawn from each beside its likeliest, and what that one is worth of all;
 #: what the whole passage's are worth beside all the sentences'.
-HEARD, DRAWN, LIKELIEST, WHOLE = 3, 6, 0.3, 0.3
+HEARD, DRAWN, LIKELIEST, WHOLE = 3, 12, 0.3, 0.3
 #: A sentence whose answers would be worth less is not answered from.
 LEAST = 0.02
+#: Log-odds of a passage that it answers at all, below which it is refused: about one in twenty that do answer.
+ANSWERS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class Reading:
     whole: bool
 
 
-class _Window(NamedTuple):
-    """`number`: of the passage among those read."""
+class Window(NamedTuple):
+    """What is read at once. `number`: of the passage among those read; `behind`: see PAIRED."""
 
     number: int
     passage: Passage
@@ -65,9 +68,18 @@ class _Window(NamedTuple):
 class _Heard(NamedTuple):
     """What is answered from, and what its answers are worth."""
 
-    window: _Window
+    window: Window
     prompt: tuple[Message, ...]
     worth: float
+
+
+class Considered(NamedTuple):
+    """`given`: the answers to choose from, and how much of each one's worth comes from where; none where nothing
+    answers. `first`: the likeliest place; `whole`: see `Reading`."""
+
+    given: Mapping[str, Mapping[Window, float]]
+    first: Window
+    whole: bool
 
 
 def reads_sentences(engine: Engine) -> bool:
@@ -78,13 +90,28 @@ def reads_sentences(engine: Engine) -> bool:
 def read(
     engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
 ) -> Reading | None:
-    """What the answers from the likeliest sentences of `passages`, and from the passage of the first, agree on; ''
-    where each passage is refused. None where not one sentence fits the model's context with the question.
+    """The best of what `consider` finds; '' where each passage is refused. None where not one sentence fits the model's
+    context with the question.
 
     answered    the passages are known to answer, so nothing is refused
 
     UsageError when the engine gives no probabilities.
     """
+    found = consider(engine, question, passages, language, answered=answered)
+    if found is None:
+        return None
+    text, window = "", found.first
+    if found.given:
+        worth = {answer: sum(shares.values()) for answer, shares in found.given.items()}
+        text = choose(question, [p.text for p in passages], worth, language)
+        window = max(found.given[text], key=found.given[text].__getitem__)
+    return Reading(text, window.passage, window.start, window.end, found.whole)
+
+
+def consider(
+    engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
+) -> Considered | None:
+    """What the likeliest sentences of `passages`, and the passage of the first, answer; see `read`."""
     refused = REFUSAL.get(language, REFUSAL["en"])
 
     def prompts(texts: Sequence[Passage]) -> list[tuple[Message, ...]]:
@@ -113,74 +140,65 @@ def read(
         held = asks.intersection(stems(window.passage.text[window.start : window.end], language))
         return told[i] + WORDS * len(held) / max(len(asks), 1) - window.behind
 
-    fitted = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
+    def answers(i: int) -> bool:
+        # Of a passage that is too long each sentence speaks for itself.
+        return answered or answering.get(kept[i][0].number, told[i]) >= ANSWERS
+
     chances = [likely(i) for i in range(len(kept))]
     ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
-    open_to = [i for i in ranked if answering.get(kept[i][0].number, 0.0) >= 0][:HEARD]
+    open_to = [i for i in ranked if answers(i)][:HEARD]
+    fitted = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
+    first = kept[(open_to or ranked)[0]][0]
     if not open_to:
-        return _reading("", kept[ranked[0]][0], fitted)
+        return Considered({}, first, fitted)
     worth = [math.exp(chances[i] - chances[open_to[0]]) for i in open_to]
     heard = [_Heard(*kept[i], w / sum(worth)) for i, w in zip(open_to, worth, strict=True) if w >= LEAST * sum(worth)]
-    first = heard[0].window
     whole = wholes.get(first.number)
     # A passage may be no more than one of its sentences.
     if whole and all(whole != one.prompt for one in heard):
         heard.append(_Heard(first._replace(start=0, end=len(first.passage.text)), whole, WHOLE))
-    text, window = _agreed(engine, heard, () if answered else (heard[0].prompt, whole))
-    return _reading(text, window, fitted)
+    return Considered(_given(engine, heard), first, fitted)
 
 
-def _reading(text: str, window: _Window, whole: bool) -> Reading:
-    return Reading(text, window.passage, window.start, window.end, whole)
-
-
-def _agreed(
-    engine: Engine, heard: Sequence[_Heard], may_refuse: Collection[tuple[Message, ...] | None]
-) -> tuple[str, _Window]:
-    """The answer that has most in common with all, and from where most of it came; '' where all of the prompts that
-    `may_refuse` do, or all refuse."""
-    likeliest = [_written(engine, one.prompt) for one in heard]
-    first = heard[0].window
-    if may_refuse and not any(text for one, text in zip(heard, likeliest, strict=True) if one.prompt in may_refuse):
-        return "", first
-    votes: dict[str, dict[_Window, float]] = defaultdict(lambda: defaultdict(float))
-    for one, text in zip(heard, likeliest, strict=True):
-        if text:
-            votes[text][one.window] += one.worth * LIKELIEST
-        drawn = [text for seed in range(DRAWN) if (text := _written(engine, one.prompt, seed))]
+def _given(engine: Engine, heard: Sequence[_Heard]) -> dict[str, dict[Window, float]]:
+    """The likeliest answers and those that are drawn, refusals left out."""
+    said = iter(_written(engine, [(one.prompt, seed) for one in heard for seed in (None, *range(DRAWN))]))
+    given: dict[str, dict[Window, float]] = defaultdict(lambda: defaultdict(float))
+    for one in heard:
+        if text := next(said):
+            given[text][one.window] += one.worth * LIKELIEST
+        drawn = list(filter(None, (next(said) for _ in range(DRAWN))))
         for text in drawn:
-            votes[text][one.window] += one.worth * (1 - LIKELIEST) / len(drawn)
-    worth = {text: sum(given.values()) for text, given in votes.items()}
-    words = {text: Counter(tokens(text)) for text in worth}
-
-    def common(text: str) -> float:
-        return sum(vote * _alike(words[text], words[other]) for other, vote in worth.items())
-
-    best = max(worth, key=common, default="")
-    return best, max(votes[best], key=votes[best].__getitem__, default=first)
+            given[text][one.window] += one.worth * (1 - LIKELIEST) / len(drawn)
+    return given
 
 
-def _alike(one: Counter[str], other: Counter[str]) -> float:
-    """F1 of the words that two answers share; 1 for two without any."""
-    every = one.total() + other.total()
-    return 2 * (one & other).total() / every if every else 1.0
+def _written(engine: Engine, asked: Sequence[tuple[tuple[Message, ...], int | None]]) -> list[str]:
+    """The model's likeliest answer to each prompt, or one that is drawn where there is a seed; '' where it refuses."""
+
+    def write(one: tuple[tuple[Message, ...], int | None]) -> str:
+        prompt, seed = one
+        drawn = Sampling(max_tokens=TOKENS)
+        if seed is not None:
+            drawn = replace(drawn, temperature=1.0, seed=seed)
+        text = "".join(delta.text for delta in engine.generate(prompt, drawn)).strip()
+        return "" if declined(text) else text
+
+    streams = getattr(engine, "streams", 1)
+    if streams == 1:
+        return [write(one) for one in asked]
+    with ThreadPoolExecutor(streams) as pool:
+        return list(pool.map(write, asked))
 
 
-def _written(engine: Engine, prompt: tuple[Message, ...], seed: int | None = None) -> str:
-    """The model's likeliest answer, or one that is drawn with a seed; '' where it refuses."""
-    drawn = Sampling(max_tokens=TOKENS) if seed is None else Sampling(max_tokens=TOKENS, temperature=1.0, seed=seed)
-    text = "".join(delta.text for delta in engine.generate(prompt, drawn)).strip()
-    return "" if declined(text) else text
-
-
-def _windows(number: int, passage: Passage, language: str) -> list[_Window]:
+def _windows(number: int, passage: Passage, language: str) -> list[Window]:
     """Each sentence, and each with the one before it."""
     spans = sentences(passage.text, language)
     made = []
     for i, (start, end) in enumerate(spans):
-        made.append(_Window(number, passage, start, end, 0.0))
+        made.append(Window(number, passage, start, end, 0.0))
         if i:
-            made.append(_Window(number, passage, spans[i - 1][0], end, PAIRED))
+            made.append(Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
 
 

@@ -1,5 +1,8 @@
 """Reading sentence by sentence: which one answers, which answer it gives, and what is left whole."""
 
+import math
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
-from mirim.models.read import PAIRED, WORDS, read, reads_sentences
+from mirim.models.read import ANSWERS, PAIRED, WORDS, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -162,7 +165,7 @@ def test_the_answer_that_the_drawn_ones_agree_on_is_given() -> None:
     )
     found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
     assert found is not None
-    assert found.text == "in 1931"
+    assert found.text in ("1931", "in 1931")
     # Drawn alike, the likeliest decides.
     engine = Drawing({"sold": "1931"}, {"sold": ["a mill", "Ana", "nobody", "oats", "she", "later"]}, {"sold": -6.0})
     found = read(engine, "When did she sell it?", [_passage()], "en")  # type: ignore[arg-type]
@@ -181,16 +184,39 @@ def test_sentences_count_as_likely_as_they_answer_and_the_one_that_gave_the_answ
         assert found.passage is passages[wanted]
 
 
-def test_what_the_likeliest_sentence_and_its_whole_refuse_is_refused_whatever_else_is_drawn() -> None:
-    # Another sentence answers, and both would if they drew; but the first and the whole are what is asked.
-    likeliest, drawn = {"built": REFUSAL["en"], "bought": "Ana Prado"}, {"sold": ["1931"], "bought": ["Ana"]}
-    engine = Drawing(likeliest, drawn, {"sold": -6.0, "bought": -5.0, "built": -4.0})
-    found = read(engine, "When?", [_passage()], "en")  # type: ignore[arg-type]
+def test_a_passage_that_is_too_long_to_be_read_whole_is_refused_sentence_by_sentence() -> None:
+    long = _passage(f"{TEXT} {'It rained for a week. ' * 20}")
+    unsure = {"sold": -math.log1p(math.exp(ANSWERS - 0.1))}
+    found = read(Drawing({"sold": "1931"}, {}, unsure), "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
-    assert (found.text, TEXT[found.start : found.end]) == ("", "She sold it in 1931.")
-    found = read(engine, "When?", [_passage()], "en", answered=True)  # type: ignore[arg-type]
+    assert (found.text, found.whole) == ("", True)
+    sure = {"sold": -math.log1p(math.exp(ANSWERS + 0.1))}
+    found = read(Drawing({"sold": "1931"}, {}, sure), "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
-    assert found.text == "1931"
+    assert (found.text, long.text[found.start : found.end]) == ("1931", "She sold it in 1931.")
+
+
+def test_answers_of_an_engine_with_streams_are_written_side_by_side_and_the_same() -> None:
+    said = {"sold": ["in 1931", "1931", "Ana Prado", "it"], "bought": ["Ana Prado", "Ana"]}
+    alone = read(Drawing({"sold": "1931"}, said, {"sold": -6.0, "bought": -6.0}), "When?", [_passage()])  # type: ignore[arg-type]
+    together, most, lock = 0, 0, threading.Lock()
+
+    class Many(Drawing):
+        streams = 4
+
+        def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
+            nonlocal together, most
+            with lock:
+                together += 1
+                most = max(most, together)
+            time.sleep(0.002)
+            yield from super().generate(prompt, sampling)
+            with lock:
+                together -= 1
+
+    engine = Many({"sold": "1931"}, said, {"sold": -6.0, "bought": -6.0})
+    assert read(engine, "When?", [_passage()]) == alone  # type: ignore[arg-type]
+    assert 1 < most <= 4
 
 
 def test_where_an_answer_is_promised_nothing_is_refused() -> None:

@@ -29,6 +29,8 @@ from mirim.models.engines._widen import Tensor, widen
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
 #: Bytes of keys and values that are held for prompts that begin alike, and tokens proposed at once.
 SPARE, _DRAFT = 48 << 20, 16
+#: Requests at once, where less than `parallel` would be.
+STREAMS = 16
 
 
 def open(
@@ -101,6 +103,8 @@ class Native(Prefixes):
         if kernels and kernels not in _core.kernels():
             raise UsageError(f'kernels "{kernels}": this processor has {", ".join(_core.kernels())}')
         self.parallel = max(1, parallel)
+        #: Short requests that may run at once: memory is taken as they grow.
+        self.streams = max(STREAMS, self.parallel)
         self.threads = threads or cores()
         self._draft = draft
         self._lock = threading.Lock()
@@ -115,7 +119,7 @@ class Native(Prefixes):
             self.adapters = len(adapters)
             for one in adapters:
                 self._adapt(lora.read(lora.as_gguf(one, header), header))
-            self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
+            self._core.open(context=self.context, slots=self.streams, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
             raise Unfit(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
         if not threads:

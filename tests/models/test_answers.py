@@ -1,0 +1,96 @@
+"""Which of several answers is given, and what speaks for it."""
+
+import json
+import math
+from importlib import resources
+
+import pytest
+
+from mirim.models.answers import NAMES, choose, features
+
+TEXT = "The mill was opened in 1904 by Carl Brandt. Ana Prado owned it from 1921, and painted it ten years later."
+
+
+def _told(question: str, answer: str, text: str = TEXT, language: str = "en", *others: str) -> dict[str, float]:
+    (first, *_) = features(question, [text], {answer: 1.0, **dict.fromkeys(others, 1.0)}, language)
+    return dict(zip(NAMES, first, strict=True))
+
+
+def test_every_feature_has_a_weight() -> None:
+    fitted = json.loads(resources.files("mirim.models").joinpath("answers.json").read_text("utf-8"))
+    assert set(fitted) == set(NAMES)
+    # What holds of answers anywhere: one that others share, near the question's words, not the question again.
+    assert fitted["agreed"] + fitted["agreed_log"] > 0
+    assert fitted["near"] + fitted["before"] + fitted["after"] + fitted["sentence"] > 0
+    assert fitted["asked"] + fitted["all_asked"] < 0
+
+
+def test_what_answers_share_counts_by_their_worth() -> None:
+    given = {"in 1904": 0.5, "1904": 0.25, "Carl Brandt": 0.25}
+    rows = [dict(zip(NAMES, row, strict=True)) for row in features("When was it opened?", [TEXT], given, "en")]
+    assert rows[0]["agreed"] == pytest.approx(0.5 + 0.25 * 2 / 3)
+    assert rows[1]["agreed"] == pytest.approx(0.25 + 0.5 * 2 / 3)
+    assert rows[2]["agreed"] == pytest.approx(0.25)
+    assert rows[2]["agreed_log"] == pytest.approx(math.log(0.27))
+
+
+def test_an_answer_that_says_the_question_again_is_told() -> None:
+    told = _told("Who opened the mill?", "the mill")
+    assert (told["asked"], told["all_asked"]) == (1, 1)
+    told = _told("Who opened the mill?", "Brandt's mills")
+    assert told["asked"] == pytest.approx(1 / 2)
+    assert told["all_asked"] == 0
+    # Words that say nothing say nothing again either.
+    assert _told("Who was it?", "it was")["all_asked"] == 0
+
+
+def test_the_answer_is_looked_for_near_the_questions_words() -> None:
+    near, far = (_told("When was the mill opened?", answer) for answer in ("1904", "1921"))
+    assert near["near"] > far["near"] > 0
+    assert (near["sentence"], near["best_sentence"]) == (1, 1)
+    assert (far["sentence"], far["best_sentence"]) == (0, 0)
+    assert near["before"] > near["after"] == 0
+    # Twice there: the place that is nearer counts.
+    twice = f"In 1921 nothing happened at all in that part of the country. {TEXT}"
+    assert _told("When did Prado own it?", "1921", twice)["near"] == _told("When did Prado own it?", "1921")["near"]
+
+
+def test_an_answer_in_other_words_stands_where_most_of_its_words_are() -> None:
+    told = _told("When did Ana Prado paint it?", "ten years after she owned it")
+    assert told["verbatim"] == 0
+    assert told["words"] == pytest.approx(4 / 6)
+    assert told["sentence"] == 1
+    nowhere = _told("When did Ana Prado paint it?", "oats")
+    assert (nowhere["words"], nowhere["near"], nowhere["sentence"]) == (0, 0, 0)
+
+
+def test_forms_of_a_word_are_one_word() -> None:
+    text = "A consulta foi marcada em março. Os exames saíram em abril."
+    told = _told("Quando marcaram as consultas?", "em março", text, "pt")
+    assert told["best_sentence"] == 1
+    assert (told["opens"], told["ends"]) == (1, 0)
+
+
+@pytest.mark.parametrize("language", ["en", "pt", "de", ""])
+@pytest.mark.parametrize(("question", "text"), [("?", ""), ("", "."), ("Who?", "日本語の文。"), ("É?", "Sim.")])
+def test_strange_questions_and_texts_still_have_an_answer(question: str, text: str, language: str) -> None:
+    given = {"…": 1.0, "a": 0.5, "日本語": 0.0, "-": 0.0}
+    assert all(math.isfinite(value) for row in features(question, [text], given, language) for value in row)
+    assert choose(question, [text], given, language) in given
+    assert choose(question, [], {"only": 0.0}, language) == "only"
+
+
+def test_the_one_that_answers_is_chosen() -> None:
+    given = {"the mill": 0.3, "1904": 0.3, "1921": 0.3, "later": 0.1}
+    assert choose("When was the mill opened?", [TEXT], given, "en") == "1904"
+    assert choose("From when did Prado own it?", [TEXT], given, "en") == "1921"
+    # In another text as well.
+    assert choose("When was the mill opened?", ["Oats are cut in August.", TEXT], given, "en") == "1904"
+
+
+def test_the_order_of_answers_and_texts_changes_nothing() -> None:
+    given = {"the mill": 0.3, "1904": 0.3, "1921": 0.3, "later": 0.1}
+    other = "Oats are cut in August."
+    ahead = choose("When was the mill opened?", [TEXT, other], given, "en")
+    behind = choose("When was the mill opened?", [other, TEXT], dict(reversed(given.items())), "en")
+    assert ahead == behind
