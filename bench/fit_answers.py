@@ -2,7 +2,7 @@
 
     python bench/fit_answers.py --drawn FILE [--model mirim-base] [--out mirim/models/answers.json]
 
-Two questions of each passage in the files below, which the base has hardly learned from: on answers that it was
+A question of each passage in the files below, which the base has hardly learned from: on answers that it was
 trained on it would agree more than on others. Each question's answers are drawn as `read` draws them (kept in FILE, a
 question a line, so that a run which was interrupted goes on). The weights are those with which the F1 of an answer,
 taken with the probability that the softmax of the scores gives it, is highest on average, less a little for the size of
@@ -33,7 +33,7 @@ from mirim.models.read import consider
 READING = Path(__file__).parent.parent / "recipes" / "reading"
 FILES = ("pt-facts-8", "pt-facts-9", "pt-facts-10", "en-facts-3", "en-facts-4")
 #: Questions of a passage; what the square of a weight costs, for features of variance 1.
-EACH, COST = 2, 0.003
+EACH, COST = 1, 0.003
 #: One passage in so many is kept out of the first fit.
 APART = 5
 

@@ -184,10 +184,10 @@ def _written(engine: Engine, asked: Sequence[tuple[tuple[Message, ...], int | No
         text = "".join(delta.text for delta in engine.generate(prompt, drawn)).strip()
         return "" if declined(text) else text
 
-    streams = getattr(engine, "streams", 1)
-    if streams == 1:
+    parallel = getattr(engine, "parallel", 1)
+    if parallel == 1:
         return [write(one) for one in asked]
-    with ThreadPoolExecutor(streams) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         return list(pool.map(write, asked))
 
 

@@ -196,13 +196,13 @@ def test_a_passage_that_is_too_long_to_be_read_whole_is_refused_sentence_by_sent
     assert (found.text, long.text[found.start : found.end]) == ("1931", "She sold it in 1931.")
 
 
-def test_answers_of_an_engine_with_streams_are_written_side_by_side_and_the_same() -> None:
+def test_answers_are_written_side_by_side_as_far_as_the_engine_does_and_are_the_same() -> None:
     said = {"sold": ["in 1931", "1931", "Ana Prado", "it"], "bought": ["Ana Prado", "Ana"]}
     alone = read(Drawing({"sold": "1931"}, said, {"sold": -6.0, "bought": -6.0}), "When?", [_passage()])  # type: ignore[arg-type]
     together, most, lock = 0, 0, threading.Lock()
 
     class Many(Drawing):
-        streams = 4
+        parallel = 4
 
         def generate(self, prompt: Sequence[Message], sampling: Sampling, **_: Any) -> Iterator[Delta]:
             nonlocal together, most

@@ -29,8 +29,6 @@ from mirim.models.engines._widen import Tensor, widen
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
 #: Bytes of keys and values that are held for prompts that begin alike, and tokens proposed at once.
 SPARE, _DRAFT = 48 << 20, 16
-#: Requests at once, where less than `parallel` would be.
-STREAMS = 16
 
 
 def open(
@@ -38,7 +36,7 @@ def open(
     *,
     context: int = 0,
     threads: int = 0,
-    parallel: int = 1,
+    parallel: int = 16,
     name: str = "",
     kernels: str = "",
     draft: int = _DRAFT,
@@ -47,7 +45,7 @@ def open(
 ) -> Engine:
     """Load the GGUF file at `ref`.
 
-    parallel   requests computed at the same time, each with `context` tokens of its own
+    parallel   requests computed at the same time, each with `context` tokens of its own; memory is taken as they grow
     kernels    instruction set: avx512, avx2, neon or portable; '' takes the best of this processor
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
     spare      bytes of keys and values up to which those of ended requests are kept, for others that begin alike
@@ -103,8 +101,6 @@ class Native(Prefixes):
         if kernels and kernels not in _core.kernels():
             raise UsageError(f'kernels "{kernels}": this processor has {", ".join(_core.kernels())}')
         self.parallel = max(1, parallel)
-        #: Short requests that may run at once: memory is taken as they grow.
-        self.streams = max(STREAMS, self.parallel)
         self.threads = threads or cores()
         self._draft = draft
         self._lock = threading.Lock()
@@ -119,7 +115,7 @@ class Native(Prefixes):
             self.adapters = len(adapters)
             for one in adapters:
                 self._adapt(lora.read(lora.as_gguf(one, header), header))
-            self._core.open(context=self.context, slots=self.streams, spare=spare, few=self.threads, many=self.threads)
+            self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
             raise Unfit(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
         if not threads:
