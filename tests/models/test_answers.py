@@ -26,12 +26,15 @@ def test_every_feature_has_a_weight() -> None:
 
 
 def test_what_answers_share_counts_by_their_worth() -> None:
-    given = {"in 1904": 0.5, "1904": 0.25, "Carl Brandt": 0.25}
+    given = {"in 1904": 1.0, "1904": 0.5, "Carl Brandt": 0.5}
     rows = [dict(zip(NAMES, row, strict=True)) for row in features("When was it opened?", [TEXT], given, "en")]
     assert rows[0]["agreed"] == pytest.approx(0.5 + 0.25 * 2 / 3)
     assert rows[1]["agreed"] == pytest.approx(0.25 + 0.5 * 2 / 3)
     assert rows[2]["agreed"] == pytest.approx(0.25)
     assert rows[2]["agreed_log"] == pytest.approx(math.log(0.27))
+    # Two without a word are the same.
+    (row, _) = features("When?", [TEXT], {"…": 1.0, "—": 1.0}, "en")
+    assert row[NAMES.index("agreed")] == 1
 
 
 def test_an_answer_that_says_the_question_again_is_told() -> None:
@@ -49,10 +52,31 @@ def test_the_answer_is_looked_for_near_the_questions_words() -> None:
     assert near["near"] > far["near"] > 0
     assert (near["sentence"], near["best_sentence"]) == (1, 1)
     assert (far["sentence"], far["best_sentence"]) == (0, 0)
-    assert near["before"] > near["after"] == 0
+    # "mill" stands four words before it and "opened" two, right before and after count from one.
+    assert near["near"] == near["before"] == pytest.approx((math.exp(-4 / 8) + math.exp(-2 / 8)) / 2)
+    assert near["after"] == 0
+    assert _told("When was the mill opened?", "in")["before"] == pytest.approx((math.exp(-3 / 8) + math.exp(-1 / 8)) / 2)
+    assert _told("Who was Brandt?", "Carl")["after"] == pytest.approx(math.exp(-1 / 8))
+    assert _told("Who was Brandt?", "Carl Brandt")["near"] == _told("Who was Brandt?", "Brandt")["near"] == 0
     # Twice there: the place that is nearer counts.
     twice = f"In 1921 nothing happened at all in that part of the country. {TEXT}"
     assert _told("When did Prado own it?", "1921", twice)["near"] == _told("When did Prado own it?", "1921")["near"]
+
+
+def test_words_that_stand_everywhere_say_less_of_where() -> None:
+    text = "The mill was small. The mill was old. The mill was opened here."
+    told = _told("Was the mill opened?", "small", text)
+    often, once = 1 / (1 + math.log1p(3)), 1 / (1 + math.log1p(1))
+    assert told["sentence"] == pytest.approx(often / (often + once))
+
+
+def test_length_and_the_words_at_its_ends_are_told() -> None:
+    told = _told("When?", "from 1921, and painted it")
+    assert told["length"] == pytest.approx(math.log(5))
+    assert told["length_squared"] == pytest.approx(math.log(5) ** 2)
+    assert (told["opens"], told["ends"]) == (1, 1)
+    told = _told("When?", "1921, and painted")
+    assert (told["opens"], told["ends"], told["verbatim"]) == (0, 0, 1)
 
 
 def test_an_answer_in_other_words_stands_where_most_of_its_words_are() -> None:
@@ -60,6 +84,9 @@ def test_an_answer_in_other_words_stands_where_most_of_its_words_are() -> None:
     assert told["verbatim"] == 0
     assert told["words"] == pytest.approx(4 / 6)
     assert told["sentence"] == 1
+    # From "Ana" to "years", six words behind "opened"; the other sentence has one of its words.
+    assert _told("Who opened it?", "Ana ten years, mill")["near"] == pytest.approx(math.exp(-6 / 8))
+    assert _told("Who painted it later?", "Ana ten years, mill")["near"] == pytest.approx(math.exp(-1 / 8) / 2)
     nowhere = _told("When did Ana Prado paint it?", "oats")
     assert (nowhere["words"], nowhere["near"], nowhere["sentence"]) == (0, 0, 0)
 

@@ -11,7 +11,7 @@ import pytest
 from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
-from mirim.models.read import ANSWERS, PAIRED, WORDS, read, reads_sentences
+from mirim.models.read import PAIRED, WORDS, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -121,6 +121,7 @@ def test_a_passage_that_is_refused_whole_is_not_read() -> None:
     found = read(engine, "When?", [_passage(), other], "en")  # type: ignore[arg-type]
     assert found is not None
     assert (found.text, found.passage) == ("August", other)
+    assert all("Oats" in shown or "cut" in shown for shown in engine.read)
 
 
 def test_the_passage_that_answers_is_told() -> None:
@@ -186,11 +187,11 @@ def test_sentences_count_as_likely_as_they_answer_and_the_one_that_gave_the_answ
 
 def test_a_passage_that_is_too_long_to_be_read_whole_is_refused_sentence_by_sentence() -> None:
     long = _passage(f"{TEXT} {'It rained for a week. ' * 20}")
-    unsure = {"sold": -math.log1p(math.exp(ANSWERS - 0.1))}
+    unsure = {"sold": -math.log1p(math.exp(0.2))}  # log-odds of 0.2 that it answers
     found = read(Drawing({"sold": "1931"}, {}, unsure), "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
     assert (found.text, found.whole) == ("", True)
-    sure = {"sold": -math.log1p(math.exp(ANSWERS + 0.1))}
+    sure = {"sold": -math.log1p(math.exp(0.4))}
     found = read(Drawing({"sold": "1931"}, {}, sure), "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
     assert (found.text, long.text[found.start : found.end]) == ("1931", "She sold it in 1931.")
