@@ -36,7 +36,7 @@ PAIRED = 1.5
 WORDS = 4.0
 #: Sentences that are answered from; answers drawn from each beside its likeliest, and what that one is worth of all;
 #: what the whole passage's are worth beside all the sentences'.
-HEARD, DRAWN, LIKELIEST, WHOLE = 3, 12, 0.3, 0.3
+HEARD, DRAWN, LIKELIEST, WHOLE = 3, 12, 0.3, 1.0
 #: A sentence whose answers would be worth less is not answered from.
 LEAST = 0.02
 #: Log-odds of a passage that it answers at all, below which it is refused: about one in twenty that do answer.
