@@ -64,6 +64,11 @@ class Window(NamedTuple):
     end: int
     behind: float
 
+    @property
+    def all(self) -> bool:
+        """Whether it is the whole passage."""
+        return (self.start, self.end) == (0, len(self.passage.text))
+
 
 class _Heard(NamedTuple):
     """What is answered from, and what its answers are worth."""
@@ -104,8 +109,17 @@ def read(
     if found.given:
         worth = {answer: sum(shares.values()) for answer, shares in found.given.items()}
         text = choose(question, [p.text for p in passages], worth, language)
-        window = max(found.given[text], key=found.given[text].__getitem__)
+        window = _place(found.given[text])
     return Reading(text, window.passage, window.start, window.end, found.whole)
+
+
+def _place(told: Mapping[Window, float]) -> Window:
+    """Where an answer stands: in the passage that gave most of its worth, in a sentence rather than in the whole."""
+    passages: dict[int, float] = defaultdict(float)
+    for window, worth in told.items():
+        passages[window.number] += worth
+    number = max(passages, key=passages.__getitem__)
+    return max((w for w in told if w.number == number), key=lambda w: (not w.all, told[w]))
 
 
 def consider(

@@ -237,6 +237,23 @@ def test_where_an_answer_is_promised_nothing_is_refused() -> None:
     assert found.text == ""
 
 
+def test_an_answer_stands_in_the_passage_that_most_of_it_came_from_and_there_in_a_sentence() -> None:
+    passages = [_passage(), _passage("Rye is cut in 1931. It rains.")]
+    # The first passage says it as a whole and in a sentence, the second, less surely, in a sentence alone.
+    engine = Drawing({"1931": "1931"}, {"1931": ["1931"]}, {"Rye": -3.9, "sold": -4.0, "built": -2.0})
+    found = read(engine, "When did she sell it?", passages)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, TEXT[found.start : found.end]) == ("1931", "She sold it in 1931.")
+    assert found.passage is passages[0]
+    # Here the first passage says it only as a whole, and that counts more than the other's sentence.
+    said = {"built": "1931", "sold": "Ana", "Rye": "1931"}
+    drawn = {word: [text] for word, text in said.items()}
+    found = read(Drawing(said, drawn, {"Rye": -3.0, "sold": -4.0}), "When did she sell it?", passages)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.text, found.passage) == ("1931", passages[0])
+    assert (found.start, found.end) == (0, len(TEXT))
+
+
 def test_only_models_of_its_own_making_read_so() -> None:
     engine = Reader({})
     assert reads_sentences(engine)  # type: ignore[arg-type]
