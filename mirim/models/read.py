@@ -39,7 +39,7 @@ WORDS = 4.0
 HEARD, DRAWN, LIKELIEST, WHOLE = 3, 12, 0.3, 1.0
 #: A sentence whose answers would be worth less is not answered from.
 LEAST = 0.02
-#: Log-odds of a passage that it answers at all, below which it is refused: about one in twenty that do answer.
+#: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do.
 ANSWERS = 0.3
 
 
