@@ -2,7 +2,7 @@
 
     python bench/base_model.py ../shared/data --model mirim-base --out DIR [--limit N]
 
-Writes the sets into DIR (minimal pairs made from the templates below, FairytaleQA's validation questions and the
+Writes the sets into DIR (minimal pairs made from the templates in `pairs`, FairytaleQA's validation questions and the
 Portuguese SQuAD sample in SQuAD's shape, passages without their answer's sentence, BFCL) and prints one JSON object.
 Questions that follow a conversation are those of `follow_ups.jsonl`, written for this and never learned.
 Pairs, reading and perplexity go through `mirim evaluate`, as anybody's files do.
@@ -15,6 +15,8 @@ import html
 import itertools
 import json
 import random
+import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,38 +33,10 @@ from mirim.models.engine import open_engine
 from mirim.server.produce import Order, produce
 from mirim.server.room import Served
 
-#: phenomenon → (language, good sentence, bad sentence, words for each slot)
-PAIRS: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    "agreement": ("en", "The {s} {v}s the {o}.", "The {s} {v} the {o}.",
-                  {"s": "teacher doctor girl brother king neighbour", "v": "know see hear like need remember",
-                   "o": "letter garden answer child river story"}),
-    "agreement plural": ("en", "The {s}s {v} every day.", "The {s}s {v}s every day.",
-                         {"s": "teacher doctor girl brother farmer sailor", "v": "work walk read sleep travel sing"}),
-    "agreement across": ("en", "The {s} of the {p}s {v} here.", "The {s}s of the {p} {v} here.",
-                         {"s": "owner mother friend leader", "p": "horse house ship shop", "v": "works lives stays"}),
-    "determiner": ("en", "I have seen {d} {n}s.", "I have seen {d} {n}.",
-                   {"d": "these many those several", "n": "tree book road picture lamp window"}),
-    "reflexive": ("en", "My {m} hurt himself.", "My {m} hurt herself.",
-                  {"m": "father brother uncle son grandfather husband"}),
-    "participle": ("en", "She has {g} it.", "She has {b} it.",
-                   {"g|b": "taken|took written|wrote broken|broke eaten|ate seen|saw forgotten|forgot given|gave"}),
-    "polarity": ("en", "No {s} has ever {v} that.", "Some {s} has ever {v} that.",
-                 {"s": "man woman student doctor", "v": "said done seen"}),
-    "order": ("en", "What did the {s} {v}?", "What the {s} did {v}?",
-              {"s": "boy woman captain judge", "v": "say find want buy see"}),
-    "concordância verbal": ("pt", "Os {s}s {g} aqui.", "Os {s}s {b} aqui.",
-                            {"s": "menino aluno amigo médico", "g|b": "moram|mora ficam|fica trabalham|trabalha"}),
-    "concordância de gênero": ("pt", "A {n} é {a}a.", "A {n} é {a}o.",
-                               {"n": "casa mesa porta janela cidade rua", "a": "bonit nov antig pequen"}),
-    "artigo": ("pt", "Ele viu {g} ontem.", "Ele viu {b} ontem.",
-               {"g|b": "a_casa|o_casa o_livro|a_livro a_mulher|o_mulher o_homem|a_homem as_flores|os_flores"}),
-    "pronome": ("pt", "Nós {g} ao mercado.", "Nós {b} ao mercado.",
-                {"g|b": "fomos|foram vamos|vão voltamos|voltaram chegamos|chegaram"}),
-    "particípio": ("pt", "Ela tinha {g} a carta.", "Ela tinha {b} a carta.",
-                   {"g|b": "lido|leu escrito|escreveu visto|viu recebido|recebeu perdido|perdeu"}),
-    "ordem": ("pt", "O {n} que ele {v} era meu.", "O {n} ele que {v} era meu.",
-              {"n": "livro chapéu cavalo papel", "v": "viu comprou perdeu vendeu"}),
-}  # fmt: skip
+#: Pairs made of a template at most.
+PAIRS = 60
+#: `{key}`, `{key 2}`, `{key:1}`; see bench/pairs/en.toml.
+_SLOT = re.compile(r"\{(\w+)(?: (\d))?(?::(\d))?\}")
 
 
 #: A question: id, title, text, question, answers (none: it has no answer there).
@@ -70,19 +44,35 @@ Row = tuple[str, str, str, str, tuple[str, ...]]
 
 
 def pairs() -> Iterator[dict[str, str]]:
-    """All fillings of the templates."""
-    for name, (language, good, bad, slots) in PAIRS.items():
-        keys = [key.split("|") for key in slots]
-        for words in itertools.product(*(text.split() for text in slots.values())):
-            filled: dict[str, str] = {}
-            for key, word in zip(keys, words, strict=True):
-                filled.update(zip(key, word.replace("_", " ").split("|"), strict=True))
-            yield {
-                "sentence_good": good.format(**filled),
-                "sentence_bad": bad.format(**filled),
-                "phenomenon": name,
-                "language": language,
-            }
+    """Fillings of the templates in bench/pairs, drawn evenly and the same at every call."""
+    for path in sorted(Path(__file__).parent.joinpath("pairs").glob("*.toml")):
+        held = tomllib.loads(path.read_text("utf-8"))
+        for paradigm in held["paradigm"]:
+            words = held["words"] | paradigm.get("words", {})
+            rng = random.Random(paradigm["name"])
+            drawn = dict.fromkeys(_filled(paradigm, words, rng) for _ in range(30 * PAIRS))
+            for good, bad in itertools.islice(drawn, PAIRS):
+                yield {
+                    "sentence_good": good,
+                    "sentence_bad": bad,
+                    "phenomenon": paradigm["phenomenon"],
+                    "paradigm": f"{paradigm['phenomenon']}: {paradigm['name']}",
+                    "language": held["language"],
+                }
+
+
+def _filled(paradigm: dict[str, str], words: dict[str, list[str]], rng: random.Random) -> tuple[str, str]:
+    """One good and one bad sentence, with the same words in the same slots."""
+    picked: dict[tuple[str, str], str] = {}
+
+    def fill(slot: re.Match[str]) -> str:
+        key, other, form = slot[1], slot[2] or "", int(slot[3] or 0)
+        if (key, other) not in picked:
+            taken = {word for (k, _), word in picked.items() if k == key}
+            picked[key, other] = rng.choice([word for word in words[key] if word not in taken])
+        return picked[key, other].split("|")[form]
+
+    return _SLOT.sub(fill, paradigm["good"]), _SLOT.sub(fill, paradigm["bad"])
 
 
 def fairytales(folder: Path) -> Iterator[Row]:
