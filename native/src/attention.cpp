@@ -27,13 +27,14 @@ void Model::plan(const Token* tokens, int count, int parts) {
         const int end = count * part / parts;
         int n = 1;
         while (t + n < end && n < TILE && tokens[t + n].pages == tokens[t].pages &&
-               tokens[t + n].position == tokens[t].position + n)
+               tokens[t + n].position == tokens[t].position + n && tokens[t + n].sight == tokens[t].sight)
             ++n;
-        int all = (tokens[t].position + n + PIECE - 1) / PIECE;
+        Tile tile{t, n, tokens[t].position, 1, base, tokens[t].sight};
+        const int all = (tile.end() + PIECE - 1) / PIECE;
         // Few queries over a long context are split among threads by pieces; many are one unit of work, which joins
         // its pieces in the same order.
         bool split = n <= REPEATED;
-        Tile tile{t, n, tokens[t].position, split ? all : 1, base};
+        if (split) tile.pieces = all;
         base += size_t(tile.pieces) * c.heads * n * wide;
         for (int i = 0; i < n; ++i) tile_of_[t + i] = int(tiles_.size());
         for (int h = 0; h < c.kv_heads; ++h)
@@ -67,16 +68,16 @@ void Model::find_pages(const Token* tokens, int layer, const Unit& unit, int pie
     Token at = tokens[tile.first];
     for (int p = 0; p < PIECE / PAGE; ++p) {
         at.position = piece * PIECE + p * PAGE;
-        pages[p] = at.position < tile.position + tile.count ? keys(at, layer, unit.head) : nullptr;
+        pages[p] = at.position < tile.end() ? keys(at, layer, unit.head) : nullptr;
     }
 }
 
 void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* tokens, int all) {
     const Config& c = config_;
     const Tile& tile = tiles_[unit.tile];
-    const int group = c.heads / c.kv_heads, size = c.head_dim, last = tile.position + tile.count - 1;
+    const int group = c.heads / c.kv_heads, size = c.head_dim;
     const size_t wide = size + 16, per_piece = size_t(c.heads) * tile.count * wide;
-    const int to = unit.piece < 0 ? last / PIECE + 1 : unit.piece + 1;
+    const int to = unit.piece < 0 ? (tile.end() + PIECE - 1) / PIECE : unit.piece + 1;
     // Pieces before what the first token sees are seen by none.
     const int from = std::max(unit.piece, begin_of_sight(layer, tile.position) / PIECE);
     const bool window = layers_[layer].window;
@@ -90,7 +91,7 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
                              next->piece >= begin_of_sight(layer, tiles_[next->tile].position) / PIECE;
         if (follows) find_pages(tokens, layer, *next, next->piece, later);
         // Tokens before the piece's first see nothing of it, nor do those that see the last ones only.
-        const int skip = std::max(0, start - tile.position);
+        const int skip = tile.sight ? 0 : std::max(0, start - tile.position);
         int count = tile.count;
         while (window && begin_of_sight(layer, tile.position + count - 1) >= start + PIECE) --count;
         for (int q = skip * group; q < count * group; q += QUERIES) {
@@ -101,7 +102,7 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
             int seen = 0;
             for (int i = 0; i < n; ++i) {
                 int t = (q + i) / group, h = unit.head * group + (q + i) % group;
-                visible[i] = std::min(PIECE, tile.position + t + 1 - start);
+                visible[i] = std::min(PIECE, tile.end_of_sight(t) - start);
                 const int begin = begin_of_sight(layer, tile.position + t);
                 hidden[i] = std::max(0, begin - start);
                 seen = std::max(seen, visible[i]);
@@ -131,7 +132,7 @@ void Model::gather(int layer, int token, float* out) const {
     const Tile& tile = tiles_[tile_of_[token]];
     const int size = c.head_dim, t = token - tile.first;
     const size_t wide = size + 16, per_piece = size_t(c.heads) * tile.count * wide;
-    const int pieces = tile.pieces == 1 ? 1 : (tile.position + t) / PIECE + 1;
+    const int pieces = tile.pieces == 1 ? 1 : (tile.end_of_sight(t) + PIECE - 1) / PIECE;
     const int first = tile.pieces == 1 ? 0 : begin_of_sight(layer, tile.position + t) / PIECE;
     for (int h = 0; h < c.heads; ++h) {
         const float* part = parts_.data() + tile.base + per_piece * first + (size_t(h) * tile.count + t) * wide;

@@ -75,6 +75,9 @@ void Engine::submit(const std::shared_ptr<Request>& request) {
         if (t < 0 || t >= model_->config().vocab) throw std::invalid_argument("there is no token " + std::to_string(t));
     if (r.adapter < -1 || r.adapter >= model_->adapters())
         throw std::invalid_argument("there is no adapter " + std::to_string(r.adapter));
+    if (r.task == Task::whole && int(r.prompt.size()) > model_->max_whole())
+        throw std::invalid_argument("a text whose tokens all see each other has at most " +
+                                    std::to_string(model_->max_whole()) + " of this model's tokens");
     {
         std::lock_guard<std::mutex> lock(mutex_);
         if (ending_) throw std::invalid_argument("the model was closed");
@@ -207,6 +210,7 @@ void Engine::admit() {
 void Engine::begin(Sequence& s) {
     Request& r = *s.request;
     s.data.reserve((context_ + PAGE - 1) / PAGE);
+    if (r.task == Task::whole) return;  // what others computed saw less
     if (r.task == Task::mean) s.mean.assign(model_->config().hidden, 0.0);
     reuse(s);
 }
@@ -294,9 +298,38 @@ void Engine::tally() {
     counts_.page_bytes = pages_.bytes();
 }
 
+// Texts that are seen whole have steps of their own, in turn with everything else: such a text cannot be divided, and
+// would find no room beside answers. False if it is not their turn, or there are none.
+bool Engine::compute_whole() {
+    std::vector<Token> tokens;
+    bool others = false;
+    for (auto& s : active_) {
+        s->count = 0;
+        if (s->request->task != Task::whole) {
+            others = others || !s->holds;
+            continue;
+        }
+        const int count = int(s->tokens.size());
+        if (int(tokens.size()) + count > std::max(model_->max_whole(), 1)) continue;
+        room(*s, count);
+        s->row = int(tokens.size());
+        s->count = count;
+        for (int i = 0; i < count; ++i)
+            tokens.push_back({s->tokens[i], i, s->data.data(), s->row + i, s->request->adapter, count});
+    }
+    if (tokens.empty() || (others && others_)) {
+        others_ = false;
+        return false;
+    }
+    others_ = true;
+    run(tokens, int(tokens.size()), false, true);
+    return true;
+}
+
 // One step over as many tokens as fit: one of every answer being written, a share for prompts in their order, and drafts
 // in what is left. Answers that do not fit take turns.
 void Engine::compute() {
+    if (compute_whole()) return;
     std::vector<Token> tokens;
     const int most = model_->max_tokens();
     int rows = 0;
@@ -316,7 +349,7 @@ void Engine::compute() {
     bool prompts = false;
     for (auto& s : active_) {
         s->count = 0;
-        if (s->holds) continue;
+        if (s->holds || s->request->task == Task::whole) continue;
         if (s->request->task == Task::write && s->written) {
             if (s->computed + 1 == int(s->tokens.size())) answers.push_back(s.get());
         } else {
@@ -342,7 +375,7 @@ void Engine::compute() {
     for (auto& s : active_) {
         if (s->holds || s->count || int(tokens.size()) >= limit) continue;
         const Request& r = *s->request;
-        if (r.task == Task::write && s->written) continue;
+        if (r.task == Task::whole || (r.task == Task::write && s->written)) continue;
         reuse(*s);
         s->draft.drop();
         int end = int(s->tokens.size()) - (r.task == Task::scores ? 1 : 0);
@@ -352,9 +385,14 @@ void Engine::compute() {
             case Task::rows: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), logits = true; break;
             case Task::scores: put(*s, s->computed, count, [&](int p) { return p + 1 >= r.first; }), logits = true; break;
             case Task::mean: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), states = true; break;
+            case Task::whole: break;
         }
     }
-    if (tokens.empty()) return;
+    if (!tokens.empty()) run(tokens, rows, logits, states);
+}
+
+// A step over `tokens`, which want so many rows of logits or states, and what comes of it.
+void Engine::run(const std::vector<Token>& tokens, int rows, bool logits, bool states) {
     if (logits && logits_.size() < size_t(rows) * model_->config().vocab)
         logits_.resize(size_t(rows) * model_->config().vocab);
     if (states && states_.size() < size_t(rows) * model_->config().hidden)
@@ -431,6 +469,12 @@ void Engine::accept(Sequence& s, const float* rows) {
             s.computed += s.count;
             publish(s);
             if (s.computed == int(s.tokens.size()) - (r.task == Task::scores ? 1 : 0)) end(s, "stop");
+            return;
+        }
+        case Task::whole: {
+            const float* state = states_.data() + size_t(s.row) * model_->config().hidden;
+            r.values.assign(state, state + size_t(s.count) * model_->config().hidden);
+            end(s, "stop");
             return;
         }
         case Task::mean: {

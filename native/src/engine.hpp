@@ -21,7 +21,8 @@
 
 namespace mirim {
 
-enum class Task { write, rows, scores, mean };
+// `whole`: the last norm's output of every token of a text, each of which sees all of it.
+enum class Task { write, rows, scores, mean, whole };
 
 // What is asked, and where the answer goes.
 struct Request {
@@ -90,6 +91,8 @@ private:
     void admit();
     void step();
     void compute();
+    bool compute_whole();
+    void run(const std::vector<Token>& tokens, int rows, bool logits, bool states);
     void accept(Sequence& s, const float* rows);
     void write(Sequence& s, const Chosen& chosen);
     void tell(Request& r);
@@ -119,7 +122,8 @@ private:
     std::mutex step_;  // held while the model computes
     std::chrono::steady_clock::duration took_{};  // by the last step
     std::vector<std::unique_ptr<Sequence>> active_;
-    size_t turn_ = 0;  // of the answers, where not all of them fit into a step
+    size_t turn_ = 0;      // of the answers, where not all of them fit into a step
+    bool others_ = false;  // whether those come next who are no whole texts
     std::vector<float> logits_, states_;
     std::thread thread_;
 };

@@ -124,7 +124,7 @@ void Model::finish() {
         if (!l.q_norm != !l.k_norm) throw wrong("layer " + std::to_string(i) + " norms queries or keys only");
     }
     if (!head_.data) head_ = embedding_;
-    adapters_.finish(MOST);
+    adapters_.finish(std::max(MOST, max_whole()));
 }
 
 }  // namespace mirim

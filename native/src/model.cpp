@@ -69,24 +69,25 @@ size_t Model::page_bytes() const {
     return size_t(config_.layers) * config_.kv_heads * cell().bytes();
 }
 
-void Model::allocate(Pool& pool) {
+void Model::allocate(Pool& pool, int count) {
     const Config& c = config_;
     const size_t wide = std::max(size_t(c.hidden), size_t(c.heads) * c.head_dim), inter = c.inter;
-    if (x_.empty()) {
-        x_.resize(size_t(MOST) * c.hidden);
+    const size_t most = std::max(count, MOST);
+    if (x_.size() < most * c.hidden) {
+        x_.resize(most * c.hidden);
         if (c.norms_behind) y_.resize(x_.size());
-        n_.resize(MOST * wide);
-        qs_.resize(size_t(MOST) * c.heads * cell().columns());
+        n_.resize(most * wide);
+        qs_.resize(most * c.heads * cell().columns());
         q_bytes_.resize(qs_.size());
         q_scales_.resize(qs_.size() / GROUP);
         q_starts_.resize(qs_.size() / GROUP);
-        bytes_.resize(MOST * wide);
-        scales_.resize(MOST * wide / GROUP + 1);
-        starts_.resize(MOST * wide / GROUP + 1);
-        h_.resize(MOST * inter);
-        h_bytes_.resize(MOST * inter);
-        h_scales_.resize(MOST * inter / GROUP + 1);
-        h_starts_.resize(MOST * inter / GROUP + 1);
+        bytes_.resize(most * wide);
+        scales_.resize(most * wide / GROUP + 1);
+        starts_.resize(most * wide / GROUP + 1);
+        h_.resize(most * inter);
+        h_bytes_.resize(most * inter);
+        h_scales_.resize(most * inter / GROUP + 1);
+        h_starts_.resize(most * inter / GROUP + 1);
     }
     while (int(own_floats_.size()) < pool.threads()) {
         own_floats_.emplace_back(REPEATED * (wide + wide / GROUP + 1) + LINE);
@@ -157,7 +158,7 @@ void Model::project(const Layer& layer, int index, int unit, const Token* tokens
 
 void Model::step(Pool& pool, int threads, const Token* tokens, int count, float* logits, float* states) {
     const Config& c = config_;
-    allocate(pool);
+    allocate(pool, count);
     adapters_.plan(count, [&](int t) { return tokens[t].adapter; });
     const int across = c.heads * c.head_dim;
     std::vector<int> wanted;

@@ -43,11 +43,12 @@ struct Layer {
 };
 
 // A token to compute. `pages` are its sequence's, long enough for `position`; logits go to row `row`, if not -1;
-// `adapter` changes the matrices for it, if not -1.
+// `adapter` changes the matrices for it, if not -1. It sees those up to itself, or the sequence's first `sight`, if not 0:
+// what is not there yet must be in the same step.
 struct Token {
     int id, position;
     uint8_t* const* pages;
-    int row, adapter = -1;
+    int row, adapter = -1, sight = 0;
 };
 
 class Model {
@@ -75,13 +76,15 @@ public:
     // Of names, shapes and contents of all weights, as they lie in memory.
     uint64_t digest() const;
     int max_tokens() const { return MOST; }
+    // Of a text whose tokens see all of it: as many as a step of its own may have; 0 where layers have windows.
+    int max_whole() const { return config_.window ? 0 : WHOLE; }
 
-    // Compute `count` tokens (at most max_tokens()), storing keys and values in their pages. Tokens of one sequence
+    // Compute `count` tokens (at most max_tokens(), or max_whole()), storing keys and values in their pages. Tokens of one sequence
     // follow each other by position. `logits` [rows][vocab] and `states` [rows][hidden] (the last norm's output),
     // each may be null. The result does not depend on `threads`, nor on what else is in the step.
     void step(Pool& pool, int threads, const Token* tokens, int count, float* logits, float* states);
 
-    static constexpr int MOST = 128;
+    static constexpr int MOST = 128, WHOLE = 512;
 
 private:
     // So few tokens are normalised and quantised by every thread for itself, which is quicker than a barrier; their attention
@@ -92,6 +95,11 @@ private:
     struct Tile {
         int first, count, position, pieces;
         size_t base;
+        int sight;  // as its tokens have it
+
+        // What token `t` of it does not see any more.
+        int end_of_sight(int t) const { return sight ? sight : position + t + 1; }
+        int end() const { return end_of_sight(count - 1); }
     };
 
     // `piece` -1: all pieces, one after the other.
@@ -106,7 +114,7 @@ private:
         int rows, columns, head;
     };
     Spot spot(const std::string& name) const;
-    void allocate(Pool& pool);
+    void allocate(Pool& pool, int count);
     // `parts`: of the tokens, of which no tile crosses the border.
     void plan(const Token* tokens, int count, int parts);
     void project(const Layer& layer, int index, int unit, const Token* tokens, int count, int from, int to, const Inputs& in);

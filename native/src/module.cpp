@@ -217,6 +217,18 @@ struct Core {
         return ask(Task::mean, std::move(ids), first, -1)->values();
     }
 
+    // [tokens][hidden] of each text, whose tokens see all of it.
+    nb::list states(std::vector<std::vector<int>> texts, int adapter) {
+        std::vector<std::unique_ptr<Handle>> asked;
+        for (std::vector<int>& ids : texts) asked.push_back(ask(Task::whole, std::move(ids), 0, adapter));
+        nb::list all;
+        for (auto& handle : asked) {
+            const size_t tokens = handle->request->prompt.size();
+            all.append(floats(handle->values(), tokens, handle->engine->model().config().hidden));
+        }
+        return all;
+    }
+
     double trial(int count, int position, int threads) {
         std::shared_ptr<Engine> e = running();
         nb::gil_scoped_release free;
@@ -353,6 +365,8 @@ NB_MODULE(_core, m) {
         .def("logits", &Core::logits, "ids"_a, "first"_a = 0, "adapter"_a = -1)
         .def("scores", &Core::scores, "ids"_a, "first"_a = 1, "adapter"_a = -1)
         .def("mean", &Core::mean, "ids"_a, "first"_a = 0)
+        .def("states", &Core::states, "texts"_a, "adapter"_a = -1)
+        .def("max_whole", [](Core& c) { return c.running()->model().max_whole(); })
         .def("trial", &Core::trial, "count"_a, "position"_a, "threads"_a)
         .def("set_threads", [](Core& c, int few, int many) {
             if (few < 1 || many < 1 || few > 1024 || many > 1024) throw std::invalid_argument("threads out of range");

@@ -291,7 +291,7 @@ void check_whole() {
     for (int head : {16, 64}) {  // heads together as wide as the model, and wider
         Engine plain(random_model(head), 512, 1, 0, 1, 1), two(random_model(head), 512, 4, 0, 2, 2),
             three(random_model(head), 512, 4, 0, 3, 3);
-        for (Task task : {Task::rows, Task::scores, Task::mean}) {
+        for (Task task : {Task::rows, Task::scores, Task::mean, Task::whole}) {
             const auto expected = whole(plain, task);
             for (Engine* engine : {&two, &three})
                 for (int round = 0; round < 3; ++round) {

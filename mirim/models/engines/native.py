@@ -342,6 +342,25 @@ class Native(Prefixes):
             rows.append([v / length for v in values])
         return rows
 
+    @property
+    def whole(self) -> int:
+        """Tokens of a text that `states` takes; 0 where the model's layers have windows."""
+        return min(self._open.max_whole(), self.context)
+
+    def states(self, texts: Sequence[Sequence[int]], adapter: int | None = None) -> list[Any]:
+        """The last norm's output (T, hidden_size), float32, of each text's token ids, every token of which sees all of
+        its text, those behind it too. A decoder that attends so is an encoder, once an adapter has learned it
+        (BehnamGhader et al. 2024, LLM2Vec).
+
+        UsageError for a text that is empty or longer than `whole`.
+        """
+        for ids in texts:
+            if not 0 < len(ids) <= self.whole:
+                raise UsageError(
+                    f"a text of {len(ids)} tokens cannot be seen whole by {self.name}; give it 1 to {self.whole} tokens"
+                )
+        return list(self._open.states([list(ids) for ids in texts], self._adapter(adapter)))
+
     def counts(self) -> dict[str, int]:
         """What was computed since the model was opened: steps, tokens, proposals; bytes of weights and cache."""
         return dict(self._open.counts())
