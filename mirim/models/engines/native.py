@@ -345,7 +345,7 @@ class Native(Prefixes):
     @property
     def whole(self) -> int:
         """Tokens of a text that `states` takes; 0 where the model's layers have windows."""
-        return min(self._open.max_whole(), self.context)
+        return min(int(self._open.max_whole()), self.context)
 
     def states(self, texts: Sequence[Sequence[int]], adapter: int | None = None) -> list[Any]:
         """The last norm's output (T, hidden_size), float32, of each text's token ids, every token of which sees all of
