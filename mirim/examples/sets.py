@@ -103,6 +103,20 @@ def _short(path: Path, vain: float, rng: random.Random) -> list[tuple[str, str, 
     return found
 
 
+def placed(path: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """(passage, title, question, answer, language) of the questions whose answer stands in their passage as it is."""
+    for number, row in _rows(path):
+        if row.get("task") != "read" or "label" in row:
+            continue
+        try:
+            context, said = _flat(row["context"]), [*(row.get("answers") or ()), row["output"]]
+            found = next((a for a in (str(a).strip() for a in said) if a and a in context), "")
+            if found and row.get("answerable", True):
+                yield context, str(row.get("title", "")), str(row["input"]), found, _language(row)
+        except (LookupError, TypeError) as error:
+            raise UsageError(f"{path} line {number} is no row of task read ({error!r})") from error
+
+
 def questions(path: Path, seed: int = 0) -> Iterator[Example]:
     """To ask, from the sentences that answer the questions of a file's passages; and to say a question as a whole that
     follows another one about the same passage."""

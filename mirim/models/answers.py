@@ -36,6 +36,10 @@ NAMES = (
     "sentence",  # share of the question's words in its sentence; no sentence has more
     "best_sentence",
 )
+#: Beside them, where the model points at answers too: the F1 of its words with what is pointed at, and the logarithm.
+POINTED = ("pointed", "pointed_log")
+#: F1 below which two that are unlike are as good as one another.
+LEAST = 0.02
 #: Places of an answer in the texts that are looked at.
 PLACES = 8
 #: Words within which what is near fades to a third.
@@ -44,10 +48,17 @@ REACH = 8
 SURE = 0.7
 
 
-def choose(question: str, texts: Sequence[str], given: Mapping[str, float], language: str) -> str:
+def choose(
+    question: str,
+    texts: Sequence[str],
+    given: Mapping[str, float],
+    language: str,
+    spans: Mapping[str, float] | None = None,
+) -> str:
     """The one of the answers `given` to a question about `texts`, each with its worth, that is expected to have most
-    words in common with the right one."""
-    worth = expected(list(given), [score(row) for row in features(question, texts, given, language)])
+    words in common with the right one. `spans`: what is pointed at in the texts, with shares that sum to 1."""
+    rows = features(question, texts, given, language, spans)
+    worth = expected(list(given), [score(row) for row in rows])
     return max(zip(worth, given, strict=True), key=lambda pair: pair[0])[1]
 
 
@@ -61,26 +72,38 @@ def expected(given: Sequence[str], scores: Sequence[float]) -> list[float]:
 
 def score(features: Sequence[float]) -> float:
     """Log-odds of an answer with these features, beside another one to the same question."""
-    return sum(weight * value for weight, value in zip(_weights(), features, strict=True))
+    weights = _weights(len(features) > len(NAMES))
+    return sum(weight * value for weight, value in zip(weights, features, strict=True))
 
 
 @cache
-def _weights() -> tuple[float, ...]:
+def _weights(pointed: bool) -> tuple[float, ...]:
     text = resources.files("mirim.models").joinpath("answers.json").read_text("utf-8")
-    fitted: dict[str, float] = json.loads(text)
-    return tuple(fitted[name] for name in NAMES)
+    fitted: dict[str, float] = json.loads(text)["pointed" if pointed else "plain"]
+    return tuple(fitted[name] for name in (NAMES + POINTED if pointed else NAMES))
 
 
-def features(question: str, texts: Sequence[str], given: Mapping[str, float], language: str) -> list[tuple[float, ...]]:
-    """The NAMES of each answer in `given`; shares are between 0 and 1."""
+def features(
+    question: str,
+    texts: Sequence[str],
+    given: Mapping[str, float],
+    language: str,
+    spans: Mapping[str, float] | None = None,
+) -> list[tuple[float, ...]]:
+    """The NAMES of each answer in `given`, and POINTED where something is pointed at; shares are between 0 and 1."""
     held = _Texts(question, texts, language)
     said = {text: tokens(text) for text in given}
     bags = {text: Counter(words) for text, words in said.items()}
     total = sum(given.values()) or 1.0
+    shown = [(Counter(tokens(text)), share) for text, share in (spans or {}).items()]
     rows = []
     for text, words in said.items():
         agreed = sum(worth * _alike(bags[text], bags[other]) for other, worth in given.items()) / total
-        rows.append((agreed, math.log(agreed + 0.02), *held.of(words)))
+        row = (agreed, math.log(agreed + LEAST), *held.of(words))
+        if shown:
+            seen = sum(share * _alike(bags[text], bag) for bag, share in shown)
+            row = (*row, seen, math.log(seen + LEAST))
+        rows.append(row)
     return rows
 
 

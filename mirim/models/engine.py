@@ -13,14 +13,15 @@ from mirim.core.errors import Unfit, UsageError, suggest
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.types import Engine
-from mirim.models import convert, quantise
+from mirim.models import convert, pointing, quantise
 from mirim.models.resolve import Model, base_of, local, resolve
 
 ENGINES = "models.engines"
 #: Engines that run a GGUF file; the first is tried first.
 _FILES = ("native", "llama_cpp", "openvino")
-#: Options that say how much may be done side by side and kept: an engine that has no use for one goes without.
-_SPARED = ("parallel", "spare")
+#: Options that say how much may be done side by side and kept, and with what: an engine that has no use for one goes
+#: without.
+_SPARED = ("parallel", "spare", "pointing")
 _BEST = ("q4_0", "q8_0", "bf16", "f16", "f32")
 
 
@@ -46,7 +47,7 @@ def open_engine(
     quant      a folder's or an adapter's weights as 'q8_0', 'q4_0', 'bf16', 'f16' or 'f32': the file that `export`
                made, or one that is made now and kept, which has passed no gate
     options    handed to the engine's `open`, which must know them, whether the engine was named or chosen; only
-               `parallel` and `spare` have no effect on one that has no use for them
+               `parallel`, `spare` and `pointing` have no effect on one that has no use for them
 
     UsageError for a model that does not exist, is broken or cannot run on the engine asked for, and for an option
     that this engine does not know.
@@ -74,6 +75,8 @@ def open_engine(
         name = engine or _fastest(path, options)
         target = str(path)
         options.setdefault("name", model.name)
+        if model.kind == "folder" and (folder := local(model) / pointing.FOLDER).is_dir():
+            options.setdefault("pointing", str(folder))
     elif name == "hf":
         if model.kind == "gguf":
             raise UsageError(f"{model.ref} is a GGUF file; the hf engine needs a folder in Hugging Face layout")

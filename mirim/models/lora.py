@@ -48,7 +48,7 @@ def as_gguf(ref: str | Path, base: gguf_check.Header) -> Path:
     target = convert.cache() / "gguf" / f"{sha256_json([1, figures, convert.inputs(path)])[:32]}.gguf"
     if not target.is_file():
         note(f"converting {path} to a GGUF adapter, once")
-        _write(path, base.architecture, figures, target)
+        write(path, base.architecture, figures, target)
     return target
 
 
@@ -104,7 +104,11 @@ def _figures(base: gguf_check.Header) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, architecture: str, figures: dict[str, Any], target: Path) -> None:
+def write(folder: Path, architecture: str, figures: dict[str, Any], target: Path, quant: str = "f32") -> None:
+    """The PEFT adapter in `folder` as a GGUF file of type `quant`, for a base of these figures of a config.json.
+
+    UsageError for what is no plain LoRA adapter, or not one of such a base.
+    """
     config = adapter.read_config(folder)
     weights = open_weights(folder, "adapter_model")
     pairs: dict[str, dict[str, str]] = {}
@@ -142,7 +146,7 @@ def _write(folder: Path, architecture: str, figures: dict[str, Any], target: Pat
         ]
     # The scales are in the halves already: PEFT's may differ from module to module.
     keys = {"general.type": "adapter", "general.name": folder.name, "adapter.type": "lora", "adapter.lora.alpha": 0.0}
-    gguf_writer.write(target, architecture, keys, tensors, "f32")
+    gguf_writer.write(target, architecture, keys, tensors, quant)
 
 
 def _rules(folder: Path, architecture: str, figures: dict[str, Any], names: Sequence[str]) -> list[Rule]:

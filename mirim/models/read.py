@@ -9,7 +9,9 @@ and not the same ones, so both count. Whether a passage answers at all it knows 
 refused whole is not read.
 
 What it answers is chosen among many: some answers are drawn from each of the likeliest sentences and from the whole,
-and `answers` says which of them is given. The one likeliest answer of so small a model is right less often.
+and `answers` says which of them is given. The one likeliest answer of so small a model is right less often. A model
+that learned to point at answers (`pointing`) points at them in the same texts: some more answers begin with the word
+that is pointed at, and what is pointed at speaks for those that say the like.
 """
 
 from __future__ import annotations
@@ -39,6 +41,10 @@ WORDS = 4.0
 HEARD, DRAWN, LIKELIEST, WHOLE = 3, 12, 0.3, 1.0
 #: A sentence whose answers would be worth less is not answered from.
 LEAST = 0.02
+#: Of what is pointed at, the share of the whole passage; and what a sentence's odds of being pointed at count for.
+POINTED_WHOLE, POINTED_ODDS = 0.5, 0.5
+#: Answers that begin with what is pointed at.
+BEGUN = 3
 #: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do.
 ANSWERS = 0.3
 
@@ -78,13 +84,23 @@ class _Heard(NamedTuple):
     worth: float
 
 
+class _Asked(NamedTuple):
+    """An answer to be written: drawn where there is a seed, and with this word at its beginning."""
+
+    prompt: tuple[Message, ...]
+    seed: int | None = None
+    begins: str = ""
+
+
 class Considered(NamedTuple):
     """`given`: the answers to choose from, and how much of each one's worth comes from where; none where nothing
-    answers. `first`: the likeliest place; `whole`: see `Reading`."""
+    answers. `first`: the likeliest place; `whole`: see `Reading`. `spans`: what is pointed at, with shares that sum to
+    1; none by a model that did not learn to."""
 
     given: Mapping[str, Mapping[Window, float]]
     first: Window
     whole: bool
+    spans: Mapping[str, float]
 
 
 def reads_sentences(engine: Engine) -> bool:
@@ -108,7 +124,7 @@ def read(
     text, window = "", found.first
     if found.given:
         worth = {answer: sum(shares.values()) for answer, shares in found.given.items()}
-        text = choose(question, [p.text for p in passages], worth, language)
+        text = choose(question, [p.text for p in passages], worth, language, found.spans)
         window = _place(found.given[text])
     return Reading(text, window.passage, window.start, window.end, found.whole)
 
@@ -164,19 +180,58 @@ def consider(
     fitted = sum(not w.behind for w, _ in kept) == sum(not w.behind for w in every)
     first = kept[(open_to or ranked)[0]][0]
     if not open_to:
-        return Considered({}, first, fitted)
+        return Considered({}, first, fitted, {})
     worth = [math.exp(chances[i] - chances[open_to[0]]) for i in open_to]
     heard = [_Heard(*kept[i], w / sum(worth)) for i, w in zip(open_to, worth, strict=True) if w >= LEAST * sum(worth)]
+    spans = _spans(engine, question, first.passage, heard, language)
     whole = wholes.get(first.number)
     # A passage may be no more than one of its sentences.
     if whole and all(whole != one.prompt for one in heard):
         heard.append(_Heard(first._replace(start=0, end=len(first.passage.text)), whole, WHOLE))
-    return Considered(_given(engine, heard), first, fitted)
+    return Considered(_given(engine, heard, _begun(heard, spans)), first, fitted, spans)
 
 
-def _given(engine: Engine, heard: Sequence[_Heard]) -> dict[str, dict[Window, float]]:
-    """The likeliest answers and those that are drawn, refusals left out."""
-    said = iter(_written(engine, [(one.prompt, seed) for one in heard for seed in (None, *range(DRAWN))]))
+def _spans(engine: Engine, question: str, whole: Passage, heard: Sequence[_Heard], language: str) -> dict[str, float]:
+    """What the model points at, in the `whole` passage and in the sentences that are heard."""
+    pointer = getattr(engine, "pointer", None)
+    if pointer is None:
+        return {}
+    texts = [replace(w.passage, text=w.passage.text[w.start : w.end]) for w in (one.window for one in heard)]
+    every = pointer.point(question, [whole, *texts], language)
+    seen = [(one.worth, found) for one, found in zip(heard, every[1:], strict=True) if found]
+    most = max((found.odds for _, found in seen), default=0.0)
+    parts = [(worth * math.exp(POINTED_ODDS * (found.odds - most)), found) for worth, found in seen]
+    total = sum(share for share, _ in parts)
+    parts = [(share / total * (1 - POINTED_WHOLE), found) for share, found in parts]
+    parts += [(POINTED_WHOLE, every[0])] if every[0] else []
+    shares: dict[str, float] = defaultdict(float)
+    for share, found in parts:
+        for text, part in found.spans.items():
+            shares[text] += share * part
+    total = sum(shares.values())
+    return {text: share / total for text, share in shares.items()}
+
+
+def _begun(heard: Sequence[_Heard], spans: Mapping[str, float]) -> list[tuple[_Heard, str]]:
+    """The words that what is pointed at begins with most likely, and where it was read."""
+    words: dict[str, float] = defaultdict(float)
+    places: dict[str, _Heard] = {}
+    for text, share in sorted(spans.items(), key=lambda pair: -pair[1]):
+        word = text.split()[0]
+        home = next((one for one in heard if text in one.window.passage.text[one.window.start : one.window.end]), None)
+        if home is not None:
+            places.setdefault(word, home)
+            words[word] += share
+    return [(places[word], word) for word in sorted(words, key=words.__getitem__, reverse=True)[:BEGUN]]
+
+
+def _given(
+    engine: Engine, heard: Sequence[_Heard], begun: Sequence[tuple[_Heard, str]]
+) -> dict[str, dict[Window, float]]:
+    """The likeliest answers, those that are drawn, and those that begin with a given word, which are worth nothing by
+    themselves; refusals left out."""
+    asked = [_Asked(one.prompt, seed) for one in heard for seed in (None, *range(DRAWN))]
+    said = iter(_written(engine, asked + [_Asked(one.prompt, begins=word) for one, word in begun]))
     given: dict[str, dict[Window, float]] = defaultdict(lambda: defaultdict(float))
     for one in heard:
         if text := next(said):
@@ -184,18 +239,23 @@ def _given(engine: Engine, heard: Sequence[_Heard]) -> dict[str, dict[Window, fl
         drawn = list(filter(None, (next(said) for _ in range(DRAWN))))
         for text in drawn:
             given[text][one.window] += one.worth * (1 - LIKELIEST) / len(drawn)
+    for (one, _), text in zip(begun, said, strict=True):
+        if text:
+            given[text][one.window] += 0.0
     return given
 
 
-def _written(engine: Engine, asked: Sequence[tuple[tuple[Message, ...], int | None]]) -> list[str]:
+def _written(engine: Engine, asked: Sequence[_Asked]) -> list[str]:
     """The model's likeliest answer to each prompt, or one that is drawn where there is a seed; '' where it refuses."""
 
-    def write(one: tuple[tuple[Message, ...], int | None]) -> str:
-        prompt, seed = one
-        drawn = Sampling(max_tokens=TOKENS)
-        if seed is not None:
-            drawn = replace(drawn, temperature=1.0, seed=seed)
-        text = "".join(delta.text for delta in engine.generate(prompt, drawn)).strip()
+    pointer = getattr(engine, "pointer", None)
+
+    def write(one: _Asked) -> str:
+        sampling = Sampling(max_tokens=TOKENS)
+        if one.seed is not None:
+            sampling = replace(sampling, temperature=1.0, seed=one.seed)
+        prompt = pointer.begun(one.prompt, one.begins) if pointer and one.begins else one.prompt
+        text = (one.begins + "".join(delta.text for delta in engine.generate(prompt, sampling))).strip()
         return "" if declined(text) else text
 
     parallel = getattr(engine, "parallel", 1)

@@ -21,7 +21,6 @@ from mirim.core import progress
 from mirim.core.errors import MirimError
 from mirim.core.files import read_jsonl, write_jsonl
 from mirim.training import checkpoint
-from mirim.training.attention import by_rows
 from mirim.training.device import Device, keep_memory, matmul_peak, summed, world
 from mirim.training.loss import Loss
 from mirim.training.muon import Muon
@@ -105,8 +104,10 @@ def fit(
     validation: list[Batch] | None = None,
     label: str = "train",
     deadline: float = float("inf"),
+    loss: type[Loss] = Loss,
 ) -> Result:
-    """Train `model` in place; checkpoints and the log go to `folder`, and a run with the same fingerprint resumes.
+    """Train `model` in place, for the `loss` of its next words or another; checkpoints and the log go to `folder`, and
+    a run with the same fingerprint resumes.
 
     `run` identifies the settings and the data: a checkpoint of another run is not used. Ctrl-C ends the step
     and keeps a checkpoint; so does passing `deadline` (of time.monotonic), which raises MirimError, as does a
@@ -119,7 +120,7 @@ def fit(
         keep_memory()
     model.to(device.torch).train()
     rank, size = world()
-    compute = Loss(model, compiled=settings.compiled)
+    compute = loss(model, compiled=settings.compiled)
     optimizers = _optimizer(model, settings, device)
     step, seen, learned, losses = 0, 0, 0, []
     spent = Spent()
@@ -146,7 +147,7 @@ def fit(
     bar = progress.bar(label, settings.steps) if rank == 0 else contextlib.nullcontext(progress.SilentTask())
     every = settings.every
     with (
-        by_rows(model),
+        compute.attending(),
         narrow(model, device),
         bar as shown,
         _log(folder, step, rank) as log,
@@ -170,17 +171,17 @@ def fit(
             _reduce(parameters, size)
             clipped = torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             # Read once everything is on its way to a GPU: reading waits for it.
-            loss, norm = summed(float(sum(sums)), device) / max(count, 1), float(clipped)
-            if loss != loss or loss in (float("inf"), float("-inf")):
+            lost, norm = summed(float(sum(sums)), device) / max(count, 1), float(clipped)
+            if lost != lost or lost in (float("inf"), float("-inf")):
                 raise MirimError(
-                    f"{label}: the loss is {loss} at step {step}; lower --learning-rate ({settings.learning_rate:g}) "
+                    f"{label}: the loss is {lost} at step {step}; lower --learning-rate ({settings.learning_rate:g}) "
                     "and run again"
                 )
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             step, seen, learned = step + 1, seen + batch.ids.numel(), learned + count
-            losses.append(loss)
+            losses.append(lost)
             now = time.monotonic()
             # Compiling is no learning: speed is that of the steps after the first.
             if not (settings.compiled and step == first + 1 < settings.steps):
@@ -189,8 +190,8 @@ def fit(
                 spent = spent.more(now - last, batch.ids.numel(), count, pairs)
             last = now
             speed = (spent.tokens - before.tokens) / max(spent.seconds - before.seconds, 1e-9)
-            log({"step": step, "loss": loss, "lr": rate, "norm": norm, "tokens_per_second": round(speed)})
-            shown.advance(1, note=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+            log({"step": step, "loss": lost, "lr": rate, "norm": norm, "tokens_per_second": round(speed)})
+            shown.advance(1, note=f"loss {lost:.3f}, {speed:,.0f} tokens/s")
             if step == settings.steps:
                 break
             late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
@@ -220,7 +221,11 @@ def fit(
     result.utilisation = flops / max(spent.seconds, 1e-9) / result.peak
     result.curve = [(i + 1, losses[i]) for i in range(0, len(losses), max(1, len(losses) // 100))]
     if validation:
-        with by_rows(model), narrow(model, device), torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16):
+        with (
+            compute.attending(),
+            narrow(model, device),
+            torch.autocast(device.kind, torch.bfloat16, enabled=device.bf16),
+        ):
             result.validation = compute.mean(validation)
         model.eval()
     return result

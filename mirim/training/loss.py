@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from mirim.training.attention import NAME, starts
+from mirim.training.attention import NAME, by_rows, starts
 from mirim.training.packing import Batch
 
 #: Rows of logits held at once: what the caches of a CPU hold, what keeps a GPU busy; there at most so many logits, a
@@ -42,6 +43,10 @@ class Loss:
             self.slice = max(1, min(self.slice, LOGITS // self.head.weight.shape[0]))
         if compiled and self.sliced:
             self.fused, self.summed = torch.compile(self.decoder), torch.compile(self._summed)
+
+    def attending(self) -> AbstractContextManager[Any]:
+        """How the model attends while it learns."""
+        return by_rows(self.model)
 
     @torch.no_grad()
     def _agrees(self) -> bool:

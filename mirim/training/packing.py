@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -39,7 +39,9 @@ class Batch:
         return int((self.targets != -100).sum())
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.ids.to(device), self.positions.to(device), self.targets.to(device))
+        return replace(
+            self, ids=self.ids.to(device), positions=self.positions.to(device), targets=self.targets.to(device)
+        )
 
     def split(self, sequences: int) -> list[Batch]:
         """The same batch in pieces of at most `sequences`, for memory or cache."""
@@ -49,11 +51,11 @@ class Batch:
     def shard(self, rank: int, size: int) -> Batch:
         """The sequences of one of `size` processes; one that gets none learns nothing from the first."""
         if len(self.ids) <= rank:
-            return Batch(self.ids[:1], self.positions[:1], torch.full_like(self.targets[:1], -100))
+            return replace(self._rows(slice(1)), targets=torch.full_like(self.targets[:1], -100))
         return self._rows(slice(rank, None, size))
 
     def _rows(self, rows: slice) -> Batch:
-        return Batch(self.ids[rows], self.positions[rows], self.targets[rows])
+        return replace(self, ids=self.ids[rows], positions=self.positions[rows], targets=self.targets[rows])
 
 
 class Rows(Sequence[Row]):
@@ -182,7 +184,11 @@ class Batches:
             if self.full:
                 groups = groups + [[] for _ in range(self.sequences - len(groups))]
             self.index += 1
-            yield collate(self.rows, groups, self.room, self.pad, full=self.full)
+            yield self.made(groups)
+
+    def made(self, groups: Sequence[Sequence[int]]) -> Batch:
+        """A batch of these sequences of rows."""
+        return collate(self.rows, groups, self.room, self.pad, full=self.full)
 
     @property
     def state(self) -> dict[str, int]:

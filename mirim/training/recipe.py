@@ -25,7 +25,7 @@ from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note
 from mirim.examples import sets
 from mirim.training import corpus as reading
-from mirim.training import shards, tasks
+from mirim.training import pointing, shards, tasks
 from mirim.training import tokenizer as bpe
 from mirim.training.adapt import load_base
 from mirim.training.device import Device, wait, world
@@ -62,7 +62,8 @@ class Tasks:
     """A file of task rows, or several beside the recipe: at most `most` of each (0: all), each learned `weight` times a
     pass; conversations of all questions about a passage `together` times as often, those about each of its sentences
     `apart` times as often, and to ask such questions and to say them as a whole `asks` times as often; of the questions
-    that were asked in vain, a share of `vain`; `licence` and `origin` of a file whose rows do not say."""
+    that were asked in vain, a share of `vain`; with `points`, a stage of `pointing` learns where the answers stand;
+    `licence` and `origin` of a file whose rows do not say."""
 
     path: str
     most: int = 0
@@ -71,6 +72,7 @@ class Tasks:
     apart: float = 0.0
     vain: float = 1.0
     asks: float = 0.0
+    points: bool = False
     licence: str = ""
     origin: str = ""
 
@@ -87,6 +89,8 @@ class Stage:
     learning_rate   times the recipe's
     keep            share of the weights before the stage that is kept after it: the mean of both forgets less than it
                     loses of what was learned (Wortsman et al. 2022, arXiv 2109.01903)
+    pointing        rank of an adapter that learns to point at answers (mirim.training.pointing), 0: the stage is none
+                    of these. It learns nothing else, and the model itself stays as it is
     """
 
     name: str
@@ -98,6 +102,7 @@ class Stage:
     learning_rate: float = 1.0
     schedule: Schedule = "constant"
     keep: float = 0.0
+    pointing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,10 @@ def load(path: Path) -> Recipe:
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": {stage.tasks:g} of its tokens are to be tasks, and it has '
                 "none; add [[tasks]], drills, quizzes or calls"
+            )
+        if stage.pointing and not any(source.points for source in recipe.tasks):
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": it is to learn pointing, and no [[tasks]] says points = true'
             )
         if stage.keep >= 1:
             raise UsageError(f'the recipe {path}, stage "{stage.name}": keep {stage.keep:g} is a share below 1')
@@ -245,13 +254,8 @@ def learn(
     """(model, tokenizer) after every stage. What was prepared stays in `work`, from which a rerun goes on."""
     # A wrong name shows before the text is read.
     root, stages = plan.corpus[0], chosen(recipe, plan.stages)
-    documents = reading.Corpus(
-        [recipe.find(root, source.path) for source in recipe.text],
-        near=plan.deduplicate == "near",
-        weights=[source.weight for source in recipe.text],
-    )
     if world()[0] == 0:
-        _prepare(recipe, root, work, documents, plan)
+        _prepare(recipe, root, work, plan, text=not all(stage.pointing for stage in stages))
         if any(stage.tasks for stage in stages):
             tasks.write(work / "tasks", recipe, root, load_tokenizer(work), plan.seed)
     wait()
@@ -262,6 +266,10 @@ def learn(
         model = build(shape(plan.depth), len(tokenizer), recipe.context, tokenizer, plan.seed)
     tokens = plan.tokens or recipe.tokens
     for number, stage in enumerate(stages):
+        if stage.pointing:
+            share = round(stage.share * tokens)
+            results[stage.name] = pointing.learn(plan, recipe, stage, model, tokenizer, device, work, run, share)
+            continue
         text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
         echoes = Echoes(text, stage.context, plan.seed + number)
         parts = [
@@ -322,8 +330,14 @@ def chosen(recipe: Recipe, names: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(replace(stage, share=stage.share / total) for stage in found)
 
 
-def _prepare(recipe: Recipe, root: Path, work: Path, documents: reading.Corpus, plan: Plan) -> None:
+def _prepare(recipe: Recipe, root: Path, work: Path, plan: Plan, text: bool) -> None:
+    """The tokenizer and, where a stage learns it, the text's tokens."""
     folder = work / "tokenizer"
+    documents = reading.Corpus(
+        [recipe.find(root, source.path) for source in recipe.text],
+        near=plan.deduplicate == "near",
+        weights=[source.weight for source in recipe.text],
+    )
     if not (folder / "tokenizer.json").is_file():
         if plan.base:
             tokenizer = load_base(plan.base, None, plan.chat_template)[1]
@@ -333,7 +347,8 @@ def _prepare(recipe: Recipe, root: Path, work: Path, documents: reading.Corpus, 
         working = work / ".tmp-tokenizer"
         tokenizer.save_pretrained(working)
         working.rename(folder)
-    shards.write(work / "shard", documents, load_tokenizer(work), documents.documents or None)
+    if text:
+        shards.write(work / "shard", documents, load_tokenizer(work), documents.documents or None)
 
 
 def _words(recipe: Recipe, root: Path, documents: reading.Corpus, seed: int) -> Iterator[str]:

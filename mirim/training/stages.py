@@ -22,6 +22,7 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
 from mirim.core.types import Example
+from mirim.models.pointing import FOLDER
 from mirim.training import checkpoint
 from mirim.training import corpus as reading
 from mirim.training.adapt import base_card, base_inputs, load_base, locate, with_lora
@@ -219,6 +220,8 @@ def _save(
             tokenizer.save_pretrained(working)
         if plan.method == "pretrain":
             _portable(working)
+        if (work / FOLDER).is_dir():
+            shutil.copytree(work / FOLDER, working / FOLDER)
         for stage in results:
             (working / "reports").mkdir(exist_ok=True)
             shutil.copyfile(work / stage / LOG, working / "reports" / f"training-{stage}.jsonl")

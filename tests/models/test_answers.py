@@ -6,7 +6,7 @@ from importlib import resources
 
 import pytest
 
-from mirim.models.answers import NAMES, choose, features
+from mirim.models.answers import NAMES, POINTED, choose, features
 
 TEXT = "The mill was opened in 1904 by Carl Brandt. Ana Prado owned it from 1921, and painted it ten years later."
 
@@ -18,11 +18,27 @@ def _told(question: str, answer: str, text: str = TEXT, language: str = "en", *o
 
 def test_every_feature_has_a_weight() -> None:
     fitted = json.loads(resources.files("mirim.models").joinpath("answers.json").read_text("utf-8"))
-    assert set(fitted) == set(NAMES)
+    assert {kind: set(weights) for kind, weights in fitted.items()} == {
+        "plain": set(NAMES),
+        "pointed": {*NAMES, *POINTED},
+    }
     # What holds of answers anywhere: one that others share, near the question's words, not the question again.
-    assert fitted["agreed"] + fitted["agreed_log"] > 0
-    assert fitted["near"] + fitted["before"] + fitted["after"] + fitted["sentence"] > 0
-    assert fitted["asked"] + fitted["all_asked"] < 0
+    for weights in fitted.values():
+        assert weights["agreed"] + weights["agreed_log"] > 0
+        assert weights["near"] + weights["before"] + weights["after"] + weights["sentence"] > 0
+        assert weights["asked"] + weights["all_asked"] < 0
+    assert fitted["pointed"]["pointed"] + fitted["pointed"]["pointed_log"] > 0
+
+
+def test_what_is_pointed_at_speaks_for_answers_that_say_the_like() -> None:
+    given = {"1904": 0.5, "1921": 0.5, "Ana Prado": 0.5}
+    plain = features("When was it?", [TEXT], given, "en")
+    shown = features("When was it?", [TEXT], given, "en", {"in 1921": 0.75, "Ana": 0.25})
+    assert [row[: len(NAMES)] for row in shown] == plain
+    assert [row[len(NAMES)] for row in shown] == pytest.approx([0, 0.75 * 2 / 3, 0.25 * 2 / 3])
+    assert [row[len(NAMES) + 1] for row in shown] == pytest.approx([math.log(0.02 + row[len(NAMES)]) for row in shown])
+    assert choose("When was it?", [TEXT], given, "en", {"1921": 1.0}) == "1921"
+    assert choose("When was it?", [TEXT], given, "en", {"1904": 1.0}) == "1904"
 
 
 def test_what_answers_share_counts_by_their_worth() -> None:

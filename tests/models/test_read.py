@@ -11,7 +11,8 @@ import pytest
 from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
-from mirim.models.read import PAIRED, WORDS, read, reads_sentences
+from mirim.models.pointing import Pointed
+from mirim.models.read import PAIRED, WORDS, consider, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -252,6 +253,84 @@ def test_an_answer_stands_in_the_passage_that_most_of_it_came_from_and_there_in_
     assert found is not None
     assert (found.text, found.passage) == ("1931", passages[0])
     assert (found.start, found.end) == (0, len(TEXT))
+
+
+class _Pointer:
+    """Points at what it was told to, in the whole passage and in its sentences."""
+
+    def __init__(self, spans: dict[str, float], odds: dict[str, float] | None = None) -> None:
+        self.spans, self.odds = spans, odds or {}
+        self.texts: list[str] = []
+
+    def point(self, question: str, passages: Sequence[Passage], language: str) -> list[Pointed | None]:
+        self.texts = [p.text for p in passages]
+        found: list[Pointed | None] = []
+        for text in self.texts:
+            spans = {said: share for said, share in self.spans.items() if said in text}
+            odds = next((v for word, v in self.odds.items() if word in text), 0.0)
+            found.append(Pointed(odds, {said: share / sum(spans.values()) for said, share in spans.items()}))
+        return found
+
+    def begun(self, prompt: Sequence[Message], word: str) -> str:
+        return f"{prompt[-1].content}\n{word}"
+
+
+class Pointing(Drawing):
+    """Goes on after the word that its answer is begun with as `after` says."""
+
+    def __init__(self, pointer: _Pointer, after: dict[str, str], says: dict[str, str], **refusing: float) -> None:
+        super().__init__(says, {word: [said] for word, said in says.items()}, refusing)
+        self.pointer, self.after = pointer, after
+        self.begun: list[tuple[str, str]] = []
+
+    def generate(self, prompt: str | Sequence[Message], sampling: Sampling, **more: Any) -> Iterator[Delta]:
+        if isinstance(prompt, str):
+            text, _, word = prompt.rpartition("\n")
+            self.begun.append((text.split("\n\n?")[0].partition("\n")[2], word))
+            yield Delta(self.after.get(word, ""))
+        else:
+            yield from super().generate(prompt, sampling, **more)
+
+
+def test_answers_begin_with_what_is_pointed_at_too_and_it_speaks_for_them() -> None:
+    says = {"sold": "she", "bought": "it"}
+    pointer = _Pointer({"Ana Prado": 0.5, "Ana": 0.2, "1931": 0.2, "it": 0.08, "She": 0.02})
+    engine = Pointing(pointer, {"Ana": " Prado", "1931": "."}, says, sold=-4.0, bought=-4.0)
+    found = read(engine, "Who?", [_passage()])  # type: ignore[arg-type]
+    assert found is not None
+    # What the model says of itself is neither; the sentence is the one that was begun from.
+    assert (found.text, TEXT[found.start : found.end]) == ("Ana Prado", "Ana Prado bought it.")
+    assert [word for _, word in engine.begun] == ["Ana", "1931", "it"]
+    assert engine.begun[0][0] == "Ana Prado bought it."
+    assert pointer.texts[0] == TEXT
+    assert 2 <= len(pointer.texts) <= 4
+    # A refusal is none of the answers, begun or not.
+    refused = Pointing(_Pointer({"The mill": 1.0}), {"The": " text does not say."}, {"sold": "1931"}, sold=-4.0)
+    found = read(refused, "When?", [_passage()])  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == "1931"
+
+
+def test_half_of_what_is_pointed_at_is_the_whole_passages_and_half_the_sentences_by_their_odds() -> None:
+    pointer = _Pointer({"1904": 1.0, "1931": 3.0}, {"sold": 2.0, "built": 4.0})
+    engine = Pointing(pointer, {}, {}, built=-4.0, sold=-4.0)
+    found = consider(engine, "When?", [_passage("The mill was built in 1904. She sold it in 1931.")])  # type: ignore[arg-type]
+    assert found is not None
+    # Each sentence is worth as much as the other, both together less; the odds count for half of what they are.
+    built, sold, both = math.exp(4 / 2), math.exp(2 / 2), math.exp(2 / 2 - PAIRED)
+    sentences = (sold + 3 / 4 * both) / (built + sold + both)
+    assert dict(found.spans) == pytest.approx({"1931": (3 / 4 + sentences) / 2, "1904": 1 - (3 / 4 + sentences) / 2})
+
+
+def test_texts_that_nothing_is_pointed_at_in_are_read_as_before() -> None:
+    class Blind(_Pointer):
+        def point(self, question: str, passages: Sequence[Passage], language: str) -> list[Pointed | None]:
+            return [None] * len(passages)
+
+    engine = Pointing(Blind({}), {}, {"sold": "1931"}, sold=-4.0)
+    found = read(engine, "When?", [_passage()])  # type: ignore[arg-type]
+    assert found == read(Drawing({"sold": "1931"}, {"sold": ["1931"]}, {"sold": -4.0}), "When?", [_passage()])  # type: ignore[arg-type]
+    assert engine.begun == []
 
 
 def test_only_models_of_its_own_making_read_so() -> None:

@@ -24,6 +24,7 @@ from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.engines._local import cores, tool_calls
 from mirim.models.engines._widen import Tensor, widen
+from mirim.models.pointing import ADAPTER, Pointer
 
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
@@ -42,6 +43,7 @@ def open(
     draft: int = _DRAFT,
     spare: int = SPARE,
     adapters: Sequence[str] = (),
+    pointing: str = "",
 ) -> Engine:
     """Load the GGUF file at `ref`.
 
@@ -50,6 +52,7 @@ def open(
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
     spare      bytes of keys and values up to which those of ended requests are kept, for others that begin alike
     adapters   LoRA adapters, GGUF files or PEFT folders, applied per request through `generate(..., adapter=number)`
+    pointing   folder of what the model learned to point at answers with (`mirim.models.pointing`)
 
     UsageError for a file that the core does not compute; `unsupported` says why beforehand.
     """
@@ -58,7 +61,7 @@ def open(
     why = unsupported(header, adapters)
     if why:
         raise UsageError(f"mirim's own core does not run {path}: {why}; use --engine llama_cpp")
-    return Native(path, header, context, threads, parallel, name, kernels, draft, spare, adapters)
+    return Native(path, header, context, threads, parallel, name, kernels, draft, spare, adapters, pointing)
 
 
 def unsupported(header: gguf_check.Header, adapters: Sequence[str] = ()) -> str:
@@ -94,6 +97,7 @@ class Native(Prefixes):
         draft: int,
         spare: int,
         adapters: Sequence[str],
+        pointing: str,
     ) -> None:
         from mirim import _core
 
@@ -115,9 +119,16 @@ class Native(Prefixes):
             self.adapters = len(adapters)
             for one in adapters:
                 self._adapt(lora.read(lora.as_gguf(one, header), header))
+            if pointing:
+                # The last, so that those that were asked for keep their numbers.
+                self._adapt(lora.read(Path(pointing, ADAPTER), header))
             self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
             raise Unfit(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
+        #: Tells where answers stand, where the model learned to.
+        self.pointer: Pointer | None = None
+        if pointing and self.whole:
+            self.pointer = Pointer(Path(pointing), self, self.adapters, self._figures["hidden_size"])
         if not threads:
             self._choose_threads()
 
@@ -299,7 +310,7 @@ class Native(Prefixes):
         return [t for t in range(self.words.vocabulary) if self._ends(t)]
 
     def _logprob(self, token: int, value: float, likely: Sequence[tuple[int, float]] = ()) -> TokenLogprob:
-        piece = self.words.piece(token) or self.words.text(token)
+        piece = self._spelling(token)
         top = tuple(self._logprob(t, v) for t, v in likely)
         return TokenLogprob(piece.decode("utf-8", "replace"), value, token, tuple(piece), top)
 
@@ -359,7 +370,16 @@ class Native(Prefixes):
                 raise UsageError(
                     f"a text of {len(ids)} tokens cannot be seen whole by {self.name}; give it 1 to {self.whole} tokens"
                 )
-        return list(self._open.states([list(ids) for ids in texts], self._adapter(adapter)))
+        number = self.adapters if self.pointer and adapter == self.adapters else self._adapter(adapter)
+        return list(self._open.states([list(ids) for ids in texts], number))
+
+    def spelt(self, prompt: str | Sequence[Message]) -> tuple[list[int], list[bytes]]:
+        """The prompt's token ids, and the bytes that each stands for, control tokens as the vocabulary writes them."""
+        ids = self._encode(prompt)
+        return ids, [self._spelling(token) for token in ids]
+
+    def _spelling(self, token: int) -> bytes:
+        return self.words.piece(token) or self.words.text(token)
 
     def counts(self) -> dict[str, int]:
         """What was computed since the model was opened: steps, tokens, proposals; bytes of weights and cache."""
