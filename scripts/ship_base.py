@@ -1,9 +1,10 @@
 """Put a trained base where the package carries it: one quantised file, its tokenizer, its card, its hashes.
 
-    python scripts/ship_base.py models/mirim-base
+    python scripts/ship_base.py models/mirim-base [--pointing]
 
-The bundle is what `mirim train --recipe recipes/mirim-base.toml` wrote. Q8_0 has to pass the parity gate of
-`mirim export`; the folder it replaces is replaced as a whole.
+The bundle is what `mirim train --recipe recipes/mirim-base-reading.toml` wrote. Q8_0 has to pass the parity gate of
+`mirim export`; the folder it replaces is replaced as a whole. With --pointing the weights that are there stay, and only
+what the bundle learned to point at answers with takes its place beside them (`--stages point`, from the bundled base).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from mirim.core.files import sha256_file, write_text
 from mirim.models.export import export
+from mirim.models.pointing import FOLDER
 
 HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
@@ -23,6 +25,10 @@ LARGEST = 45_000_000
 
 def main() -> None:
     bundle = Path(sys.argv[1])
+    if sys.argv[2:] == ["--pointing"]:
+        shutil.rmtree(HOME / FOLDER, ignore_errors=True)
+        shutil.copytree(bundle / FOLDER, HOME / FOLDER)
+        return seal(HOME)
     print(export(model=str(bundle), quant=("q8_0",)).to_text())
     packed = bundle / "gguf" / "q8_0.gguf"
     if packed.stat().st_size > LARGEST:
@@ -41,12 +47,19 @@ def main() -> None:
     # What the card says of a bundle's other files is not true here: they stay behind.
     card = (working / "README.md").read_text("utf-8").partition("Questions in evals/")[0]
     write_text(working / "README.md", f"{card}Its figures stand in docs/base-model.md of mirim's source.\n")
-    held = sorted(p for p in working.rglob("*") if p.is_file())
-    sums = "".join(f"{sha256_file(p)}  {p.relative_to(working).as_posix()}\n" for p in held)
-    write_text(working / "SHA256SUMS", sums)
+    if (bundle / FOLDER).is_dir():
+        shutil.copytree(bundle / FOLDER, working / FOLDER)
+    seal(working)
     shutil.rmtree(HOME, ignore_errors=True)
     working.rename(HOME)
     print(f"{HOME} holds {packed.stat().st_size / 1e6:.1f} MB of weights")
+
+
+def seal(folder: Path) -> None:
+    """Write down the hash of each file."""
+    held = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "SHA256SUMS")
+    sums = "".join(f"{sha256_file(p)}  {p.relative_to(folder).as_posix()}\n" for p in held)
+    write_text(folder / "SHA256SUMS", sums)
 
 
 if __name__ == "__main__":

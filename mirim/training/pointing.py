@@ -71,7 +71,9 @@ def learn(
     net = with_lora(model, stage.pointing, plan.seed)
     net.pointing = torch.nn.Linear(model.config.hidden_size, 2)
     torch.nn.init.normal_(net.pointing.weight, 0, 0.02)
-    batches = Lengthwise(rows, stage.context, plan.batch_tokens or STEP, plan.seed, tokenizer.pad_token_id or 0)
+    batches = Lengthwise(
+        rows, stage.context, stage.batch or plan.batch_tokens or STEP, plan.seed, tokenizer.pad_token_id or 0
+    )
     mean = sum(map(len, (row.ids for row in rows))) / len(rows)
     settings = Settings(
         max(1, round(tokens / mean / (len(rows) / batches.per_epoch))),

@@ -89,6 +89,7 @@ class Stage:
     learning_rate   times the recipe's
     keep            share of the weights before the stage that is kept after it: the mean of both forgets less than it
                     loses of what was learned (Wortsman et al. 2022, arXiv 2109.01903)
+    batch           tokens a step, where it is not as many as in the rest of the run
     pointing        rank of an adapter that learns to point at answers (mirim.training.pointing), 0: the stage is none
                     of these. It learns nothing else, and the model itself stays as it is
     """
@@ -102,6 +103,7 @@ class Stage:
     learning_rate: float = 1.0
     schedule: Schedule = "constant"
     keep: float = 0.0
+    batch: int = 0
     pointing: int = 0
 
 
@@ -284,7 +286,7 @@ def learn(
             drawn, watched = some.take(learned).within(stage.context), list(some.take(kept).within(stage.context))
             parts.append(Part(drawn, drawn.lengths, drawn.weights, stage.tasks))
         rows = Mixture(parts)
-        sequences = max(1, (plan.batch_tokens or batch_tokens(tokens)) // stage.context)
+        sequences = max(1, (stage.batch or plan.batch_tokens or batch_tokens(tokens)) // stage.context)
         steps = max(1, round(stage.share * tokens / (sequences * stage.context)))
         settings = Settings(
             steps,
