@@ -7,6 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core.bundle import Bundle
+from mirim.models.pointing import FOLDER
+
+#: What is said of a model that learned to point at answers.
+POINTING = (
+    f"`{FOLDER}/` lets mirim's own core see where in a text the answer to a question stands: a LoRA adapter of\n"
+    "the model without its causal mask, and two rows of numbers on top. The loss of its stage is in nats a question."
+)
 
 
 def card(
@@ -63,6 +70,7 @@ def card(
             "| --- | --- | --- | --- | --- |",
             rows,
             "",
+            *([POINTING, ""] if (bundle.path / FOLDER).is_dir() else []),
             *(["## Sources and their licences", "", sources, ""] if sources else []),
             *([past] if (past := before(former)) else []),
             "## Made from",

@@ -87,6 +87,7 @@ def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pointing") / "model"
     done = _train(data, out)
     assert list(done.data["stages"]) == ["text", "point"]
+    assert "`pointing/` lets mirim's own core see" in (out / "README.md").read_text()
     return out
 
 
