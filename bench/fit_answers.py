@@ -1,6 +1,6 @@
 """Fit the weights by which one of a small model's drawn answers is given (`mirim/models/answers.py`).
 
-    python bench/fit_answers.py --drawn FILE [--learned FILE] [--model mirim-base] [--out mirim/models/answers.json]
+    python bench/fit_answers.py --drawn FILE [--learned FILE] [--limit N] [--out mirim/models/answers.json]
 
 A question of each passage in the files below, which the base has hardly learned from: on answers that it was
 trained on it would agree more than on others. It is one that pointing has not learned from: of those that are kept
@@ -59,10 +59,11 @@ def asked(learned: set[tuple[str, str]] | None) -> Iterator[dict[str, Any]]:
                 }
 
 
-def draw(model: str, path: Path, learned: set[tuple[str, str]] | None) -> list[dict[str, Any]]:
+def draw(model: str, path: Path, learned: set[tuple[str, str]] | None, limit: int) -> list[dict[str, Any]]:
     """Each question with what may be answered, {answer: its worth}, and what is pointed at, {span: its share}."""
     wanted = list(asked(learned))
     random.Random(1).shuffle(wanted)
+    del wanted[limit or len(wanted) :]
     held = list(read_jsonl(path)) if path.exists() else []
     if [(r["id"], r["question"]) for r in held] != [(r["id"], r["question"]) for r in wanted[: len(held)]]:
         raise SystemExit(f"{path} was drawn for other questions; name a file that does not exist")
@@ -83,15 +84,16 @@ class Told:
     """A question's answers: their features (A, F), and how right each is, its F1 (A,)."""
 
     def __init__(self, row: dict[str, Any], pointed: bool) -> None:
-        self.row = row
+        # Those that begin with what is pointed at are worth nothing by themselves.
+        self.row, self.answers = row, {text: worth for text, worth in row["given"].items() if worth or pointed}
         spans = row["spans"] if pointed else {}
-        self.x = np.array(features(row["question"], [row["context"]], row["given"], row["lang"], spans))
-        self.right = np.array([token_f1(text, [row["answer"]], row["lang"]) for text in row["given"]])
+        self.x = np.array(features(row["question"], [row["context"]], self.answers, row["lang"], spans))
+        self.right = np.array([token_f1(text, [row["answer"]], row["lang"]) for text in self.answers])
         self.apart = int(row["id"].rpartition("-")[2]) % APART == 0
 
     def given(self, weights: Any) -> float:
         """F1 of the answer that is given with these weights."""
-        worth = expected(list(self.row["given"]), (self.x @ weights).tolist())
+        worth = expected(list(self.answers), (self.x @ weights).tolist())
         return float(100 * self.right[int(np.argmax(worth))])
 
     def agreed(self) -> float:
@@ -121,13 +123,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drawn", type=Path, required=True)
     parser.add_argument("--learned", type=Path)
+    parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--model", default="mirim-base")
     parser.add_argument("--out", type=Path, default=Path("mirim/models/answers.json"))
     given = parser.parse_args()
     learned = None
     if given.learned:
         learned = {(question, answer) for question, answer in json.loads(given.learned.read_text("utf-8"))}
-    rows = [row for row in draw(given.model, given.drawn, learned) if row["given"]]
+    rows = [row for row in draw(given.model, given.drawn, learned, given.limit) if any(row["given"].values())]
     fitted = {}
     for kind, names in (("plain", NAMES), ("pointed", NAMES + POINTED)):
         some = [Told(row, kind == "pointed") for row in rows if row["spans"] or kind == "plain"]

@@ -35,7 +35,7 @@ def check(quant: str) -> str:
 
 def choose(name: str, shape: tuple[int, ...], quant: str) -> str:
     """How the tensor `name` of a `quant` file is stored."""
-    if len(shape) < 2 or not name.endswith(".weight") or "norm" in name:
+    if len(shape) < 2 or not name.endswith((".weight", ".lora_a", ".lora_b")) or "norm" in name:
         return "f32"
     if quant in ("q8_0", "q4_0") and shape[-1] % BLOCK:
         return "f16"

@@ -19,6 +19,9 @@ def test_which_tensor_is_stored_how():
     assert choose("token_embd.weight", (512, 64), "q4_0") == "q8_0"
     assert choose("output.weight", (512, 64), "q8_0") == "q8_0"
     assert choose("output.weight", (512, 60), "bf16") == "bf16"
+    # The halves of an adapter are matrices like any other.
+    assert choose("blk.0.attn_q.weight.lora_a", (32, 64), "q8_0") == "q8_0"
+    assert choose("blk.0.attn_q.weight.lora_b", (64, 8), "q8_0") == "f16"
 
 
 def test_unknown_quantisation_is_named():
