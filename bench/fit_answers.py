@@ -4,8 +4,9 @@
 
 A question of each passage in the files below, which the base has hardly learned from: on answers that it was
 trained on it would agree more than on others. It is one that pointing has not learned from: of those that are kept
-apart, or, where it learned by other rules, none of the [question, answer] in the JSON list --learned. Each question's
-answers are drawn as `read` draws them (kept in FILE, a question a line, so that a run which was interrupted goes on).
+apart, or, where it learned by other rules, none of the [question, answer] in the JSON list --learned. (The adapter that
+is shipped did: its weights cannot be fitted again without such a list.) Each question's answers are drawn as `read`
+draws them (kept in FILE, a question a line, so that a run which was interrupted goes on).
 The weights are those with which the F1 of an answer, taken with the probability that the softmax of the scores gives
 it, is highest on average, less a little for the size of the weights; some for what is pointed at beside the answers,
 and some without. A fifth of the passages is kept out of the fit and reported on; then all are fitted.

@@ -4,7 +4,8 @@ It draws the right one far more often than it prefers it. What tells it from the
 it (minimum Bayes risk; Kumar & Byrne 2004), and what answers are like whatever the subject: one does not say the
 question again, and stands in the text near the question's words. Such features are those of the logistic model that
 SQuAD came with (Rajpurkar et al. 2016); here a weighted sum of them orders the answers to one question, with weights
-that `bench/fit_answers.py` fitted on passages of `recipes/reading`, when the whole passage counted 0.3 (`read.WHOLE`).
+that `bench/fit_answers.py` fitted on passages of `recipes/reading`: those for models that do not point at answers
+("plain" in answers.json) when the whole passage counted 0.3 (`read.WHOLE`), the others as it counts now.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def _spans(engine: Engine, question: str, whole: Passage, heard: Sequence[_Heard
         return {}
     texts = [replace(w.passage, text=w.passage.text[w.start : w.end]) for w in (one.window for one in heard)]
     every = pointer.point(question, [whole, *texts], language)
-    seen = [(one.worth, found) for one, found in zip(heard, every[1:], strict=True) if found]
+    seen = [(one.worth, found) for one, found in zip(heard, every[1:], strict=True) if found and found.spans]
     most = max((found.odds for _, found in seen), default=0.0)
     parts = [(worth * math.exp(POINTED_ODDS * (found.odds - most)), found) for worth, found in seen]
     total = sum(share for share, _ in parts)

@@ -27,7 +27,7 @@ from mirim.documents.sentences import sentences
 from mirim.documents.words import stems
 from mirim.examples import sets
 from mirim.examples.tasks import answer
-from mirim.models import lora
+from mirim.models import convert, lora
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD
 from mirim.training.adapt import with_lora
 from mirim.training.device import Device, wait, world
@@ -65,8 +65,9 @@ def learn(
     """Learn from `tokens` of the questions that the recipe's tasks are to point at; what comes of it lies in `work` /
     FOLDER afterwards. `model` stays as it is.
 
-    UsageError when no question has an answer that stands in its passage.
+    UsageError when no question has an answer that stands in its passage, or the model is of no family that is known.
     """
+    family = convert.find_family(model.config.to_dict(), work)  # what cannot be written is not learned
     rows, watched = _rows(recipe, plan.corpus[0], tokenizer, tokens, stage.context, plan.seed)
     net = with_lora(model, stage.pointing, plan.seed)
     net.pointing = torch.nn.Linear(model.config.hidden_size, 2)
@@ -96,7 +97,7 @@ def learn(
         loss=Places,
     )
     if world()[0] == 0:
-        _write(net, work / FOLDER)
+        _write(net, family.ARCHITECTURE, work / FOLDER)
     wait()
     net.unload()
     return result
@@ -289,7 +290,7 @@ class Places(Loss):
         return lost
 
 
-def _write(net: Any, folder: Path) -> None:
+def _write(net: Any, architecture: str, folder: Path) -> None:
     """The adapter and what is on top of it."""
     from safetensors.torch import save_file
 
@@ -299,8 +300,7 @@ def _write(net: Any, folder: Path) -> None:
     head = {name: value.detach().float().cpu().contiguous() for name, value in net.pointing.state_dict().items()}
     del net.pointing
     net.save_pretrained(working / "peft", save_embedding_layers=False)
-    config = net.get_base_model().config
-    lora.write(working / "peft", "llama", config.to_dict(), working / ADAPTER, QUANT)
+    lora.write(working / "peft", architecture, net.get_base_model().config.to_dict(), working / ADAPTER, QUANT)
     shutil.rmtree(working / "peft")
     save_file(head, working / f"{HEAD}.safetensors")
     working.rename(folder)
