@@ -41,7 +41,7 @@ def measure(engine: Any, path: Path, limit: int) -> dict[str, Any]:
         spans = sentences(q.context, language)
         places = [*spans, *((spans[n][0], spans[n + 1][1]) for n in range(len(spans) - 1))]
         parts = [replace(whole, text=q.context[start:end]) for start, end in places]
-        first, *found = engine.pointer.point(q.question, [whole, *parts], language)
+        first, *found = engine.pointers["read"].point([(q.question, text) for text in (whole, *parts)])
         said = _best(found)
         scores["f1"].append(100 * token_f1(said, q.answers, language))
         scores["exact"].append(100 * exact_match(said, q.answers, language))
@@ -58,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     more = {"pointing": given.pointing} if given.pointing else {}
     engine = open_engine(given.model, engine="native", **more)
-    if engine.pointer is None:
+    if "read" not in engine.pointers:
         raise SystemExit(f"{given.model} did not learn to point at answers")
     print(json.dumps(measure(engine, given.reading, given.limit)))
 

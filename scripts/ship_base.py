@@ -4,7 +4,7 @@
 
 The bundle is what `mirim train --recipe recipes/mirim-base-reading.toml` wrote. Q8_0 has to pass the parity gate of
 `mirim export`; the folder it replaces is replaced as a whole. With --pointing the weights that are there stay, and only
-what the bundle learned to point at answers with takes its place beside them (`--stages point`, from the bundled base).
+what the bundle learned to point with takes its place beside them (`--stages point` or `slots`, from the bundled base).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mirim.core.files import sha256_file, write_text
 from mirim.models.export import export
-from mirim.models.pointing import FOLDER
+from mirim.models.pointing import FOLDER, learned
 
 HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
@@ -26,8 +26,9 @@ LARGEST = 45_000_000
 def main() -> None:
     bundle = Path(sys.argv[1])
     if sys.argv[2:] == ["--pointing"]:
-        shutil.rmtree(HOME / FOLDER, ignore_errors=True)
-        shutil.copytree(bundle / FOLDER, HOME / FOLDER)
+        for task, folder in learned(bundle / FOLDER).items():
+            shutil.rmtree(HOME / FOLDER / task, ignore_errors=True)
+            shutil.copytree(folder, HOME / FOLDER / task)
         return seal(HOME)
     print(export(model=str(bundle), quant=("q8_0",)).to_text())
     packed = bundle / "gguf" / "q8_0.gguf"

@@ -27,7 +27,8 @@ def test_the_rules_hold(command: list[str]) -> None:
 
 
 #: Weights of our own that travel with the code, and what they learned to point with; of at most this many bytes.
-BASE, MOST = {"mirim/models/base/gguf/q8_0.gguf", "mirim/models/base/pointing/adapter.gguf"}, 45_000_000
+POINTING = {f"mirim/models/base/pointing/{task}/adapter.gguf" for task in ("read", "tools")}
+BASE, MOST = {"mirim/models/base/gguf/q8_0.gguf", *POINTING}, 45_000_000
 
 
 def test_nothing_committed_carries_data_from_outside() -> None:

@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mirim.core.errors import UsageError
 from mirim.core.files import numbered_jsonl
@@ -25,7 +25,7 @@ from mirim.examples import quiz
 from mirim.examples.calls import UNFIT
 from mirim.examples.drills import ABSENT
 from mirim.examples.quiz import SHORT
-from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
+from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, slot, summarise, tools, translate
 
 #: Characters of a passage at most: a tiny model reads a few hundred tokens well.
 ROOM = 1600
@@ -103,18 +103,58 @@ def _short(path: Path, vain: float, rng: random.Random) -> list[tuple[str, str, 
     return found
 
 
-def placed(path: Path) -> Iterator[tuple[str, str, str, str, str]]:
-    """(passage, title, question, answer, language) of the questions whose answer stands in their passage as it is."""
+class Placed(NamedTuple):
+    """A question and where in a text its answer stands: no `places` where it does not. `task`: read, where a part of
+    the text may be shown in its place; or tools, where the text is a request."""
+
+    text: str
+    heading: str
+    question: str
+    places: tuple[tuple[int, int], ...]
+    language: str
+    task: str
+
+
+def placed(path: Path) -> Iterator[Placed]:
+    """What can be pointed at: the answers of a file's questions that stand in their passages as they are, and what
+    requests to functions say for each parameter."""
+    before: Row | None = None
     for number, row in _rows(path):
-        if row.get("task") != "read" or "label" in row:
-            continue
         try:
-            context, said = _flat(row["context"]), [*(row.get("answers") or ()), row["output"]]
-            found = next((a for a in (str(a).strip() for a in said) if a and a in context), "")
-            if found and row.get("answerable", True):
-                yield context, str(row.get("title", "")), str(row["input"]), found, _language(row)
-        except (LookupError, TypeError) as error:
-            raise UsageError(f"{path} line {number} is no row of task read ({error!r})") from error
+            if row.get("task") == "read" and "label" not in row:
+                yield from _answering(row)
+            elif row.get("task") == "tools" and "calls" in row:
+                yield from _slots(row, before)
+                before = row["function"]
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
+
+
+def _answering(row: Row) -> Iterator[Placed]:
+    context, said = _flat(row["context"]), [*(row.get("answers") or ()), row["output"]]
+    found = next((a for a in (str(a).strip() for a in said) if a and a in context), "")
+    if found and row.get("answerable", True):
+        places = tuple(match.span() for match in re.finditer(re.escape(found), context))
+        yield Placed(context, str(row.get("title", "")), str(row["input"]), places, _language(row), "read")
+
+
+def _slots(row: Row, before: Row | None) -> Iterator[Placed]:
+    """Whether the function serves each request, that of the row before does not, and what stands for each parameter."""
+    function, language = row["function"], _language(row)
+    for request, arguments in row["calls"]:
+        whole = ((0, len(request)),)
+
+        def asked(other: Row, question: str, places: slot.Spans, request: str = request) -> Placed:
+            return Placed(request, slot.passage(other, request).heading, question, places, language, "tools")
+
+        yield asked(function, function["name"], () if arguments is None else whole)
+        if arguments is None:
+            continue
+        if before and before["name"] != function["name"]:
+            yield asked(before, before["name"], ())
+        for name, place in function["parameters"].get("properties", {}).items():
+            said = (slot.places(arguments[name], request) or whole) if name in arguments else ()
+            yield asked(function, slot.question(name, place), said)
 
 
 def questions(path: Path, seed: int = 0) -> Iterator[Example]:

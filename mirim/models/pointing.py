@@ -23,10 +23,20 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float32]]
 
-#: Beside a model's weights, and in it the change and the numbers on top (`HEAD`.safetensors).
+#: Beside a model's weights, and in it a folder for each task: the change, and the numbers on top (`HEAD`.safetensors).
 FOLDER, ADAPTER, HEAD = "pointing", "adapter.gguf", "head"
-#: Places of an answer that are told, and tokens of one at most.
+#: Answers in passages, and what requests say for the parameters of functions.
+TASKS = ("read", "tools")
+#: Places of an answer that are told, and tokens of one at most, if nothing else is said.
 SPANS, LONGEST = 20, 30
+
+
+def learned(folder: Path) -> dict[str, Path]:
+    """Where `folder` holds what was learned for each task. UsageError when it holds nothing of this kind."""
+    found = {task: folder / task for task in TASKS if (folder / task).is_dir()}
+    if not found:
+        raise UsageError(f"{folder} holds nothing to point with, no {' or '.join(TASKS)}; train it again")
+    return found
 
 
 class Pointed(NamedTuple):
@@ -67,25 +77,26 @@ class Pointer:
         self._engine, self._adapter = engine, adapter
         self._weight, self._bias = held.read("weight"), held.read("bias")
 
-    def point(self, question: str, passages: Sequence[Passage], language: str = "en") -> list[Pointed | None]:
-        """What each passage by itself has for an answer; None for one that is too long to be seen whole."""
-        asked = [self._placed(question, passage, language) for passage in passages]
-        fit = [n for n, (ids, places) in enumerate(asked) if places and len(ids) <= self._engine.whole]
-        found: list[Pointed | None] = [None] * len(passages)
-        states = self._engine.states([asked[n][0] for n in fit], self._adapter)
+    def point(self, asked: Sequence[tuple[str, Passage]], longest: int = LONGEST) -> list[Pointed | None]:
+        """What each passage by itself has for an answer to the question beside it, of at most `longest` tokens; None
+        for one that is too long to be seen whole."""
+        spelt = [self._placed(question, passage) for question, passage in asked]
+        fit = [n for n, (ids, places) in enumerate(spelt) if places and len(ids) <= self._engine.whole]
+        found: list[Pointed | None] = [None] * len(asked)
+        states = self._engine.states([spelt[n][0] for n in fit], self._adapter)
         for n, rows in zip(fit, states, strict=True):
-            places = asked[n][1]
+            places = spelt[n][1]
             told = rows[[*(i for i, _, _ in places), len(rows) - 1]] @ self._weight.T + self._bias
-            found[n] = pointed(told, [(start, end) for _, start, end in places], passages[n].text.encode())
+            found[n] = pointed(told, [(start, end) for _, start, end in places], asked[n][1].text.encode(), longest)
         return found
 
     def begun(self, prompt: Sequence[Message], word: str) -> str:
         """The conversation as raw text, the answer to which begins with `word`."""
         return f"{self._engine.chat(prompt)}{self._engine.lead}{word}"
 
-    def _placed(self, question: str, passage: Passage, language: str) -> tuple[list[int], list[tuple[int, int, int]]]:
+    def _placed(self, question: str, passage: Passage) -> tuple[list[int], list[tuple[int, int, int]]]:
         """The prompt's token ids, and (index, start, end) of those that stand for bytes of the passage's text."""
-        prompt = messages(question, [passage], language)
+        prompt = messages(question, [passage], passage.language)
         ids, pieces = self._engine.spelt(prompt)
         begin = b"".join(pieces).find(prompt[0].content.encode())
         if begin < 0:  # a template that changes what it is given
@@ -100,15 +111,15 @@ class Pointer:
         return ids, places
 
 
-def pointed(told: Array, places: Sequence[tuple[int, int]], text: bytes) -> Pointed:
-    """`told` (T + 1, 2): logits that an answer begins and ends at each of the T tokens of a text, which stand at
-    `places` in it, and at none of them."""
+def pointed(told: Array, places: Sequence[tuple[int, int]], text: bytes, longest: int = LONGEST) -> Pointed:
+    """`told` (T + 1, 2): logits that an answer of at most `longest` tokens begins and ends at each of the T tokens of a
+    text, which stand at `places` in it, and at none of them."""
     import numpy as np
 
     told = told.astype(np.float64) - np.logaddexp.reduce(told.astype(np.float64), axis=0)
     both = told[:-1, None, 0] + told[None, :-1, 1]  # (T, T)
     every = np.ones_like(both, dtype=bool)
-    both[~np.triu(every) | np.triu(every, LONGEST)] = -np.inf
+    both[~np.triu(every) | np.triu(every, longest)] = -np.inf
     spans: dict[str, float] = {}
     for place in np.argsort(-both, axis=None, kind="stable")[:SPANS]:
         first, last = divmod(int(place), len(places))

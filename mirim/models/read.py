@@ -29,6 +29,7 @@ from mirim.documents.words import stems
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
 from mirim.models.answers import choose
+from mirim.models.pointing import Pointed, Pointer
 
 #: Tokens of an answer at most; those that people ask of a passage are a few words long.
 TOKENS = 64
@@ -163,6 +164,9 @@ def consider(
     told = odds([prompt for _, prompt in kept])
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
     answering = {} if answered else dict(zip(wholes, odds(list(wholes.values())), strict=True))
+    pointer = _pointer(engine)
+    seen = pointer.point([(question, passages[n]) for n in wholes]) if pointer else [None] * len(wholes)
+    pointed = {n: one for n, one in zip(wholes, seen, strict=True) if one}
     asks = set(stems(question, language, content=True))
 
     def likely(i: int) -> float:
@@ -183,7 +187,7 @@ def consider(
         return Considered({}, first, fitted, {})
     worth = [math.exp(chances[i] - chances[open_to[0]]) for i in open_to]
     heard = [_Heard(*kept[i], w / sum(worth)) for i, w in zip(open_to, worth, strict=True) if w >= LEAST * sum(worth)]
-    spans = _spans(engine, question, first.passage, heard, language)
+    spans = _spans(pointer, question, pointed.get(first.number), heard)
     whole = wholes.get(first.number)
     # A passage may be no more than one of its sentences.
     if whole and all(whole != one.prompt for one in heard):
@@ -191,25 +195,29 @@ def consider(
     return Considered(_given(engine, heard, _begun(heard, spans)), first, fitted, spans)
 
 
-def _spans(engine: Engine, question: str, whole: Passage, heard: Sequence[_Heard], language: str) -> dict[str, float]:
-    """What the model points at, in the `whole` passage and in the sentences that are heard."""
-    pointer = getattr(engine, "pointer", None)
+def _spans(pointer: Pointer | None, question: str, whole: Pointed | None, heard: Sequence[_Heard]) -> dict[str, float]:
+    """What the model points at in the sentences that are heard, and pointed at in their `whole` passage."""
     if pointer is None:
         return {}
     texts = [replace(w.passage, text=w.passage.text[w.start : w.end]) for w in (one.window for one in heard)]
-    every = pointer.point(question, [whole, *texts], language)
-    seen = [(one.worth, found) for one, found in zip(heard, every[1:], strict=True) if found and found.spans]
+    every = pointer.point([(question, text) for text in texts])
+    seen = [(one.worth, found) for one, found in zip(heard, every, strict=True) if found and found.spans]
     most = max((found.odds for _, found in seen), default=0.0)
     parts = [(worth * math.exp(POINTED_ODDS * (found.odds - most)), found) for worth, found in seen]
     total = sum(share for share, _ in parts)
     parts = [(share / total * (1 - POINTED_WHOLE), found) for share, found in parts]
-    parts += [(POINTED_WHOLE, every[0])] if every[0] else []
+    parts += [(POINTED_WHOLE, whole)] if whole else []
     shares: dict[str, float] = defaultdict(float)
     for share, found in parts:
         for text, part in found.spans.items():
             shares[text] += share * part
     total = sum(shares.values())
     return {text: share / total for text, share in shares.items()}
+
+
+def _pointer(engine: Engine) -> Pointer | None:
+    found: Pointer | None = getattr(engine, "pointers", {}).get("read")
+    return found
 
 
 def _begun(heard: Sequence[_Heard], spans: Mapping[str, float]) -> list[tuple[_Heard, str]]:
@@ -248,7 +256,7 @@ def _given(
 def _written(engine: Engine, asked: Sequence[_Asked]) -> list[str]:
     """The model's likeliest answer to each prompt, or one that is drawn where there is a seed; '' where it refuses."""
 
-    pointer = getattr(engine, "pointer", None)
+    pointer = _pointer(engine)
 
     def write(one: _Asked) -> str:
         sampling = Sampling(max_tokens=TOKENS)

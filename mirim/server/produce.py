@@ -12,6 +12,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
+from mirim.models import slots
 from mirim.server.calls import call_schema, loose, parsed
 from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
@@ -164,7 +165,7 @@ def _last(order: Order, end: Delta, made: int, said: str, reason: str = "") -> P
 def _call(order: Order) -> Iterator[Piece]:
     """A call that must be made: bound by a grammar, closed when it is cut off."""
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
-    schema = call_schema(order.tools, name)
+    schema = call_schema(_filled(order), name)
     said, made, end = "", 0, Delta("")
     # A model of ours may write the marks that it learned to write around a call; an endpoint has marks of its own.
     marked = schema if getattr(order.served.engine, "template", None) is not None else None
@@ -178,6 +179,23 @@ def _call(order: Order) -> Iterator[Piece]:
         calls = (_made(said, schema),)
     yield Piece(calls=calls)
     yield _last(order, end, made, said, "tool_calls")
+
+
+def _filled(order: Order) -> Sequence[dict[str, Any]]:
+    """The functions, their parameters narrowed to what the request says of them where the model can tell.
+
+    What a conversation said before may be meant too, and is not looked at: so only its first request is."""
+    pointer = getattr(order.served.engine, "pointers", {}).get("tools")
+    if pointer is None or order.served.adapter is not None:
+        return order.tools
+    said = [] if isinstance(order.prompt, str) else [m for m in order.prompt if m.role != "system"]
+    if [m.role for m in said] != ["user"]:
+        return order.tools
+    filled = [slots.fill(pointer, said[0].content, tool["function"]) for tool in order.tools]
+    return [
+        tool if one is None else {**tool, "function": one.function}
+        for tool, one in zip(order.tools, filled, strict=True)
+    ]
 
 
 def _maybe_call(order: Order) -> Iterator[Piece]:
@@ -228,7 +246,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:
     """JSON in the format or a call, as the model begins: one grammar holds it to either, what is cut off is closed."""
-    calls = call_schema(order.tools)
+    calls = call_schema(_filled(order))
     said, made, end = "", 0, Delta("")
     for end in _json(order, schema, order.tools, calls):
         said += end.text

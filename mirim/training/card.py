@@ -11,8 +11,9 @@ from mirim.models.pointing import FOLDER
 
 #: What is said of a model that learned to point at answers.
 POINTING = (
-    f"`{FOLDER}/` lets mirim's own core see where in a text the answer to a question stands: a LoRA adapter of\n"
-    "the model without its causal mask, and two rows of numbers on top. The loss of its stage is in nats a question."
+    f"`{FOLDER}/` lets mirim's own core see where in a text the answer to a question stands (`read`), or what a\n"
+    "request says for the parameters of a function (`tools`): each a LoRA adapter of the model without its causal\n"
+    "mask, and two rows of numbers on top. The loss of such a stage is in nats a question."
 )
 
 

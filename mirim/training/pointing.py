@@ -63,12 +63,14 @@ def learn(
     tokens: int,
 ) -> Result:
     """Learn from `tokens` of the questions that the recipe's tasks are to point at; what comes of it lies in `work` /
-    FOLDER afterwards. `model` stays as it is.
+    FOLDER / the stage's task afterwards. `model` stays as it is.
 
     UsageError when no question has an answer that stands in its passage, or the model is of no family that is known.
     """
     family = convert.find_family(model.config.to_dict(), work)  # what cannot be written is not learned
-    rows, watched = _rows(recipe, plan.corpus[0], tokenizer, tokens, stage.context, plan.seed)
+    every = (sets.placed(recipe.find(plan.corpus[0], source.path)) for source in recipe.tasks if source.points)
+    asked = [one for rows in every for one in rows if one.task == stage.task]
+    rows, watched = _rows(asked, tokenizer, tokens, stage.context, plan.seed)
     net = with_lora(model, stage.pointing, plan.seed)
     net.pointing = torch.nn.Linear(model.config.hidden_size, 2)
     torch.nn.init.normal_(net.pointing.weight, 0, 0.02)
@@ -97,7 +99,7 @@ def learn(
         loss=Places,
     )
     if world()[0] == 0:
-        _write(net, family.ARCHITECTURE, work / FOLDER)
+        _write(net, family.ARCHITECTURE, work / FOLDER / stage.task)
     wait()
     net.unload()
     return result
@@ -109,23 +111,27 @@ def apart(question: str) -> bool:
 
 
 def _rows(
-    recipe: Recipe, root: Path, tokenizer: Any, tokens: int, context: int, seed: int
+    asked: list[sets.Placed], tokenizer: Any, tokens: int, context: int, seed: int
 ) -> tuple[list[Row], list[Row]]:
     """(to learn, to watch): as many ways to show each question as the tokens ask for."""
-    asked = [one for source in recipe.tasks if source.points for one in sets.placed(recipe.find(root, source.path))]
-    spans = {text: sentences(text, language) for text, _, _, _, language in asked}
+    spans = {one.text: sentences(one.text, one.language) for one in asked if one.task == "read"}
     rows: list[Row] = []
     watched: list[Row] = []
     rng, learned, drawn = random.Random(f"{seed} pointing"), 0, 0
     while learned < tokens:
         rng.shuffle(asked)
         before = len(rows)
-        for text, title, question, said, language in progress.track(asked, f"questions to point at, {drawn + 1}"):
-            kept = apart(question)
-            shown = show(text, spans[text], question, said, language, rng)
+        for one in progress.track(asked, f"questions to point at, {drawn + 1}"):
+            # Of a request all that is asked is kept apart, or nothing.
+            kept = apart(one.question if one.task == "read" else one.text)
+            shown, places = one.text, one.places
+            if one.task == "read":
+                said = one.text[slice(*one.places[0])]
+                shown = show(one.text, spans[one.text], one.question, said, one.language, rng)
+                places = tuple(match.span() for match in re.finditer(re.escape(said), shown))
             if len(shown) > ROOM or (kept and (drawn or len(watched) == WATCHED)):
                 continue
-            row = placed(tokenizer, question, title, shown, said, language)
+            row = placed(tokenizer, one._replace(text=shown, places=places))
             if row is None or len(row.ids) > context:
                 continue
             (watched if kept else rows).append(row)
@@ -136,7 +142,7 @@ def _rows(
     if not rows:
         raise UsageError(
             "no question is left to learn pointing from: mark [[tasks]] with points = true whose rows are of the task "
-            "read and whose answers stand in their passages"
+            "read and whose answers stand in their passages, or of the task tools with calls"
         )
     return rows, watched
 
@@ -171,30 +177,30 @@ def show(
     return text[start:end]
 
 
-def placed(tokenizer: Any, question: str, title: str, text: str, said: str, language: str) -> Row | None:
+def placed(tokenizer: Any, one: sets.Placed) -> Row | None:
     """The prompt, and as its mask what is learned at each token: -100 where an answer cannot be, 0 where none begins,
     and where one does the token that it ends with. The last token stands for an answer that is not there. None where
     the answer is there and has no tokens of its own."""
-    prompt = answer.messages(question, [Passage("", "", 0, len(text), title, text, None, language)], language)
+    shown = Passage("", "", 0, len(one.text), one.heading, one.text, None, one.language)
+    prompt = answer.messages(one.question, [shown], one.language)
     spoken = tokenizer.apply_chat_template([m.to_json() for m in prompt], tokenize=False, add_generation_prompt=True)
     begin = spoken.find(prompt[0].content)
     if begin < 0:
         return None
-    begin += len(f"{title}\n")
+    begin += len(f"{one.heading}\n")
     made = tokenizer(spoken, add_special_tokens=False, return_offsets_mapping=True)
-    ids, end = made["input_ids"], begin + len(text)
+    ids, end = made["input_ids"], begin + len(one.text)
     own = [(i, max(s, begin), min(e, end)) for i, (s, e) in enumerate(made["offset_mapping"]) if e > begin and s < end]
     marks = np.full(len(ids), -100, np.int64)
     marks[[i for i, _, _ in own]] = 0
-    places = [match.span() for match in re.finditer(re.escape(said), text)]
-    for start, stop in ((begin + a, begin + b) for a, b in places):
+    for start, stop in ((begin + a, begin + b) for a, b in one.places):
         first = next((i for i, s, e in own if s <= start < e), None)
         last = next((i for i, s, e in reversed(own) if s < stop <= e), None)
         if first is not None and last is not None:
             marks[first] = last
-    if not own or bool(places) != bool((marks > 0).any()):
+    if not own or bool(one.places) != bool((marks > 0).any()):
         return None
-    marks[-1] = 0 if places else len(ids) - 1
+    marks[-1] = 0 if one.places else len(ids) - 1
     return Row(np.asarray(ids, np.int64), marks)
 
 

@@ -24,6 +24,7 @@ import torch
 from mirim.core.errors import UsageError, suggest
 from mirim.core.progress import note
 from mirim.examples import sets
+from mirim.models.pointing import TASKS
 from mirim.training import corpus as reading
 from mirim.training import pointing, shards, tasks
 from mirim.training import tokenizer as bpe
@@ -62,7 +63,7 @@ class Tasks:
     """A file of task rows, or several beside the recipe: at most `most` of each (0: all), each learned `weight` times a
     pass; conversations of all questions about a passage `together` times as often, those about each of its sentences
     `apart` times as often, and to ask such questions and to say them as a whole `asks` times as often; of the questions
-    that were asked in vain, a share of `vain`; with `points`, a stage of `pointing` learns where the answers stand;
+    that were asked in vain, a share of `vain`; with `points`, a stage of `pointing` learns from them;
     `licence` and `origin` of a file whose rows do not say."""
 
     path: str
@@ -92,6 +93,7 @@ class Stage:
     batch           tokens a step, where it is not as many as in the rest of the run
     pointing        rank of an adapter that learns to point at answers (mirim.training.pointing), 0: the stage is none
                     of these. It learns nothing else, and the model itself stays as it is
+    task            what such a stage points at: read, answers in passages; tools, what requests say for parameters
     """
 
     name: str
@@ -105,6 +107,7 @@ class Stage:
     keep: float = 0.0
     batch: int = 0
     pointing: int = 0
+    task: str = "read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,11 @@ def load(path: Path) -> Recipe:
         if stage.pointing and not any(source.points for source in recipe.tasks):
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": it is to learn pointing, and no [[tasks]] says points = true'
+            )
+        if stage.task not in TASKS:
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": task "{stage.task}" cannot be pointed at'
+                f"{suggest(stage.task, TASKS)}; {' and '.join(TASKS)} can"
             )
         if stage.keep >= 1:
             raise UsageError(f'the recipe {path}, stage "{stage.name}": keep {stage.keep:g} is a share below 1')

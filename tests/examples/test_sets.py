@@ -243,6 +243,37 @@ def test_a_function_and_requests_to_it(tmp_path: Path) -> None:
         list(sets.read(_file(tmp_path, {**rows[0], "calls": [["What?"]]})))
 
 
+def test_what_requests_say_for_parameters_can_be_pointed_at(tmp_path: Path) -> None:
+    places = {"weight": {"type": "number"}, "to_city": {"type": "string", "description": "Where to."}}
+    first = {"name": "price", "description": "What a parcel costs.", "parameters": {"properties": places}}
+    second = {"name": "moon", "parameters": {}}
+    calls = [["2.5 kilos, how much?", {"weight": 2.5}], ["Two kilos to Évora?", {"weight": 2, "to_city": "Évora"}]]
+    rows = [
+        {"task": "tools", "lang": "en", "function": first, "calls": [*calls, ["Who invented parcels?", None]]},
+        {"task": "tools", "lang": "pt", "function": second, "calls": [["A lua está cheia?", {}]]},
+    ]
+    made = list(sets.placed(_file(tmp_path, *rows, *_read({"input": "Whose ribbon?", "output": "goat"}))))
+    told = [(one.question, [one.text[a:b] for a, b in one.places]) for one in made]
+    assert told == [
+        ("price", [calls[0][0]]),
+        ("weight", ["2.5"]),
+        ("to city: Where to.", []),
+        ("price", [calls[1][0]]),
+        # Said in words that are not its own: the whole request.
+        ("weight", [calls[1][0]]),
+        ("to city: Where to.", ["Évora"]),
+        ("price", []),
+        ("moon", ["A lua está cheia?"]),
+        ("price", []),
+        ("Whose ribbon?", ["goat", "goat"]),
+    ]
+    assert [one.task for one in made] == ["tools"] * 9 + ["read"]
+    assert made[0].heading == "price: What a parcel costs."
+    assert made[8].heading == made[0].heading
+    with pytest.raises(UsageError, match="line 1 is no row of task tools"):
+        list(sets.placed(_file(tmp_path, {**rows[0], "calls": [["What?"]]})))
+
+
 def test_the_same_rows_are_drawn_again(tmp_path: Path) -> None:
     rows = [{"task": "instruct", "lang": "pt", "input": f"o que é {n}?", "output": str(n)} for n in range(50)]
     path = _file(tmp_path, *rows)

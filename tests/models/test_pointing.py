@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mirim.core.errors import UsageError
 from mirim.core.types import Message, Passage
-from mirim.models.pointing import LONGEST, SPANS, pointed
+from mirim.models.pointing import LONGEST, SPANS, learned, pointed
 
 TEXT = "Ana sold it in 1931."
 PLACES = [(0, 3), (3, 8), (8, 11), (11, 14), (14, 19), (19, 20)]
@@ -81,10 +82,14 @@ def test_spans_are_those_of_the_text_and_not_of_title_or_question(tmp_path: Any)
     save_file({"weight": weight, "bias": np.zeros(2, np.float32)}, tmp_path / "head.safetensors")
     pointer = Pointer(tmp_path, _Engine(), 3, 3)
     passages = [Passage("", "", 0, 0, "1 é 2", text, None, "en") for text in ("é 7, 8", "1", "x" * 80)]
-    found = pointer.point("Why 5?", passages)
+    found = pointer.point([("Why 5?", passage) for passage in passages])
     assert found[2] is None
     assert found[0] is not None
     assert set(list(found[0].spans)[:3]) == {"7", "8", "7, 8"}
     assert found[1] is not None
     assert found[1].spans == {"1": 1.0}
     assert pointer.begun((Message("user", "a"),), "Ana") == "<a>Ana"
+    with pytest.raises(UsageError, match="holds nothing to point with, no read or tools"):
+        learned(tmp_path)
+    (tmp_path / "tools").mkdir()
+    assert learned(tmp_path) == {"tools": tmp_path / "tools"}

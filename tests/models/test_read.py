@@ -262,10 +262,11 @@ class _Pointer:
         self.spans, self.odds = spans, odds or {}
         self.texts: list[str] = []
 
-    def point(self, question: str, passages: Sequence[Passage], language: str) -> list[Pointed | None]:
-        self.texts = [p.text for p in passages]
+    def point(self, asked: Sequence[tuple[str, Passage]]) -> list[Pointed | None]:
+        texts = [p.text for _, p in asked]
+        self.texts += texts
         found: list[Pointed | None] = []
-        for text in self.texts:
+        for text in texts:
             spans = {said: share for said, share in self.spans.items() if said in text}
             odds = next((v for word, v in self.odds.items() if word in text), 0.0)
             found.append(Pointed(odds, {said: share / sum(spans.values()) for said, share in spans.items()}))
@@ -280,7 +281,7 @@ class Pointing(Drawing):
 
     def __init__(self, pointer: _Pointer, after: dict[str, str], says: dict[str, str], **refusing: float) -> None:
         super().__init__(says, {word: [said] for word, said in says.items()}, refusing)
-        self.pointer, self.after = pointer, after
+        self.pointers, self.after = {"read": pointer}, after
         self.begun: list[tuple[str, str]] = []
 
     def generate(self, prompt: str | Sequence[Message], sampling: Sampling, **more: Any) -> Iterator[Delta]:
@@ -324,8 +325,8 @@ def test_half_of_what_is_pointed_at_is_the_whole_passages_and_half_the_sentences
 
 def test_texts_that_nothing_is_pointed_at_in_are_read_as_before() -> None:
     class Blind(_Pointer):
-        def point(self, question: str, passages: Sequence[Passage], language: str) -> list[Pointed | None]:
-            return [None] * len(passages)
+        def point(self, asked: Sequence[tuple[str, Passage]]) -> list[Pointed | None]:
+            return [None] * len(asked)
 
     engine = Pointing(Blind({}), {}, {"sold": "1931"}, sold=-4.0)
     found = read(engine, "When?", [_passage()])  # type: ignore[arg-type]

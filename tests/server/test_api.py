@@ -9,6 +9,8 @@ import pytest
 from server_fakes import HI, TEXT, TOOLS, Scripted, chat, events, house
 
 from mirim.core.errors import MirimError
+from mirim.core.types import Passage
+from mirim.models.pointing import Pointed
 from mirim.server.wire import BODY
 
 
@@ -180,6 +182,34 @@ def test_a_call_that_must_be_made(client: Any, choice: Any) -> None:
     assert row["message"]["content"] is None
     names = [o["properties"]["name"]["const"] for o in engine.calls[0]["schema"]["anyOf"]]
     assert names == (["weather", "news"] if choice == "required" else ["news"])
+
+
+def test_a_call_holds_what_the_request_says_where_the_model_points_at_it(client: Any) -> None:
+    class Pointer:
+        def point(self, asked: list[tuple[str, Passage]], longest: int) -> list[Pointed]:
+            said.extend(passage.text for _, passage in asked)
+            return [Pointed(3.0, {"Belém": 0.9, "in": 0.1}) for _ in asked]
+
+    said: list[str] = []
+    engine = Scripted([CALL])
+    engine.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "News in Belém?"}]
+
+    def held(messages: list[dict[str, Any]], choice: Any = "required", **more: Any) -> list[Any]:
+        answer = chat(client(house(engine)), messages=messages, tools=TOOLS, tool_choice=choice, **more)
+        assert answer.status_code == 200
+        schema = engine.calls[-1]["call"] if more else engine.calls[-1]["schema"]
+        return [place["properties"]["city"].get("enum") for place in schema["$defs"].values()]
+
+    assert held(asked) == [["Belém"]] * 2
+    assert set(said) == {"News in Belém?"}
+    # What is listed for the model stays as it was asked for.
+    assert engine.calls[-1]["tools"] == tuple(TOOLS)
+    assert held(asked, {"type": "function", "function": {"name": "news"}}) == [["Belém"]]
+    assert held(asked, "auto", response_format={"type": "json_object"}) == [["Belém"]] * 2
+    # A later turn may mean what was said before, which is not looked at.
+    later = [*asked, {"role": "assistant", "content": "None."}, {"role": "user", "content": "And in Porto?"}]
+    assert held(later) == [None] * 2
 
 
 @pytest.mark.parametrize("cut", range(1, 6))

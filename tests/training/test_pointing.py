@@ -16,6 +16,8 @@ import pytest
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Passage, Sampling
 from mirim.documents.sentences import sentences
+from mirim.examples import sets
+from mirim.models import slots
 from mirim.training.recipe import load
 from mirim.training.train import train
 
@@ -107,12 +109,12 @@ def test_what_was_learned_is_pointed_at_in_new_texts(model: Path) -> None:
         for _ in range(20):
             row = _row(rng)
             for question, wanted in row["asked"]:
-                (found,) = engine.pointer.point(question, [_passage(row["context"])])
+                (found,) = engine.pointers["read"].point([(question, _passage(row["context"]))])
                 assert sum(found.spans.values()) == pytest.approx(1)
                 assert all(said in row["context"] for said in found.spans)
                 right += max(found.spans, key=found.spans.__getitem__) == wanted
                 texts = [row["context"][a:b] for a, b in sentences(row["context"], "en")]
-                every = engine.pointer.point(question, [_passage(text) for text in texts])
+                every = engine.pointers["read"].point([(question, _passage(text)) for text in texts])
                 odds += [(one.odds, wanted in text) for one, text in zip(every, texts, strict=True)]
     assert right >= 36
     # A sentence that does not answer is told from one that does.
@@ -130,7 +132,7 @@ def test_it_goes_on_where_it_was_interrupted_and_leaves_the_model_as_it_is(
         except MirimError as error:
             if "time limit" not in str(error):
                 raise
-    for name in ("model.safetensors", "pointing/adapter.gguf", "pointing/head.safetensors"):
+    for name in ("model.safetensors", "pointing/read/adapter.gguf", "pointing/read/head.safetensors"):
         assert (tmp_path / "broken" / name).read_bytes() == (model / name).read_bytes()
     # Learned alone, from a base: the base's own weights come out.
     done = _train(data, tmp_path / "again", base=str(model), stages=("point",), tokens=5000)
@@ -140,18 +142,18 @@ def test_it_goes_on_where_it_was_interrupted_and_leaves_the_model_as_it_is(
 
 @pytest.mark.slow
 def test_it_is_no_adapter_of_those_that_a_request_may_name(model: Path) -> None:
-    text = [_passage("The rug costs 21 crowns.")]
+    text, question = [_passage("The rug costs 21 crowns.")], "What does the rug cost, 1?"
     with contextlib.closing(open_engine(model)) as engine:
-        alone = engine.pointer.point("What does the rug cost, 1?", text)
+        alone = engine.pointers["read"].point([(question, one) for one in text])
         assert engine.adapters == 0
         with pytest.raises(UsageError, match="no adapter 0; 0 are loaded"):
             engine.generate("x", Sampling(4), adapter=0)
         # What is too long to be seen whole is not pointed at; what stands beside it is.
         long = _passage("It is a red one. " * 300)
-        assert engine.pointer.point("What does the rug cost, 1?", [long, *text]) == [None, *alone]
+        assert engine.pointers["read"].point([(question, one) for one in (long, *text)]) == [None, *alone]
     with contextlib.closing(open_engine(model, engine="llama_cpp")) as engine:
         assert isinstance(engine, llama_cpp.LlamaCpp)
-        assert not hasattr(engine, "pointer")
+        assert not hasattr(engine, "pointers")
 
 
 @pytest.mark.slow
@@ -159,7 +161,7 @@ def test_what_belongs_to_another_model_is_refused(model: Path, tmp_path: Path) -
     from safetensors.numpy import save_file
 
     shutil.copytree(model, tmp_path / "m")
-    head = tmp_path / "m" / "pointing" / "head.safetensors"
+    head = tmp_path / "m" / "pointing" / "read" / "head.safetensors"
     save_file({"weight": np.zeros((2, 64), np.float32), "bias": np.zeros(2, np.float32)}, head)
     with pytest.raises(UsageError, match=r"to point with.*of another model"):
         open_engine(tmp_path / "m", engine="native")
@@ -173,6 +175,38 @@ def test_a_recipe_has_to_say_what_to_point_at(data: Path, tmp_path: Path) -> Non
     path.write_text(RECIPE.replace("points = true", ""))
     with pytest.raises(UsageError, match=r"learn pointing, and no .*points = true"):
         load(path)
+
+
+def test_only_what_can_be_pointed_at_is_a_task_of_a_stage(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.replace("pointing = 8", 'pointing = 8\ntask = "tool"'))
+    with pytest.raises(
+        UsageError, match=r'stage "point": task "tool" cannot be pointed at.*"tools".*read and tools can'
+    ):
+        load(path)
+
+
+@pytest.mark.slow
+def test_requests_are_learned_as_another_task(data: Path, tmp_path: Path) -> None:
+    folder, rng = tmp_path / "data", random.Random(3)
+    folder.mkdir()
+    place = {"type": "string", "description": "Which one."}
+    function = {"name": "sell", "description": "Sell.", "parameters": {"properties": {"thing": place, "to": place}}}
+    calls = [[f"Sell the {thing}, {n}.", {"thing": thing}] for n in range(300) for thing in (rng.choice(THINGS),)]
+    row = {"task": "tools", "lang": "en", "function": function, "calls": [*calls, ["It rains.", None]]}
+    shutil.copy(data / "text.jsonl", folder)
+    (folder / "prices.jsonl").write_text(json.dumps(row) + "\n" + (data / "prices.jsonl").read_text())
+    (folder / "recipe.toml").write_text(RECIPE.replace("pointing = 8", 'pointing = 8\ntask = "tools"'))
+    _train(folder, tmp_path / "m")
+    with contextlib.closing(open_engine(tmp_path / "m")) as engine:
+        assert list(engine.pointers) == ["tools"]
+        right = 0
+        for thing in THINGS:
+            found = slots.fill(engine.pointers["tools"], f"Sell the {thing}, 301.", function)
+            assert found is not None
+            assert found.serves > 0
+            right += found.function["parameters"]["properties"] == {"thing": place | {"enum": [thing]}}
+        assert right >= 6
 
 
 @pytest.mark.slow
@@ -235,12 +269,16 @@ class _Words:
         return {"input_ids": list(range(len(at))), "offset_mapping": at}
 
 
+def _placed(question: str, text: str, *places: tuple[int, int]) -> Any:
+    return pointing.placed(_Words(), sets.Placed(text, "Notes", question, places, "en", "read"))
+
+
 def test_places_are_marked_by_their_first_and_last_tokens() -> None:
-    row = pointing.placed(_Words(), "Who came?", "Notes", "Ana Prado came. Then Ana Prado left.", "Ana Prado", "en")
+    row = _placed("Who came?", "Ana Prado came. Then Ana Prado left.", (0, 9), (21, 30))
     assert row is not None
     # <user>Notes | Ana Prado came. Then Ana Prado left. | ? Who came?</user>
     assert np.asarray(row.mask).tolist() == [-100, 2, 0, 0, 0, 6, 0, 0, -100, -100, 0]
-    row = pointing.placed(_Words(), "Who left?", "Notes", "Nobody left.", "Ana Prado", "en")
+    row = _placed("Who left?", "Nobody left.")
     assert row is not None
     assert np.asarray(row.mask).tolist() == [-100, 0, 0, -100, -100, 5]
 

@@ -24,7 +24,7 @@ from mirim.models.engines._keep import Prefixes
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.engines._local import cores, tool_calls
 from mirim.models.engines._widen import Tensor, widen
-from mirim.models.pointing import ADAPTER, Pointer
+from mirim.models.pointing import ADAPTER, Pointer, learned
 
 #: What figures of a wrong kind or size lead to.
 _BROKEN = (RuntimeError, ValueError, TypeError, KeyError, OverflowError, ZeroDivisionError)
@@ -52,7 +52,7 @@ def open(
     draft      most tokens that are proposed at once from what was there before; 0 proposes none
     spare      bytes of keys and values up to which those of ended requests are kept, for others that begin alike
     adapters   LoRA adapters, GGUF files or PEFT folders, applied per request through `generate(..., adapter=number)`
-    pointing   folder of what the model learned to point at answers with (`mirim.models.pointing`)
+    pointing   folder of what the model learned to point with (`mirim.models.pointing`)
 
     UsageError for a file that the core does not compute; `unsupported` says why beforehand.
     """
@@ -119,16 +119,17 @@ class Native(Prefixes):
             self.adapters = len(adapters)
             for one in adapters:
                 self._adapt(lora.read(lora.as_gguf(one, header), header))
-            if pointing:
-                # The last, so that those that were asked for keep their numbers.
-                self._adapt(lora.read(Path(pointing, ADAPTER), header))
+            # The last, so that those that were asked for keep their numbers.
+            folders = learned(Path(pointing)) if pointing else {}
+            for folder in folders.values():
+                self._adapt(lora.read(folder / ADAPTER, header))
             self._core.open(context=self.context, slots=self.parallel, spare=spare, few=self.threads, many=self.threads)
         except _BROKEN as error:
             raise Unfit(f"mirim's own core cannot run {path}: {error}; use --engine llama_cpp") from error
-        #: Tells where answers stand, where the model learned to.
-        self.pointer: Pointer | None = None
-        if pointing and self.whole:
-            self.pointer = Pointer(Path(pointing), self, self.adapters, self._figures["hidden_size"])
+        #: What tells where something stands in a text, by its task, of what the model learned to.
+        self.pointers: dict[str, Pointer] = {}
+        for number, (task, folder) in enumerate(folders.items() if self.whole else (), start=self.adapters):
+            self.pointers[task] = Pointer(folder, self, number, self._figures["hidden_size"])
         if not threads:
             self._choose_threads()
 
@@ -370,7 +371,8 @@ class Native(Prefixes):
                 raise UsageError(
                     f"a text of {len(ids)} tokens cannot be seen whole by {self.name}; give it 1 to {self.whole} tokens"
                 )
-        number = self.adapters if self.pointer and adapter == self.adapters else self._adapter(adapter)
+        own = adapter is not None and 0 <= adapter - self.adapters < len(self.pointers)
+        number = adapter if own else self._adapter(adapter)
         return list(self._open.states([list(ids) for ids in texts], number))
 
     def spelt(self, prompt: str | Sequence[Message]) -> tuple[list[int], list[bytes]]:

@@ -1,0 +1,136 @@
+"""What a request says for the parameters of a function, told by a model that learned to point at it.
+
+A model of some ten million parameters that writes a call names the right function and copies the wrong words: it fills
+what could be left out with what stands nearest, and misspells names. Asked for one parameter at a time with every word
+of the request seen at once, it points at the words that are meant for it, or at none. So what it may write afterwards
+is narrowed to these (`examples.tasks.slot` asks; `server.produce` calls).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mirim.examples.tasks import slot
+from mirim.models.pointing import Pointed, Pointer
+
+#: Log-odds below which what may be left out is left out.
+GIVEN = 0.0
+#: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
+PLACES, WAYS = 8, 60
+#: What it costs, in nats, that the same words are meant for two parameters.
+SHARED = 3.0
+#: Share of what is pointed at that is the whole request, or no number where one is wanted, above which anything may be
+#: written: the request says it in other words.
+OTHERWISE = 0.5
+#: What a parameter may say of itself beside its type and still be held to words of the request.
+_FREE = frozenset({"type", "description", "title", "default", "examples", "format"})
+#: Where an object is put together of several, its parameters do not stand in one place.
+_JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
+#: What stands around a value and is no part of it.
+_AROUND = " '\"“”‘’.,;:?!"
+
+
+class Filled(NamedTuple):
+    """`serves`: log-odds that the function serves the request. `function`: its parameters as the request gives them."""
+
+    serves: float
+    function: dict[str, Any]
+
+
+class _Place(NamedTuple):
+    """What is pointed at for a parameter: how likely, what it may mean, and where the words stand."""
+
+    log_share: float
+    values: tuple[Any, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled | None:
+    """What a request says for a function in OpenAI's shape; None where the request is too long to be seen whole."""
+    parameters: Mapping[str, Any] = function.get("parameters") or {}
+    properties = {} if _JOINED & set(parameters) else parameters.get("properties") or {}
+    schemas = {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
+    shown = slot.passage(function, request)
+    asked = [str(function["name"]), *(slot.question(name, schema) for name, schema in schemas.items())]
+    serves, *found = pointer.point([(question, shown) for question in asked], longest=len(request))
+    if serves is None:
+        return None
+    kept, places = dict(properties), {}
+    for (name, schema), pointed in zip(schemas.items(), found, strict=True):
+        if pointed is None:
+            continue
+        if name not in parameters.get("required", ()) and pointed.odds < GIVEN:
+            del kept[name]
+        elif named := _named(schema, request):
+            kept[name] = {**schema, "enum": named}
+        elif likely := _places(pointed, schema, request):
+            places[name] = likely
+    for name, place in _apart(places).items():
+        kept[name] = {**kept[name], "enum": list(place.values)}
+    if properties:
+        # An object without properties would hold any.
+        parameters = {"additionalProperties": False, **parameters, "properties": kept}
+    return Filled(serves.odds, {**function, "parameters": parameters})
+
+
+def _named(schema: Mapping[str, Any], request: str) -> list[Any]:
+    """Of the values to choose from, those that the request names."""
+    values = schema.get("enum")
+    return [value for value in values if slot.places(value, request)] if isinstance(values, list) else []
+
+
+def _places(pointed: Pointed, schema: Mapping[str, Any], request: str) -> list[_Place]:
+    """Where the value of a parameter may stand, the likeliest first; none where anything may be written."""
+    if schema.get("type") not in ("string", "integer", "number") or set(schema) - _FREE:
+        return []
+    worth: dict[tuple[Any, ...], float] = defaultdict(float)
+    words: dict[tuple[Any, ...], str] = {}
+    otherwise = 0.0
+    for said, share in pointed.spans.items():
+        values = () if said == request.strip() else _read(said, schema["type"], request)
+        otherwise += 0.0 if values else share
+        if values:
+            worth[values] += share
+            words.setdefault(values, said.strip(_AROUND))
+    if otherwise > OTHERWISE:
+        return []
+    ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
+    return [_Place(math.log(max(worth[values], 1e-9)), values, _spans(words[values], request)) for values in ranked]
+
+
+def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
+    return tuple(match.span() for match in re.finditer(re.escape(words), request))
+
+
+def _apart(places: Mapping[str, list[_Place]]) -> dict[str, _Place]:
+    """The likeliest place for each parameter, no word meant for two of them where that can be."""
+    ways: list[tuple[float, tuple[_Place, ...]]] = [(0.0, ())]
+    for likely in places.values():
+        grown = [
+            (worth + one.log_share - SHARED * any(_same(one, other) for other in taken), (*taken, one))
+            for worth, taken in ways
+            for one in likely
+        ]
+        ways = sorted(grown, key=lambda way: -way[0])[:WAYS]
+    return dict(zip(places, ways[0][1], strict=True))
+
+
+def _same(one: _Place, other: _Place) -> bool:
+    """Whether two stand on the same words wherever they stand."""
+    return all(a < d and c < b for a, b in one.spans for c, d in other.spans)
+
+
+def _read(said: str, kind: str, request: str) -> tuple[Any, ...]:
+    """What words may mean as a value of this type."""
+    if kind == "string":
+        return tuple(filter(None, [said.strip(_AROUND)]))
+    bare = said.strip(f"{_AROUND}%$€£")
+    read = slot.numbers(bare)
+    if read and re.search(rf"{re.escape(bare)} ?(%|percent|per cent|por cento)", request):
+        read.append(read[0] / 100)
+    whole = [int(value) if value == int(value) else value for value in read]
+    return tuple(value for value in whole if kind == "number" or isinstance(value, int))

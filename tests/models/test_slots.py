@@ -1,0 +1,172 @@
+"""What a request says for a function's parameters: what is asked, what is pointed at, and what may be written then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from mirim.core.types import Passage
+from mirim.examples.tasks import slot
+from mirim.models.pointing import Pointed
+from mirim.models.slots import fill
+
+REQUEST = 'Print 30 copies of "menu.pdf" on Canon-Lobby, please.'
+
+
+class _Pointer:
+    """Points at what it is told for the first word of each question."""
+
+    def __init__(self, **told: Pointed | None) -> None:
+        self.told = told
+        self.asked: list[str] = []
+
+    def point(self, asked: Sequence[tuple[str, Passage]], longest: int = 0) -> list[Pointed | None]:
+        self.asked = [question for question, _ in asked]
+        self.shown = {f"{passage.heading} | {passage.text}" for _, passage in asked}
+        assert longest == len(asked[0][1].text)
+        return [self.told.get(question.split(":")[0].split()[0], Pointed(-4.0, {"x": 1.0})) for question in self.asked]
+
+
+def _function(required: Sequence[str] = (), **places: Any) -> dict[str, Any]:
+    return {
+        "name": "print",
+        "description": "Print a file.",
+        "parameters": {"type": "object", "properties": places, "required": list(required)},
+    }
+
+
+def _filled(place: dict[str, Any], **spans: float) -> Any:
+    pointer = _Pointer(print=Pointed(3.0, {REQUEST: 1.0}), it=Pointed(2.0, spans))
+    found = fill(pointer, REQUEST, _function(it=place))  # type: ignore[arg-type]
+    assert found is not None
+    return found.function["parameters"]["properties"]["it"].get("enum")
+
+
+def test_each_parameter_is_asked_for_and_the_function_by_its_name() -> None:
+    pointer = _Pointer(print=Pointed(3.0, {REQUEST: 1.0}))
+    size = {"type": "string", "enum": ["A4", "A3"]}
+    found = fill(pointer, REQUEST, _function(paper_size=size, copies={"type": "integer", "description": "How many."}))  # type: ignore[arg-type]
+    assert pointer.asked == ["print", "paper size (A4, A3)", "copies: How many."]
+    assert pointer.shown == {f"print: Print a file. | {REQUEST}"}
+    assert found is not None
+    assert found.serves == 3.0
+
+
+def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
+    places = {name: {"type": "string"} for name in ("file", "tray", "ink")}
+    pointer = _Pointer(print=Pointed(3.0, {}), file=Pointed(2.0, {"menu.pdf": 1.0}))
+    found = fill(pointer, REQUEST, _function(("ink",), **places))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.function["parameters"]["properties"] == {
+        "file": {"type": "string", "enum": ["menu.pdf"]},
+        "ink": {"type": "string"} | {"enum": ["x"]},
+    }
+    # What nothing is said for holds nothing, and not whatever comes to mind.
+    found = fill(_Pointer(print=Pointed(3.0, {})), REQUEST, _function(tray={"type": "string"}))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.function["parameters"] == {
+        "type": "object",
+        "properties": {},
+        "required": [],
+        "additionalProperties": False,
+    }
+
+
+def test_texts_are_those_pointed_at_without_what_stands_around_them() -> None:
+    given = {'"menu.pdf"': 0.5, "menu.pdf": 0.2, "menu.pdf on Canon-Lobby,": 0.2, "30": 0.06, "Print": 0.04}
+    assert _filled({"type": "string"}, **given) == ["menu.pdf"]
+
+
+def test_numbers_are_read_as_the_type_wants_them() -> None:
+    assert _filled({"type": "integer"}, **{"30 copies": 0.1, "30": 0.9}) == [30]
+    assert _filled({"type": "number"}, **{"30": 1.0}) == [30]
+    assert _filled({"type": "integer"}, **{"2.5": 1.0}) is None
+    assert _filled({"type": "number"}, **{"1,234.5": 1.0}) == [1234.5]
+    # Said in words: any number may be written.
+    assert _filled({"type": "integer"}, thirty=0.9, **{"30": 0.1}) is None
+
+
+def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
+    likely = {"menu.pdf": 0.7, "Canon-Lobby": 0.3}
+    pointer = _Pointer(it=Pointed(2.0, likely), on=Pointed(2.0, likely | {"menu.pdf": 0.9}))
+    text = {"type": "string"}
+    found = fill(pointer, REQUEST, _function(it=text, on=text))  # type: ignore[arg-type]
+    assert found is not None
+    values = {name: place["enum"] for name, place in found.function["parameters"]["properties"].items()}
+    assert values == {"it": ["Canon-Lobby"], "on": ["menu.pdf"]}
+    # Unless what is left is hardly pointed at.
+    alike = Pointed(2.0, {"menu.pdf": 0.999, "Print": 0.001})
+    found = fill(_Pointer(it=alike, on=alike), REQUEST, _function(it=text, on=text))  # type: ignore[arg-type]
+    assert found is not None
+    assert [p["enum"] for p in found.function["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
+    # Words that stand twice may be meant twice.
+    twice = "From Porto to Porto."
+    pointer = _Pointer(it=Pointed(2.0, {"Porto": 0.6, "From": 0.4}), on=Pointed(2.0, {"Porto": 0.6, "From": 0.4}))
+    found = fill(pointer, twice, _function(it=text, on=text))  # type: ignore[arg-type]
+    assert found is not None
+    assert [p["enum"] for p in found.function["parameters"]["properties"].values()] == [["Porto"]] * 2
+
+
+def test_of_values_to_choose_from_those_that_the_request_names_are_left() -> None:
+    assert _filled({"type": "string", "enum": ["email", "print", "fax"]}, thirty=1.0) == ["print"]
+    assert _filled({"type": "integer", "enum": [10, 20, 30]}, thirty=1.0) == [30]
+    assert _filled({"type": "string", "enum": ["email", "fax"]}, thirty=1.0) == ["email", "fax"]
+
+
+@pytest.mark.parametrize(
+    "place", [{"type": "boolean"}, {"type": "string", "enum": ["a"]}, {"type": "string", "pattern": "a+"}, {}]
+)
+def test_only_free_texts_and_numbers_are_held_to_the_request(place: dict[str, Any]) -> None:
+    assert _filled(place, **{"menu.pdf": 1.0}) == place.get("enum")
+
+
+def test_what_the_request_says_in_other_words_may_be_anything() -> None:
+    assert _filled({"type": "string"}, **{REQUEST: 0.6, "menu.pdf": 0.4}) is None
+    assert _filled({"type": "string"}, **{REQUEST: 0.4, "menu.pdf": 0.6}) == ["menu.pdf"]
+
+
+def test_a_share_may_be_said_in_hundredths() -> None:
+    function = {"name": "f", "parameters": {"properties": {"rate": {"type": "number"}}}}
+    found = fill(_Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", function)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.function["parameters"]["properties"]["rate"]["enum"] == [3.5, 0.035]
+
+
+def test_a_request_that_is_too_long_says_nothing() -> None:
+    assert fill(_Pointer(print=None), REQUEST, _function()) is None  # type: ignore[arg-type]
+    joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}]}}
+    found = fill(_Pointer(print=Pointed(1.0, {})), REQUEST, joined)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.function == joined
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("canon-lobby", ["Canon-Lobby"]),
+        (30, ["30"]),
+        (0.3, ["30"]),
+        (3, []),
+        (True, []),
+        ("menu", ["menu"]),
+        ("lobby_please", []),
+        (["menu.pdf", "Canon-Lobby"], ['menu.pdf" on Canon-Lobby']),
+        (["menu.pdf", "tray"], []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_where_a_value_stands(value: Any, said: list[str]) -> None:
+    assert [REQUEST[a:b] for a, b in slot.places(value, REQUEST)] == said
+
+
+def test_underscores_may_be_blanks_and_numbers_have_either_point() -> None:
+    assert slot.places("pain_relief", "Some pain relief") == ((5, 16),)
+    assert slot.places(1234.5, "R$ 1.234,5 or 1,234.5") == ((3, 10), (14, 21))
+    assert slot.numbers("7,5") == [7.5]
+    assert slot.numbers("1,234") == [1234.0, 1.234]
+    assert slot.numbers("12") == [12.0]
+    assert slot.numbers("-3") == [-3.0]
+    assert slot.numbers("3rd") == slot.numbers("three") == []
