@@ -48,6 +48,9 @@ POINTED_WHOLE, POINTED_ODDS = 0.5, 0.5
 BEGUN = 3
 #: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do.
 ANSWERS = 0.3
+#: Where the model points, what its odds of pointing count for beside these, at most so many nats of them; and the sum
+#: below which a passage is refused, one in twenty again.
+SEEN, MOST_SEEN, SEEN_ANSWERS = 0.2, 15.0, 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,11 @@ def consider(
 
     def answers(i: int) -> bool:
         # Of a passage that is too long each sentence speaks for itself.
-        return answered or answering.get(kept[i][0].number, told[i]) >= ANSWERS
+        number = kept[i][0].number
+        one = None if answered else pointed.get(number)
+        if one is not None:
+            return answering[number] + SEEN * min(max(one.odds, -MOST_SEEN), MOST_SEEN) >= SEEN_ANSWERS
+        return answered or answering.get(number, told[i]) >= ANSWERS
 
     chances = [likely(i) for i in range(len(kept))]
     ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
