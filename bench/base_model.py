@@ -131,12 +131,12 @@ def refusals(model: str, rows: list[Row], language: str, folder: Path) -> dict[s
 
 def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
     """BFCL: the one right call on simple questions, as the model writes it and as a server makes it, and none where no
-    function fits."""
+    function fits, in the model's words and from the server."""
     truth = {
         r["id"]: r["ground_truth"]
         for r in map(json.loads, (folder / "possible_answer/BFCL_v4_simple_python.json").open(encoding="utf-8"))
     }
-    right: dict[str, list[float]] = {"simple": [], "named": [], "served": [], "irrelevance": []}
+    right: dict[str, list[float]] = {"simple": [], "named": [], "served": [], "irrelevance": [], "left alone": []}
     for part, name in (("simple", "simple_python"), ("irrelevance", "irrelevance")):
         lines = (folder / f"BFCL_v4_{name}.json").read_text("utf-8").splitlines()
         for row in list(map(json.loads, lines))[: limit or None]:
@@ -148,13 +148,15 @@ def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
                 continue
             text = "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=100)))
             called = _call(text)
+            served = list(_served(engine, asked, functions))
             if part == "irrelevance":
                 right[part].append(float(called is None))
+                right["left alone"].append(float(not served))
             else:
                 (expected,) = truth[row["id"]]
                 right["named"].append(float(bool(called) and called["name"] in expected))
                 right[part].append(float(bool(called) and _fits(called, expected)))
-                right["served"].append(float(any(_fits(c, expected) for c in _served(engine, asked, functions))))
+                right["served"].append(float(any(_fits(c, expected) for c in served)))
     return {part: _share(values) for part, values in right.items()}
 
 

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed, Pointer
 
-#: Log-odds below which what may be left out is left out.
-GIVEN = 0.0
+#: Log-odds of pointing at the request for a function's name below which the function does not serve it, a model that
+#: begins a call all the same being wrong more often than not; and at anything, below which what may be left out is.
+SERVES, GIVEN = -2.5, 0.0
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
 PLACES, WAYS = 8, 60
 #: What it costs, in nats, that the same words are meant for two parameters.

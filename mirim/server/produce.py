@@ -10,6 +10,7 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
+from mirim.documents.words import detect
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
 from mirim.models import slots
@@ -59,7 +60,7 @@ def produce(order: Order) -> Iterator[Piece]:
         if order.served.kind == "assistant":
             yield from _answer(order)
         elif order.choice not in ("none", "auto"):
-            yield from _call(order)
+            yield from _call(order, _filled(order))
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -162,10 +163,10 @@ def _last(order: Order, end: Delta, made: int, said: str, reason: str = "") -> P
 # -- tools -----------------------------------------------------------------------------------------------------
 
 
-def _call(order: Order) -> Iterator[Piece]:
-    """A call that must be made: bound by a grammar, closed when it is cut off."""
+def _call(order: Order, functions: Sequence[dict[str, Any]]) -> Iterator[Piece]:
+    """A call of one of these functions that must be made: bound by a grammar, closed when it is cut off."""
     name = order.choice.removeprefix("=") if order.choice != "required" else ""
-    schema = call_schema(_filled(order), name)
+    schema = call_schema(functions, name)
     said, made, end = "", 0, Delta("")
     # A model of ours may write the marks that it learned to write around a call; an endpoint has marks of its own.
     marked = schema if getattr(order.served.engine, "template", None) is not None else None
@@ -181,8 +182,9 @@ def _call(order: Order) -> Iterator[Piece]:
     yield _last(order, end, made, said, "tool_calls")
 
 
-def _filled(order: Order) -> Sequence[dict[str, Any]]:
-    """The functions, their parameters narrowed to what the request says of them where the model can tell.
+def _filled(order: Order, *, serving: bool = False) -> Sequence[dict[str, Any]]:
+    """The functions, their parameters narrowed to what the request says of them where the model can tell; with
+    `serving`, only those that may serve the request.
 
     What a conversation said before may be meant too, and is not looked at: so only its first request is."""
     pointer = getattr(order.served.engine, "pointers", {}).get("tools")
@@ -195,6 +197,7 @@ def _filled(order: Order) -> Sequence[dict[str, Any]]:
     return [
         tool if one is None else {**tool, "function": one.function}
         for tool, one in zip(order.tools, filled, strict=True)
+        if one is None or not serving or one.serves >= slots.SERVES
     ]
 
 
@@ -228,8 +231,13 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         if native and MARK not in said:
             yield Piece(calls=native)
             yield _last(order, end, made, said, "tool_calls")
+        elif not (functions := _filled(order, serving=True)):
+            # What the model learned to say where no function fits, and seldom enough says by itself.
+            none = f"{' ' if before.strip() else ''}{_none(order)}"
+            yield Piece(none)
+            yield _last(order, end, made, before + none, "stop")
         else:
-            for piece in _call(replace(order, choice="required")):
+            for piece in _call(replace(order, choice="required"), functions):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -242,6 +250,12 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     if len(said) > len(sent):
         yield Piece(said[len(sent) :])
     yield _last(order, end, made, said)
+
+
+def _none(order: Order) -> str:
+    return listing.NONE[
+        "pt" if detect(" ".join(m.content for m in order.prompt if isinstance(m, Message))) == "pt" else "en"
+    ]
 
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:

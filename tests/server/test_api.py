@@ -212,6 +212,33 @@ def test_a_call_holds_what_the_request_says_where_the_model_points_at_it(client:
     assert held(later) == [None] * 2
 
 
+@pytest.mark.parametrize(
+    ("request_", "says"), [("Ponha a mesa.", "Nenhuma destas"), ("Lay the table.", "None of these")]
+)
+def test_a_call_of_what_does_not_serve_the_request_is_not_made(client: Any, request_: str, says: str) -> None:
+    class Pointer:
+        def point(self, asked: list[tuple[str, Passage]], longest: int) -> list[Pointed]:
+            return [Pointed(odds.get(question, 3.0), {"a": 1.0}) for question, _ in asked]
+
+    asked = [{"role": "user", "content": request_}]
+    odds = {"weather": -2.6, "news": -2.6}
+    script = ['Well. <tool_call>{"name": "ne', CALL]
+    engine = Scripted(script)
+    engine.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+    row = chat(client(house(engine)), messages=asked, tools=TOOLS).json()["choices"][0]
+    assert row["message"]["content"].startswith(f"Well. {says}")
+    assert row["finish_reason"] == "stop"
+    assert not row["message"].get("tool_calls")
+    # One of them may: no other can be called. Where a call must be made any may.
+    odds["news"] = -2.4
+    for choice, names in (("auto", ["news"]), ("required", ["weather", "news"])):
+        engine = Scripted(script if choice == "auto" else [CALL])
+        engine.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+        row = chat(client(house(engine)), messages=asked, tools=TOOLS, tool_choice=choice).json()["choices"][0]
+        assert row["finish_reason"] == "tool_calls"
+        assert [o["properties"]["name"]["const"] for o in engine.calls[-1]["schema"]["anyOf"]] == names
+
+
 @pytest.mark.parametrize("cut", range(1, 6))
 def test_a_call_that_is_cut_off_is_closed(client: Any, cut: int) -> None:
     row = chat(client(house(Scripted([CALL]))), tools=TOOLS, tool_choice="required", max_tokens=cut).json()
