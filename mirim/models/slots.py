@@ -20,6 +20,8 @@ from mirim.models.pointing import Pointed, Pointer
 #: Log-odds of pointing at the request for a function's name below which the function does not serve it, a model that
 #: begins a call all the same being wrong more often than not; and at anything, below which what may be left out is.
 SERVES, GIVEN = -2.5, 0.0
+#: Parameters and functions that are asked for at most: each takes a few milliseconds.
+MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
 PLACES, WAYS = 8, 60
 #: What it costs, in nats, that the same words are meant for two parameters.
@@ -28,9 +30,9 @@ SHARED = 3.0
 #: written: the request says it in other words.
 OTHERWISE = 0.5
 #: What a parameter may say of itself beside its type and still be held to words of the request.
-_FREE = frozenset({"type", "description", "title", "default", "examples", "format"})
-#: Where an object is put together of several, its parameters do not stand in one place.
-_JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
+_FREE = frozenset({"type", "description", "title", "default", "examples"})
+#: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
+_JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
 #: What stands around a value and is no part of it.
 _AROUND = " '\"“”‘’.,;:?!"
 
@@ -48,6 +50,11 @@ class _Place(NamedTuple):
     log_share: float
     values: tuple[Any, ...]
     spans: tuple[tuple[int, int], ...]
+
+
+def asks(function: Mapping[str, Any]) -> int:
+    """How often a request is looked at for a function."""
+    return 1 + len((function.get("parameters") or {}).get("properties") or {})
 
 
 def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled | None:

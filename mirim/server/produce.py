@@ -190,6 +190,8 @@ def _filled(order: Order, *, serving: bool = False) -> Sequence[dict[str, Any]]:
     pointer = getattr(order.served.engine, "pointers", {}).get("tools")
     if pointer is None or order.served.adapter is not None:
         return order.tools
+    if sum(slots.asks(tool["function"]) for tool in order.tools) > slots.MOST:
+        return order.tools
     said = [] if isinstance(order.prompt, str) else [m for m in order.prompt if m.role != "system"]
     if [m.role for m in said] != ["user"]:
         return order.tools

@@ -116,7 +116,14 @@ def test_of_values_to_choose_from_those_that_the_request_names_are_left() -> Non
 
 
 @pytest.mark.parametrize(
-    "place", [{"type": "boolean"}, {"type": "string", "enum": ["a"]}, {"type": "string", "pattern": "a+"}, {}]
+    "place",
+    [
+        {"type": "boolean"},
+        {"type": "string", "enum": ["a"]},
+        {"type": "string", "pattern": "a+"},
+        {},
+        {"type": "string", "format": "date"},
+    ],
 )
 def test_only_free_texts_and_numbers_are_held_to_the_request(place: dict[str, Any]) -> None:
     assert _filled(place, **{"menu.pdf": 1.0}) == place.get("enum")

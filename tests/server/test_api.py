@@ -207,6 +207,14 @@ def test_a_call_holds_what_the_request_says_where_the_model_points_at_it(client:
     assert engine.calls[-1]["tools"] == tuple(TOOLS)
     assert held(asked, {"type": "function", "function": {"name": "news"}}) == [["Belém"]]
     assert held(asked, "auto", response_format={"type": "json_object"}) == [["Belém"]] * 2
+    # More than can be asked for in passing is not.
+    city = {f"city{n}": {"type": "string"} for n in range(60)}
+    many = {"type": "function", "function": {"name": "news", "parameters": {"type": "object", "properties": city}}}
+    other = Scripted(['{"name": "news", "arguments": {}}'])
+    other.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+    said.clear()
+    chat(client(house(other)), messages=asked, tools=[many], tool_choice="required")
+    assert not said
     # A later turn may mean what was said before, which is not looked at.
     later = [*asked, {"role": "assistant", "content": "None."}, {"role": "user", "content": "And in Porto?"}]
     assert held(later) == [None] * 2
