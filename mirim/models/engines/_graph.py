@@ -224,7 +224,9 @@ def floats(data: Any, kind: int, shape: tuple[int, ...]) -> Array:
     try:
         block, width = gguf.GGML_QUANT_SIZES[quantised]
         rows = np.asarray(data).reshape(-1, columns // block * width)
-        values = gguf.quants.dequantize(rows, quantised)
+        # Blocks know nothing of rows, and many short rows take gguf several times as long.
+        together = math.gcd(rows.size // width, 256)
+        values = gguf.quants.dequantize(rows.reshape(-1, together * width), quantised)
     except (NotImplementedError, KeyError) as error:
         raise Unfit(f"weights of type {quantised.name} cannot be read; use --engine llama_cpp") from error
     return np.ascontiguousarray(values.reshape(-1, columns), np.float32)
