@@ -29,7 +29,7 @@ from mirim.documents.words import stems
 from mirim.examples.tasks.answer import REFUSAL, declined, messages
 from mirim.examples.template import CHATML
 from mirim.models.answers import choose
-from mirim.models.pointing import Pointed, Pointer
+from mirim.models.pointing import Pointer
 
 #: Tokens of an answer at most; those that people ask of a passage are a few words long.
 TOKENS = 64
@@ -48,9 +48,6 @@ POINTED_WHOLE, POINTED_ODDS = 0.5, 0.5
 BEGUN = 3
 #: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do.
 ANSWERS = 0.3
-#: Where the model points, what its odds of pointing count for beside these, at most so many nats of them; and the sum
-#: below which a passage is refused, one in twenty again.
-SEEN, MOST_SEEN, SEEN_ANSWERS = 0.2, 15.0, 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +164,6 @@ def consider(
     told = odds([prompt for _, prompt in kept])
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
     answering = {} if answered else dict(zip(wholes, odds(list(wholes.values())), strict=True))
-    pointer = _pointer(engine)
-    seen = pointer.point([(question, passages[n]) for n in wholes]) if pointer else [None] * len(wholes)
-    pointed = {n: one for n, one in zip(wholes, seen, strict=True) if one}
     asks = set(stems(question, language, content=True))
 
     def likely(i: int) -> float:
@@ -179,11 +173,7 @@ def consider(
 
     def answers(i: int) -> bool:
         # Of a passage that is too long each sentence speaks for itself.
-        number = kept[i][0].number
-        one = None if answered else pointed.get(number)
-        if one is not None:
-            return answering[number] + SEEN * min(max(one.odds, -MOST_SEEN), MOST_SEEN) >= SEEN_ANSWERS
-        return answered or answering.get(number, told[i]) >= ANSWERS
+        return answered or answering.get(kept[i][0].number, told[i]) >= ANSWERS
 
     chances = [likely(i) for i in range(len(kept))]
     ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
@@ -194,7 +184,7 @@ def consider(
         return Considered({}, first, fitted, {})
     worth = [math.exp(chances[i] - chances[open_to[0]]) for i in open_to]
     heard = [_Heard(*kept[i], w / sum(worth)) for i, w in zip(open_to, worth, strict=True) if w >= LEAST * sum(worth)]
-    spans = _spans(pointer, question, pointed.get(first.number), heard)
+    spans = _spans(_pointer(engine), question, first.passage, heard)
     whole = wholes.get(first.number)
     # A passage may be no more than one of its sentences.
     if whole and all(whole != one.prompt for one in heard):
@@ -202,12 +192,12 @@ def consider(
     return Considered(_given(engine, heard, _begun(heard, spans)), first, fitted, spans)
 
 
-def _spans(pointer: Pointer | None, question: str, whole: Pointed | None, heard: Sequence[_Heard]) -> dict[str, float]:
-    """What the model points at in the sentences that are heard, and pointed at in their `whole` passage."""
+def _spans(pointer: Pointer | None, question: str, passage: Passage, heard: Sequence[_Heard]) -> dict[str, float]:
+    """What the model points at, in the whole `passage` and in the sentences that are heard."""
     if pointer is None:
         return {}
     texts = [replace(w.passage, text=w.passage.text[w.start : w.end]) for w in (one.window for one in heard)]
-    every = pointer.point([(question, text) for text in texts])
+    whole, *every = pointer.point([(question, text) for text in (passage, *texts)])
     seen = [(one.worth, found) for one, found in zip(heard, every, strict=True) if found and found.spans]
     most = max((found.odds for _, found in seen), default=0.0)
     parts = [(worth * math.exp(POINTED_ODDS * (found.odds - most)), found) for worth, found in seen]

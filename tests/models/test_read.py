@@ -323,23 +323,6 @@ def test_half_of_what_is_pointed_at_is_the_whole_passages_and_half_the_sentences
     assert dict(found.spans) == pytest.approx({"1931": (3 / 4 + sentences) / 2, "1904": 1 - (3 / 4 + sentences) / 2})
 
 
-def test_a_passage_is_refused_by_what_it_says_and_what_is_pointed_at_in_it() -> None:
-    def text(odds: float, refused: float, **more: Any) -> str:
-        pointer = _Pointer({"1931": 1.0}, {"mill": odds})
-        whole = _passage("The mill was old. She sold it in 1931.")
-        engine = Pointing(pointer, {}, {"sold": "1931"}, sold=refused)
-        found = read(engine, "When?", [whole], **more)  # type: ignore[arg-type]
-        assert found is not None
-        return found.text
-
-    # Even odds by itself: pointing decides, from five nats on; of many more fifteen count.
-    assert text(0.0, math.log(0.5)) == text(4.0, math.log(0.5)) == ""
-    assert text(4.5, math.log(0.5)) == "1931"
-    assert text(100.0, -0.02) == ""
-    assert text(-100.0, -4.5) == "1931"
-    assert text(-100.0, math.log(0.5), answered=True) == "1931"
-
-
 def test_texts_that_nothing_is_pointed_at_in_are_read_as_before() -> None:
     class Blind(_Pointer):
         def point(self, asked: Sequence[tuple[str, Passage]]) -> list[Pointed | None]:
