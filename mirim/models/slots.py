@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed, Pointer
 
-#: Log-odds of pointing at the request for a function's name below which the function does not serve it, a model that
-#: begins a call all the same being wrong more often than not; and at anything, below which what may be left out is.
+#: Log-odds of pointing at the request for a function's name, below which the function does not serve it (of our own
+#: functions no right call was lost by that); and at anything for a parameter, below which one that may be is left out.
 SERVES, GIVEN = -2.5, 0.0
 #: Parameters and functions that are asked for at most: each takes a few milliseconds.
 MOST = 60
@@ -138,7 +138,7 @@ def _read(said: str, kind: str, request: str) -> tuple[Any, ...]:
         return tuple(filter(None, [said.strip(_AROUND)]))
     bare = said.strip(f"{_AROUND}%$€£")
     read = slot.numbers(bare)
-    if read and re.search(rf"{re.escape(bare)} ?(%|percent|per cent|por cento)", request):
+    if read and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
         read.append(read[0] / 100)
     whole = [int(value) if value == int(value) else value for value in read]
     return tuple(value for value in whole if kind == "number" or isinstance(value, int))

@@ -11,14 +11,12 @@ from mirim.server.check import Schema
 from mirim.server.review import simplify
 
 
-def call_schema(tools: Sequence[dict[str, Any]], name: str = "") -> Schema:
-    """What a call may look like: one of the functions (or the one named) with arguments that fit it."""
+def call_schema(tools: Sequence[dict[str, Any]]) -> Schema:
+    """What a call may look like: one of the functions with arguments that fit it."""
     options: list[Schema] = []
     places: dict[str, Schema] = {}
     for tool in tools:
         function = tool["function"]
-        if name and function["name"] != name:
-            continue
         place = f"arguments{len(options)}"
         arguments = closed(simplify(function.get("parameters") or {"type": "object", "properties": {}}))
         places[place] = {"type": "object", **_moved(arguments, f"#/$defs/{place}")}

@@ -60,7 +60,9 @@ def produce(order: Order) -> Iterator[Piece]:
         if order.served.kind == "assistant":
             yield from _answer(order)
         elif order.choice not in ("none", "auto"):
-            yield from _call(order, _filled(order))
+            name = order.choice.removeprefix("=") if order.choice != "required" else ""
+            named = [tool for tool in order.tools if name in ("", tool["function"]["name"])]
+            yield from _call(order, _filled(replace(order, tools=tuple(named))))
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -165,8 +167,7 @@ def _last(order: Order, end: Delta, made: int, said: str, reason: str = "") -> P
 
 def _call(order: Order, functions: Sequence[dict[str, Any]]) -> Iterator[Piece]:
     """A call of one of these functions that must be made: bound by a grammar, closed when it is cut off."""
-    name = order.choice.removeprefix("=") if order.choice != "required" else ""
-    schema = call_schema(functions, name)
+    schema = call_schema(functions)
     said, made, end = "", 0, Delta("")
     # A model of ours may write the marks that it learned to write around a call; an endpoint has marks of its own.
     marked = schema if getattr(order.served.engine, "template", None) is not None else None
@@ -239,7 +240,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
             yield Piece(none)
             yield _last(order, end, made, before + none, "stop")
         else:
-            for piece in _call(replace(order, choice="required"), functions):
+            for piece in _call(order, functions):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -255,9 +256,8 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
 
 
 def _none(order: Order) -> str:
-    return listing.NONE[
-        "pt" if detect(" ".join(m.content for m in order.prompt if isinstance(m, Message))) == "pt" else "en"
-    ]
+    last = order.prompt[-1]
+    return listing.NONE.get(detect(last if isinstance(last, str) else last.content), listing.NONE["en"])
 
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:

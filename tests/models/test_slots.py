@@ -139,6 +139,9 @@ def test_a_share_may_be_said_in_hundredths() -> None:
     found = fill(_Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", function)  # type: ignore[arg-type]
     assert found is not None
     assert found.function["parameters"]["properties"]["rate"]["enum"] == [3.5, 0.035]
+    found = fill(_Pointer(rate=Pointed(1.0, {"5": 1.0})), "5 at 15%", function)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.function["parameters"]["properties"]["rate"]["enum"] == [5]
 
 
 def test_a_request_that_is_too_long_says_nothing() -> None:
