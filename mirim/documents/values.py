@@ -1,0 +1,102 @@
+"""Numbers and dates that people say, in digits or in words, as English and Portuguese write them."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from typing import NamedTuple
+
+from mirim.core.extras import need
+
+LANGUAGES = ("en", "pt")
+#: Words of a date at most.
+LONGEST = 7
+#: Not within a name ("v2"), and no minus between two ("4-9").
+_NUMBER = re.compile(r"(?:(?<![\w.-])-)?(?<!\w)\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
+#: What a date has at least: a month's name beside digits, or digits in three groups.
+_DATED = re.compile(r"(?=.*\d)(?=.*[^\W\d_]{3})|\d{1,4}([./-])\d{1,2}\1\d{1,4}$")
+_DAY = {"REQUIRE_PARTS": ["day", "month", "year"], "PARSERS": ["absolute-time"]}
+
+
+class Found(NamedTuple):
+    """A number that stands at `start:end` of a text, and what it may mean: "1.234" is two numbers."""
+
+    start: int
+    end: int
+    values: tuple[float, ...]
+
+
+class _Token(NamedTuple):
+    """A word as text2num asks for it."""
+
+    word: str
+
+    def text(self) -> str:
+        return self.word
+
+    def nt_separated(self, previous: _Token) -> bool:
+        return False
+
+    def not_a_number_part(self) -> bool:
+        # "o" is an article before it is a nought.
+        return self.word == "o"
+
+
+@functools.lru_cache(maxsize=256)
+def numbers(text: str) -> tuple[Found, ...]:
+    """The numbers of a text, in the order in which they stand."""
+    find_numbers = need("text_to_num", "serve").find_numbers
+    found = [Found(*match.span(), _read(match.group())) for match in _NUMBER.finditer(text)]
+    words = list(_WORD.finditer(text))
+    tokens = [_Token(word.group().lower()) for word in words]
+    for language in LANGUAGES:
+        for one in find_numbers(tokens, language, 0.0):
+            start, end = words[one.start].start(), words[one.end - 1].end()
+            if not one.is_ordinal and not any(start < other.end and other.start < end for other in found):
+                found.append(Found(start, end, (one.value,)))
+    return tuple(sorted(found))
+
+
+def number(said: str) -> tuple[float, ...]:
+    """What a number by itself may mean; () for what has other words too."""
+    said = said.strip()
+    return next((one.values for one in numbers(said) if (one.start, one.end) == (0, len(said))), ())
+
+
+def _read(digits: str) -> tuple[float, ...]:
+    read = []
+    for point, group in (".,", ",."):
+        if re.fullmatch(rf"-?(\d+|\d{{1,3}}(\{group}\d{{3}})+)(\{point}\d+)?", digits):
+            read.append(float(digits.replace(group, "").replace(point, ".")))
+    return tuple(dict.fromkeys(read))
+
+
+@functools.lru_cache(maxsize=4096)
+def date(said: str, language: str = "en") -> datetime.date | None:
+    """The day that is said in whole: its year too. `language` decides whether the month or the day comes first."""
+    dateparser = need("dateparser", "serve")
+    said = re.sub(r"(?<=\d)[ºª°]", "", said.strip())
+    if not _DATED.match(said) or len(said.split()) > LONGEST:
+        return None
+    found = dateparser.parse(said, languages=[language if language in LANGUAGES else "en"], settings=_DAY)
+    return found.date() if found else None
+
+
+def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[int, int], ...]:
+    """Where a text says this day, in as few words as say it."""
+    words = list(_WORD.finditer(text))
+    places: list[tuple[int, int]] = []
+    for count in range(1, 2 * LONGEST):
+        for first, last in zip(words, words[count - 1 :], strict=False):
+            start, end = first.start(), last.end()
+            apart = all(end <= a or b <= start for a, b in places)
+            if (
+                apart
+                and first.group()[0].isalnum()
+                and last.group()[-1].isalnum()
+                and date(text[start:end], language) == day
+            ):
+                places.append((start, end))
+    return tuple(sorted(places))

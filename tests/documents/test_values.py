@@ -1,0 +1,63 @@
+"""Numbers and days, in digits and in words."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from mirim.documents.values import date, dates, number, numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Two adults, one child and 3 nights", [("Two", (2,)), ("one", (1,)), ("3", (3,))]),
+        ("vinte e cinco por dois vírgula cinco", [("vinte e cinco", (25,)), ("dois vírgula cinco", (2.5,))]),
+        ("1,234 or 2.499,90", [("1,234", (1234, 1.234)), ("2.499,90", (2499.9,))]),
+        ("pages 4-9 at -3 by HP2 v12, 440Hz", [("4", (4,)), ("9", (9,)), ("-3", (-3,)), ("440", (440,))]),
+        ("the first, o terceiro", []),
+        ("1,2,3", [("1,2,3", ())]),
+        ("", []),
+    ],
+)
+def test_numbers_of_a_text(text: str, found: list[tuple[str, tuple[float, ...]]]) -> None:
+    assert [(text[one.start : one.end], one.values) for one in numbers(text)] == found
+
+
+def test_a_number_by_itself() -> None:
+    assert number(" twenty-one ") == (21,)
+    assert number("7,5") == (7.5,)
+    assert number("-3") == (-3,)
+    assert number("12") == (12,)
+    assert number("3rd") == number("three nights") == number("") == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "language", "day"),
+    [
+        ("March 10th, 2031", "en", "2031-03-10"),
+        ("10 de março de 2031", "pt", "2031-03-10"),
+        ("1º de junho de 2030", "pt", "2030-06-01"),
+        ("05/12/2030", "en", "2030-05-12"),
+        ("05/12/2030", "pt", "2030-12-05"),
+        ("05/12/2030", "fi", "2030-05-12"),
+        ("2030-12-05", "pt", "2030-12-05"),
+    ],
+)
+def test_a_day(said: str, language: str, day: str) -> None:
+    assert date(said, language) == datetime.date.fromisoformat(day)
+
+
+@pytest.mark.parametrize(
+    "said", ["March 10", "tomorrow", "2031", "1200 30 8", "1.5", "table 7 by the window", "menu.pdf", ""]
+)
+def test_no_day(said: str) -> None:
+    assert date(said) is None
+
+
+def test_where_a_text_says_a_day() -> None:
+    text = "From July 10, 2031 until 20 July 2031, or 2031-07-10."
+    found = dates(text, datetime.date(2031, 7, 10))
+    assert [text[a:b] for a, b in found] == ["July 10, 2031", "2031-07-10"]
+    assert dates(text, datetime.date(2031, 7, 11)) == ()
