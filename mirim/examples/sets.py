@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,17 +115,22 @@ class Placed(NamedTuple):
     task: str
 
 
-def placed(path: Path) -> Iterator[Placed]:
-    """What can be pointed at: the answers of a file's questions that stand in their passages as they are, and what
-    requests to functions say for each parameter."""
+def placed(path: Path, most: int = 0, seed: int = 0) -> Iterator[Placed]:
+    """What can be pointed at, in at most `most` rows drawn evenly (0: all): the answers of a file's questions that
+    stand in their passages as they are, and what requests to functions say for each parameter."""
+    rng = random.Random(f"{seed} {path.name} placed")
+    rows = list(_rows(path))
+    if most and len(rows) > most:
+        rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
     before: Row | None = None
-    for number, row in _rows(path):
+    known: dict[str, Row] = defaultdict(dict)
+    for number, row in rows:
         try:
             if row.get("task") == "read" and "label" not in row:
                 yield from _answering(row)
-            elif row.get("task") == "tools" and "calls" in row:
-                yield from _slots(row, before)
-                before = row["function"]
+            for request, function, arguments in _requests(row, known, rng):
+                yield from _slots(request, function, arguments, before, _language(row))
+            before = row.get("function")
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
 
@@ -138,23 +143,47 @@ def _answering(row: Row) -> Iterator[Placed]:
         yield Placed(context, str(row.get("title", "")), str(row["input"]), places, _language(row), "read")
 
 
-def _slots(row: Row, before: Row | None) -> Iterator[Placed]:
-    """Whether the function serves each request, that of the row before does not, and what stands for each parameter."""
-    function, language = row["function"], _language(row)
-    for request, arguments in row["calls"]:
-        whole = ((0, len(request)),)
+def _requests(
+    row: Row, known: dict[str, Row], rng: random.Random
+) -> Iterator[tuple[str, Row, Mapping[str, Any] | None]]:
+    """(request, function, arguments or None where it cannot serve) of a row. Of a conversation, what its user said
+    until the first call. A function of which only calls are known takes what its calls were given, here and before."""
+    if "calls" in row:
+        for request, arguments in row["calls"]:
+            yield request, row["function"], arguments
+    elif row.get("task") == "tools" and "messages" in row:
+        turns = row["messages"]
+        first = next((n for n, turn in enumerate(turns) if turn.get("call")), len(turns))
+        listed = {f["name"]: _function(f)["function"] for f in row["tools"]}
+        for turn in turns[first : first + 1]:
+            said = "\n".join(t["content"] for t in turns[:first] if t["role"] == "user")
+            yield said, listed[turn["call"]["name"]], turn["call"]["arguments"]
+    elif row.get("call"):
+        call = json.loads(row["call"])
+        name, arguments = call["name"], call["arguments"]
+        absent = [place for place in known[name] if place not in arguments]
+        known[name] |= {place: {} for place in arguments}
+        asked = [*arguments, *rng.sample(absent, min(len(absent), 2))]
+        yield row["input"], {"name": name, "parameters": {"properties": {place: {} for place in asked}}}, arguments
 
-        def asked(other: Row, question: str, places: slot.Spans, request: str = request) -> Placed:
-            return Placed(request, slot.passage(other, request).heading, question, places, language, "tools")
 
-        yield asked(function, function["name"], () if arguments is None else whole)
-        if arguments is None:
-            continue
-        if before and before["name"] != function["name"]:
-            yield asked(before, before["name"], ())
-        for name, place in function["parameters"].get("properties", {}).items():
-            said = (slot.places(arguments[name], request) or whole) if name in arguments else ()
-            yield asked(function, slot.question(name, place), said)
+def _slots(
+    request: str, function: Row, arguments: Mapping[str, Any] | None, before: Row | None, language: str
+) -> Iterator[Placed]:
+    """Whether the function serves a request, that the one before does not, and what stands for each parameter."""
+    whole = ((0, len(request)),)
+
+    def asked(other: Row, question: str, places: slot.Spans) -> Placed:
+        return Placed(request, slot.passage(other, request).heading, question, places, language, "tools")
+
+    yield asked(function, function["name"], () if arguments is None else whole)
+    if arguments is None:
+        return
+    if before and before["name"] != function["name"]:
+        yield asked(before, before["name"], ())
+    for name, place in function["parameters"].get("properties", {}).items():
+        said = (slot.places(arguments[name], request, language) or whole) if name in arguments else ()
+        yield asked(function, slot.question(name, place), said)
 
 
 def questions(path: Path, seed: int = 0) -> Iterator[Example]:

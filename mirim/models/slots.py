@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mirim.documents import values as meant
+from mirim.documents.words import detect
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed, Pointer
 
@@ -29,12 +31,19 @@ SHARED = 3.0
 #: Share of what is pointed at that is the whole request, or no number where one is wanted, above which anything may be
 #: written: the request says it in other words.
 OTHERWISE = 0.5
-#: What a parameter may say of itself beside its type and still be held to words of the request.
+#: What a parameter may say of itself beside its type and still be held to words of the request; a list, of its items.
 _FREE = frozenset({"type", "description", "title", "default", "examples"})
 #: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
 _JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
 #: What stands around a value and is no part of it.
 _AROUND = " '\"“”‘’.,;:?!"
+#: A quotation mark that is not closed again; what an abbreviation ends with before its last full stop.
+_OPENED = re.compile(r"(?:^|.*\s)['\"“‘«]([^'\"”’»]+)$", re.DOTALL)
+_SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
+#: What stands between the parts of a list.
+_BETWEEN = re.compile(r"\s*[,;]\s*(?:(?:and|or|e|ou)\s+)?|\s+(?:and|or|e|ou|&)\s+", re.IGNORECASE)
+#: How a description says what a date looks like.
+_SHAPE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
 
 
 class Filled(NamedTuple):
@@ -45,7 +54,7 @@ class Filled(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """What is pointed at for a parameter: how likely, what it may mean, and where the words stand."""
+    """What is pointed at for a parameter: how likely, what it may mean, and where the words stand. Lists are tuples."""
 
     log_share: float
     values: tuple[Any, ...]
@@ -62,7 +71,7 @@ def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled 
     parameters: Mapping[str, Any] = function.get("parameters") or {}
     properties = {} if _JOINED & set(parameters) else parameters.get("properties") or {}
     schemas = {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
-    shown = slot.passage(function, request)
+    shown, language = slot.passage(function, request), detect(request)
     asked = [str(function["name"]), *(slot.question(name, schema) for name, schema in schemas.items())]
     serves, *found = pointer.point([(question, shown) for question in asked], longest=len(request))
     if serves is None:
@@ -75,10 +84,10 @@ def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled 
             del kept[name]
         elif named := _named(schema, request):
             kept[name] = {**schema, "enum": named}
-        elif likely := _places(pointed, schema, request):
+        elif likely := _places(pointed, schema, request, language):
             places[name] = likely
     for name, place in _apart(places).items():
-        kept[name] = {**kept[name], "enum": list(place.values)}
+        kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
     if properties:
         # An object without properties would hold any.
         parameters = {"additionalProperties": False, **parameters, "properties": kept}
@@ -86,20 +95,24 @@ def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled 
 
 
 def _named(schema: Mapping[str, Any], request: str) -> list[Any]:
-    """Of the values to choose from, those that the request names."""
+    """Of the values to choose from, those that the request names; of a list of such values the one list of them."""
+    if schema.get("type") == "array":
+        items = schema.get("items")
+        named = _named(items, request) if isinstance(items, dict) and not set(schema) - _FREE - {"items"} else []
+        return [sorted(named, key=lambda value: slot.places(value, request)[0])] if named else []
     values = schema.get("enum")
     return [value for value in values if slot.places(value, request)] if isinstance(values, list) else []
 
 
-def _places(pointed: Pointed, schema: Mapping[str, Any], request: str) -> list[_Place]:
+def _places(pointed: Pointed, schema: Mapping[str, Any], request: str, language: str) -> list[_Place]:
     """Where the value of a parameter may stand, the likeliest first; none where anything may be written."""
-    if schema.get("type") not in ("string", "integer", "number") or set(schema) - _FREE:
+    if not _free(schema):
         return []
     worth: dict[tuple[Any, ...], float] = defaultdict(float)
     words: dict[tuple[Any, ...], str] = {}
     otherwise = 0.0
     for said, share in pointed.spans.items():
-        values = () if said == request.strip() else _read(said, schema["type"], request)
+        values = () if said == request.strip() else _read(said, schema, request, language)
         otherwise += 0.0 if values else share
         if values:
             worth[values] += share
@@ -108,6 +121,17 @@ def _places(pointed: Pointed, schema: Mapping[str, Any], request: str) -> list[_
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
     return [_Place(math.log(max(worth[values], 1e-9)), values, _spans(words[values], request)) for values in ranked]
+
+
+def _free(schema: Mapping[str, Any]) -> bool:
+    """Whether a parameter takes any text, number or day, or any list of such."""
+    kind, more = schema.get("type"), set(schema) - _FREE
+    if kind == "array":
+        items = schema.get("items")
+        return more == {"items"} and isinstance(items, dict) and items.get("type") != "array" and _free(items)
+    if kind == "string" and schema.get("format") == "date":
+        more -= {"format"}
+    return kind in ("string", "integer", "number") and not more
 
 
 def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
@@ -132,13 +156,51 @@ def _same(one: _Place, other: _Place) -> bool:
     return all(a < d and c < b for a, b in one.spans for c, d in other.spans)
 
 
-def _read(said: str, kind: str, request: str) -> tuple[Any, ...]:
-    """What words may mean as a value of this type."""
+def _read(said: str, schema: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
+    """What words may mean as a value of this schema."""
+    kind = schema["type"]
+    if kind == "array":
+        return _list(said, schema["items"], request, language)
+    bare = _bare(said, request)
     if kind == "string":
-        return tuple(filter(None, [said.strip(_AROUND)]))
-    bare = said.strip(f"{_AROUND}%$€£")
-    read = slot.numbers(bare)
+        day, shape = meant.date(bare, language), _shape(schema)
+        if shape:
+            return (day.strftime(shape),) if day else ()
+        return tuple(filter(None, (bare, day.isoformat() if day else "")))
+    bare = bare.strip("%$€£ ")
+    read = list(meant.number(bare))
     if read and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
         read.append(read[0] / 100)
     whole = [int(value) if value == int(value) else value for value in read]
     return tuple(value for value in whole if kind == "number" or isinstance(value, int))
+
+
+def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
+    """The list that words say, if each of its parts may be one of its items."""
+    if items["type"] == "string":
+        parts = [_read(part, items, request, language) for part in _BETWEEN.split(said) if part.strip(_AROUND)]
+        return (tuple(part[0] for part in parts),) if parts and all(parts) else ()
+    # A point is read as the request's language has it.
+    read = [one.values[-1 if language == "pt" else 0] for one in meant.numbers(said) if one.values]
+    whole = [int(value) if value == int(value) else value for value in read]
+    return (tuple(whole),) if whole and (items["type"] == "number" or all(isinstance(v, int) for v in whole)) else ()
+
+
+def _bare(said: str, request: str) -> str:
+    """A value without what stands around it: quotation marks, and a full stop that is none of its own."""
+    opened = _OPENED.match(said.strip())
+    bare = (opened.group(1) if opened else said).strip(_AROUND)
+    own = f"{bare}." in request and (_SHORT.search(bare) or re.search(rf"{re.escape(bare)}\.\s+[^\W\dA-ZÀ-Ý]", request))
+    return f"{bare}." if bare and own else bare
+
+
+def _shape(schema: Mapping[str, Any]) -> str:
+    """How a parameter wants a day to be written, for strftime; '' where it does not say."""
+    if schema.get("format") == "date":
+        return "%Y-%m-%d"
+    found = _SHAPE.search(str(schema.get("description") or ""))
+    return (
+        found.group(2).join(f"%{'Y' if part[0] in 'YA' else part[0].lower()}" for part in found.group(1, 3, 4))
+        if found
+        else ""
+    )

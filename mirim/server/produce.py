@@ -187,16 +187,17 @@ def _filled(order: Order, *, serving: bool = False) -> Sequence[dict[str, Any]]:
     """The functions, their parameters narrowed to what the request says of them where the model can tell; with
     `serving`, only those that may serve the request.
 
-    What a conversation said before may be meant too, and is not looked at: so only its first request is."""
+    After a first call what its answer says may be meant too, which is not looked at: so nothing is narrowed then."""
     pointer = getattr(order.served.engine, "pointers", {}).get("tools")
     if pointer is None or order.served.adapter is not None:
         return order.tools
     if sum(slots.asks(tool["function"]) for tool in order.tools) > slots.MOST:
         return order.tools
     said = [] if isinstance(order.prompt, str) else [m for m in order.prompt if m.role != "system"]
-    if [m.role for m in said] != ["user"]:
+    if not said or any(m.tool_calls or m.role == "tool" for m in said):
         return order.tools
-    filled = [slots.fill(pointer, said[0].content, tool["function"]) for tool in order.tools]
+    request = "\n".join(m.content for m in said if m.role == "user")
+    filled = [slots.fill(pointer, request, tool["function"]) for tool in order.tools]
     return [
         tool if one is None else {**tool, "function": one.function}
         for tool, one in zip(order.tools, filled, strict=True)

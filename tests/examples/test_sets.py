@@ -247,7 +247,11 @@ def test_what_requests_say_for_parameters_can_be_pointed_at(tmp_path: Path) -> N
     places = {"weight": {"type": "number"}, "to_city": {"type": "string", "description": "Where to."}}
     first = {"name": "price", "description": "What a parcel costs.", "parameters": {"properties": places}}
     second = {"name": "moon", "parameters": {}}
-    calls = [["2.5 kilos, how much?", {"weight": 2.5}], ["Two kilos to Évora?", {"weight": 2, "to_city": "Évora"}]]
+    calls = [
+        ["2.5 kilos, how much?", {"weight": 2.5}],
+        ["Two kilos to Évora?", {"weight": 2, "to_city": "Évora"}],
+        ["A dozen grams?", {"weight": 0.012}],
+    ]
     rows = [
         {"task": "tools", "lang": "en", "function": first, "calls": [*calls, ["Who invented parcels?", None]]},
         {"task": "tools", "lang": "pt", "function": second, "calls": [["A lua está cheia?", {}]]},
@@ -259,19 +263,76 @@ def test_what_requests_say_for_parameters_can_be_pointed_at(tmp_path: Path) -> N
         ("weight", ["2.5"]),
         ("to city: Where to.", []),
         ("price", [calls[1][0]]),
-        # Said in words that are not its own: the whole request.
-        ("weight", [calls[1][0]]),
+        ("weight", ["Two"]),
         ("to city: Where to.", ["Évora"]),
+        ("price", [calls[2][0]]),
+        # Said in words that are not its own: the whole request.
+        ("weight", [calls[2][0]]),
+        ("to city: Where to.", []),
         ("price", []),
         ("moon", ["A lua está cheia?"]),
         ("price", []),
         ("Whose ribbon?", ["goat", "goat"]),
     ]
-    assert [one.task for one in made] == ["tools"] * 9 + ["read"]
+    assert [one.task for one in made] == ["tools"] * 12 + ["read"]
     assert made[0].heading == "price: What a parcel costs."
-    assert made[8].heading == made[0].heading
+    assert made[11].heading == made[0].heading
     with pytest.raises(UsageError, match="line 1 is no row of task tools"):
         list(sets.placed(_file(tmp_path, {**rows[0], "calls": [["What?"]]})))
+
+
+def test_of_a_conversation_what_is_said_until_the_first_call_can_be_pointed_at(tmp_path: Path) -> None:
+    city = {"name": "city", "description": "Where.", "required": True}
+    row = {
+        "task": "tools",
+        "lang": "en",
+        "tools": [{"name": "Rain", "description": "Will it rain?", "parameters": [city, {"name": "day"}]}],
+        "messages": [
+            {"role": "user", "content": "Do I need a coat?"},
+            {"role": "assistant", "content": "Where are you?"},
+            {"role": "user", "content": "Évora, tomorrow."},
+            {"role": "assistant", "call": {"name": "Rain", "arguments": {"city": "Évora"}}},
+            {"role": "tool", "content": "[]"},
+            {"role": "user", "content": "And in Beja?"},
+            {"role": "assistant", "call": {"name": "Rain", "arguments": {"city": "Beja"}}},
+        ],
+    }
+    silent = {**row, "messages": row["messages"][:3]}
+    made = list(sets.placed(_file(tmp_path, row, silent)))
+    said = "Do I need a coat?\nÉvora, tomorrow."
+    assert {one.text for one in made} == {said}
+    assert [(one.question, [said[a:b] for a, b in one.places]) for one in made] == [
+        ("Rain", [said]),
+        ("city: Where.", ["Évora"]),
+        ("day", []),
+    ]
+
+
+def test_a_function_of_which_only_calls_are_known_takes_what_they_were_given(tmp_path: Path) -> None:
+    def row(said: str, name: str, **given: str) -> dict[str, Any]:
+        call = json.dumps({"name": name, "arguments": given})
+        return {"task": "classify", "lang": "en", "input": said, "output": name, "slots": given, "call": call}
+
+    rows = [
+        row("play Bola in the car", "play", song="Bola", room="car"),
+        row("louder", "tune"),
+        row("play Lua", "play", song="Lua"),
+    ]
+    made = [
+        (one.text, one.question, [one.text[a:b] for a, b in one.places]) for one in sets.placed(_file(tmp_path, *rows))
+    ]
+    assert made == [
+        ("play Bola in the car", "play", ["play Bola in the car"]),
+        ("play Bola in the car", "song", ["Bola"]),
+        ("play Bola in the car", "room", ["car"]),
+        ("louder", "tune", ["louder"]),
+        ("play Lua", "play", ["play Lua"]),
+        ("play Lua", "song", ["Lua"]),
+        ("play Lua", "room", []),
+    ]
+    few = list(sets.placed(_file(tmp_path, *rows), 1, 3))
+    assert few == list(sets.placed(_file(tmp_path, *rows), 1, 3))
+    assert len({one.text for one in few}) == 1
 
 
 def test_the_same_rows_are_drawn_again(tmp_path: Path) -> None:

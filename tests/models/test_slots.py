@@ -84,8 +84,9 @@ def test_numbers_are_read_as_the_type_wants_them() -> None:
     assert _filled({"type": "number"}, **{"30": 1.0}) == [30]
     assert _filled({"type": "integer"}, **{"2.5": 1.0}) is None
     assert _filled({"type": "number"}, **{"1,234.5": 1.0}) == [1234.5]
-    # Said in words: any number may be written.
-    assert _filled({"type": "integer"}, thirty=0.9, **{"30": 0.1}) is None
+    assert _filled({"type": "integer"}, thirty=0.9, **{"3": 0.1}) == [30]
+    # Said in other ways: any number may be written.
+    assert _filled({"type": "integer"}, dozens=0.9, **{"30": 0.1}) is None
 
 
 def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
@@ -175,8 +176,68 @@ def test_where_a_value_stands(value: Any, said: list[str]) -> None:
 def test_underscores_may_be_blanks_and_numbers_have_either_point() -> None:
     assert slot.places("pain_relief", "Some pain relief") == ((5, 16),)
     assert slot.places(1234.5, "R$ 1.234,5 or 1,234.5") == ((3, 10), (14, 21))
-    assert slot.numbers("7,5") == [7.5]
-    assert slot.numbers("1,234") == [1234.0, 1.234]
-    assert slot.numbers("12") == [12.0]
-    assert slot.numbers("-3") == [-3.0]
-    assert slot.numbers("3rd") == slot.numbers("three") == []
+
+
+def _said(request: str, place: dict[str, Any], **spans: float) -> Any:
+    pointer = _Pointer(it=Pointed(2.0, spans))
+    found = fill(pointer, request, {"name": "f", "parameters": {"properties": {"it": place}}})  # type: ignore[arg-type]
+    assert found is not None
+    return found.function["parameters"]["properties"]["it"].get("enum")
+
+
+def test_a_day_is_written_as_the_parameter_wants_it() -> None:
+    text, stay = {"type": "string"}, "Two nights from March 4th, 2031, please."
+    day = {"March 4th, 2031": 0.9, "March": 0.1}
+    assert _said(stay, text | {"description": "First day, YYYY-MM-DD."}, **day) == ["2031-03-04"]
+    assert _said(stay, text | {"description": "Dia (DD/MM/AAAA)."}, **day) == ["04/03/2031"]
+    assert _said(stay, text | {"format": "date"}, **day) == ["2031-03-04"]
+    assert _said(stay, text | {"format": "date-time"}, **day) is None
+    # Not said how: either will do.
+    assert _said(stay, text, **day) == ["March 4th, 2031", "2031-03-04"]
+    brazil = {"04/03/2031": 1.0}
+    assert _said("Quero uma noite em 04/03/2031, por favor.", text | {"format": "date"}, **brazil) == ["2031-03-04"]
+    # Without a year it is for the model to say.
+    assert _said("Two nights from March 4th.", text | {"format": "date"}, **{"March 4th": 1.0}) is None
+
+
+def test_a_list_is_of_the_parts_that_are_said() -> None:
+    texts, request = (
+        {"type": "array", "items": {"type": "string"}},
+        "Buy rice, black beans and a lime for 3, 4 or five.",
+    )
+    assert _said(request, texts, **{"rice, black beans and a lime": 1.0}) == [["rice", "black beans", "a lime"]]
+    assert _said(request, texts, rice=1.0) == [["rice"]]
+    assert _said("Compre arroz, feijão e lima", texts, **{"arroz, feijão e lima": 1.0}) == [["arroz", "feijão", "lima"]]
+    whole = {"type": "array", "items": {"type": "integer"}}
+    assert _said(request, whole, **{"3, 4 or five": 0.7, "3": 0.3}) == [[3, 4, 5]]
+    assert _said("The mean of 2.5 and 3", whole, **{"2.5 and 3": 1.0}) is None
+    assert _said("The mean of 2.5 and 3", {"type": "array", "items": {"type": "number"}}, **{"2.5 and 3": 1.0}) == [
+        [2.5, 3]
+    ]
+    named = {"type": "array", "items": {"type": "string", "enum": ["beans", "lime", "rice", "salt"]}}
+    assert _said(request, named, rice=1.0) == [["rice", "beans", "lime"]]
+    # What a list must be beyond that, or lists of lists: left to the model.
+    for more in ({"minItems": 2}, {"items": {"type": "array", "items": {"type": "string"}}}, {"items": {}}):
+        assert _said(request, texts | more, rice=1.0) is None
+
+
+def test_a_value_keeps_its_own_full_stop_and_loses_half_a_quotation() -> None:
+    text = {"type": "string"}
+    assert _said("How old is the U.S.?", text, **{"U.S.": 1.0}) == ["U.S."]
+    assert _said("Is it Porto F.C. Tell me.", text, **{"Porto F.C": 1.0}) == ["Porto F.C."]
+    assert _said("What is a Super Bros. game worth?", text, **{"Super Bros.": 1.0}) == ["Super Bros."]
+    assert _said("Look for Ana. Then stop.", text, **{"Ana.": 1.0}) == ["Ana"]
+    assert _said("Find the card 'Queen' now.", text, **{"the card 'Queen": 1.0}) == ["Queen"]
+    assert _said("Find Ana's card.", text, **{"Ana's card": 1.0}) == ["Ana's card"]
+
+
+def test_where_days_numbers_in_words_and_lists_stand() -> None:
+    stay = "From 3 May 2031 to May 5th, 2031: two adults, one child and two dogs."
+    assert [stay[a:b] for a, b in slot.places("2031-05-05", stay)] == ["May 5th, 2031"]
+    assert [stay[a:b] for a, b in slot.places(2, stay)] == ["two", "two"]
+    assert [stay[a:b] for a, b in slot.places(1, stay)] == ["one"]
+    assert [stay[a:b] for a, b in slot.places([2, 1], stay)] == ["two adults, one"]
+    assert [stay[a:b] for a, b in slot.places(["child", "dogs"], stay)] == ["child and two dogs"]
+    assert slot.places(["dogs", "child"], stay) == ()
+    assert [stay[a:b] for a, b in slot.places("2031-05-03", stay, "pt")] == []
+    assert slot.places("2031-05-06", stay) == ()

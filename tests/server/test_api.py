@@ -215,9 +215,17 @@ def test_a_call_holds_what_the_request_says_where_the_model_points_at_it(client:
     said.clear()
     chat(client(house(other)), messages=asked, tools=[many], tool_choice="required")
     assert not said
-    # A later turn may mean what was said before, which is not looked at.
-    later = [*asked, {"role": "assistant", "content": "None."}, {"role": "user", "content": "And in Porto?"}]
-    assert held(later) == [None] * 2
+    # Until the first call is made, all that the user says may be meant.
+    later = [*asked, {"role": "assistant", "content": "Which part?"}, {"role": "user", "content": "The north."}]
+    assert held(later) == [["Belém"]] * 2
+    assert set(said) == {"News in Belém?\nThe north."}
+    # After it what its answer says may be meant too, which is not looked at.
+    call = {"id": "1", "type": "function", "function": {"name": "news", "arguments": "{}"}}
+    told = [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "Porto: rain"},
+    ]
+    assert held([*asked, *told, {"role": "user", "content": "And there?"}]) == [None] * 2
 
 
 @pytest.mark.parametrize(

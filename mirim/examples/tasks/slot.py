@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirim.core.types import Passage
+from mirim.documents.values import date, dates, numbers
 
 #: Values of a parameter's `enum` that are named.
 NAMED = 6
-_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -39,30 +39,32 @@ def question(name: str, place: Mapping[str, Any]) -> str:
     return asked
 
 
-def places(value: Any, request: str) -> Spans:
-    """Where a value stands in a request as it is: a text but for case, a number in digits, a list from the first of its
-    parts to the last. None where it is said in other words."""
+def places(value: Any, request: str, language: str = "en") -> Spans:
+    """Where a value stands in a request: a text as it is but for case, or as the day that it is; a number in digits or
+    in words; a list from the first of its parts to the last. None where it is said in other ways."""
     if isinstance(value, str) and value.strip():
         for said in dict.fromkeys((value.strip(), value.strip().replace("_", " "))):
             whole = rf"(?<!\w){re.escape(said)}(?!\w)"
             if found := tuple(match.span() for match in re.finditer(whole, request, re.IGNORECASE)):
                 return found
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        return tuple(m.span() for m in _NUMBER.finditer(request) if {value, value * 100} & set(numbers(m.group())))
-    elif isinstance(value, list) and value:
-        parts = [places(part, request) for part in value]
-        if all(parts):
-            return ((min(part[0][0] for part in parts), max(part[0][1] for part in parts)),)
+        day = date(value, language)
+        return dates(request, day, language) if day else ()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        wanted = {float(value), round(value * 100, 9)}
+        return tuple((one.start, one.end) for one in numbers(request) if wanted.intersection(one.values))
+    if isinstance(value, list) and value:
+        return _across([places(part, request, language) for part in value])
     return ()
 
 
-def numbers(said: str) -> list[float]:
-    """The numbers that digits may stand for, as both languages write them; none for other words."""
-    found = _NUMBER.search(said)
-    if found is None or re.search(r"\w", said[: found.start()] + said[found.end() :]):
-        return []
-    read = []
-    for point, group in (".,", ",."):
-        if re.fullmatch(rf"-?(\d+|\d{{1,3}}(\{group}\d{{3}})+)(\{point}\d+)?", found.group()):
-            read.append(float(found.group().replace(group, "").replace(point, ".")))
-    return list(dict.fromkeys(read))
+def _across(parts: list[Spans]) -> Spans:
+    """From the first part to the last, in their order, where that is shortest."""
+    ways = []
+    for start, end in parts[0]:
+        for part in parts[1:]:
+            end = next((stop for begin, stop in part if begin >= end), -1)
+            if end < 0:
+                break
+        else:
+            ways.append((start, end))
+    return (min(ways, key=lambda way: way[1] - way[0]),) if ways else ()
