@@ -75,7 +75,7 @@ def open_engine(
         name = engine or _fastest(path, options)
         target = str(path)
         options.setdefault("name", model.name)
-        if model.kind == "folder" and (folder := local(model) / pointing.FOLDER).is_dir():
+        if model.kind in ("folder", "adapter") and (folder := local(model) / pointing.FOLDER).is_dir():
             options.setdefault("pointing", str(folder))
     elif name == "hf":
         if model.kind == "gguf":

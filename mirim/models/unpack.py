@@ -65,11 +65,33 @@ def tensors(packed: Path, folder: Path, dither: bool = False) -> dict[str, Any]:
             value = gguf.dequantize(stored[rule.target].data, stored[rule.target].tensor_type).astype(np.float32)
             if dither:
                 value += _dither(stored[rule.target], value.shape)
-            if rule.change is not None:
-                # A change only moves rows: it says itself where each came from.
-                value = value[np.argsort(rule.change(np.arange(len(value))))]
-            found[rule.source] = np.ascontiguousarray(value)
+            found[rule.source] = np.ascontiguousarray(_back(value, rule.change))
     return found
+
+
+def halves(packed: Path, config: dict[str, Any], where: Path) -> dict[str, tuple[Any, Any]]:
+    """{checkpoint name: (A, B), float32 arrays} of a LoRA adapter in GGUF whose scales are in B, for a base of this
+    config.json, which lies in `where`."""
+    gguf = need("gguf", "train")
+    import numpy as np
+
+    stored = {t.name: t for t in gguf.GGUFReader(packed).tensors}
+    changed = dict.fromkeys(name.rpartition(".")[0] for name in stored)
+    found = {}
+    for rule in convert.find_family(config, where).tensors(config, _names(config, changed)):
+        if rule.target in changed:
+            halves = [stored[f"{rule.target}.lora_{half}"] for half in "ab"]
+            a, b = (gguf.dequantize(t.data, t.tensor_type).astype(np.float32) for t in halves)
+            found[rule.source] = a, np.ascontiguousarray(_back(b, rule.change))
+    return found
+
+
+def _back(value: Any, change: Any) -> Any:
+    """Rows as they were before a family's change."""
+    import numpy as np
+
+    # A change only moves rows: it says itself where each came from.
+    return value if change is None else value[np.argsort(change(np.arange(len(value))))]
 
 
 def _dither(tensor: Any, shape: tuple[int, ...]) -> Any:

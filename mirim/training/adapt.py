@@ -14,6 +14,7 @@ from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.project import Project
 from mirim.models import convert
+from mirim.models.pointing import ADAPTER, FOLDER, HEAD, learned
 from mirim.models.resolve import BUNDLED, resolve
 from mirim.models.unpack import unpacked
 
@@ -62,7 +63,17 @@ def base_inputs(ref: str, project: Project | None = None) -> str:
     if not folder.is_dir():
         return found
     names = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
-    return stamp.fingerprint(*sorted(folder.glob("*.safetensors")), *(folder / n for n in names))
+    points = [
+        folder / name for folder in base_points(ref, project).values() for name in (ADAPTER, f"{HEAD}.safetensors")
+    ]
+    return stamp.fingerprint(*sorted(folder.glob("*.safetensors")), *(folder / n for n in names), *points)
+
+
+def base_points(ref: str, project: Project | None = None) -> dict[str, Path]:
+    """Where a base here holds what it points with, for each task; none where it learned none."""
+    path = resolve(ref, project).path
+    folder = path / FOLDER if path else None
+    return learned(folder) if folder and folder.is_dir() else {}
 
 
 def load_base(ref: str, project: Project | None = None, chat_template: str = "") -> tuple[Any, Any]:

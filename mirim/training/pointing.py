@@ -27,9 +27,10 @@ from mirim.documents.sentences import sentences
 from mirim.documents.words import stems
 from mirim.examples import sets
 from mirim.examples.tasks import answer
-from mirim.models import convert, lora
+from mirim.models import convert, lora, unpack
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD
-from mirim.training.adapt import with_lora
+from mirim.models.weights import open_weights
+from mirim.training.adapt import base_points, with_lora
 from mirim.training.device import Device, wait, world
 from mirim.training.loop import Result, Settings, fit
 from mirim.training.loss import Loss
@@ -62,18 +63,24 @@ def learn(
     run: str,
     tokens: int,
 ) -> Result:
-    """Learn from `tokens` of the questions that the recipe's tasks are to point at; what comes of it lies in `work` /
-    FOLDER / the stage's task afterwards. `model` stays as it is.
+    """Learn from `tokens` of the questions that the recipe's tasks are to point at, from where the base left off if it
+    learned the same; what comes of it lies in `work` / FOLDER / the stage's task afterwards. `model` stays as it is.
 
     UsageError when no question has an answer that stands in its passage, or the model is of no family that is known.
     """
     family = convert.find_family(model.config.to_dict(), work)  # what cannot be written is not learned
-    every = (sets.placed(recipe.find(plan.corpus[0], source.path)) for source in recipe.tasks if source.points)
+    every = (
+        sets.placed(recipe.find(plan.corpus[0], source.path), source.most, plan.seed)
+        for source in recipe.tasks
+        if source.points
+    )
     asked = [one for rows in every for one in rows if one.task == stage.task]
     rows, watched = _rows(asked, tokenizer, tokens, stage.context, plan.seed)
     net = with_lora(model, stage.pointing, plan.seed)
     net.pointing = torch.nn.Linear(model.config.hidden_size, 2)
     torch.nn.init.normal_(net.pointing.weight, 0, 0.02)
+    if begun := base_points(plan.base).get(stage.task) if plan.base else None:
+        _go_on(net, begun)
     batches = Lengthwise(
         rows, stage.context, stage.batch or plan.batch_tokens or STEP, plan.seed, tokenizer.pad_token_id or 0
     )
@@ -105,6 +112,25 @@ def learn(
     return result
 
 
+@torch.no_grad()
+def _go_on(net: Any, folder: Path) -> None:
+    """Begin with what the base points with for the same task. UsageError where its rank is another."""
+    kept = open_weights(folder, HEAD)
+    for name, value in net.pointing.named_parameters():
+        value.copy_(torch.from_numpy(kept.read(name)))
+    inner = net.get_base_model()
+    for name, (a, b) in unpack.halves(folder / ADAPTER, inner.config.to_dict(), folder).items():
+        module = inner.get_submodule(name.removesuffix(".weight"))
+        down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+        if down.shape != a.shape:
+            raise UsageError(
+                f"{folder} has rank {a.shape[0]}, the stage asks for pointing = {down.shape[0]}; write {a.shape[0]} "
+                "into the recipe to go on from there"
+            )
+        down.copy_(torch.from_numpy(a))
+        up.copy_(torch.from_numpy(b / module.scaling["default"]))
+
+
 def apart(question: str) -> bool:
     """Whether a question is kept out of what pointing learns from."""
     return int(hashlib.sha256(question.encode()).hexdigest()[:8], 16) % APART == 0
@@ -122,8 +148,8 @@ def _rows(
         rng.shuffle(asked)
         before = len(rows)
         for one in progress.track(asked, f"questions to point at, {drawn + 1}"):
-            # Of a request all that is asked is kept apart, or nothing.
-            kept = apart(one.question if one.task == "read" else one.text)
+            # Of a function all that is asked is kept apart, or nothing.
+            kept = apart(one.question if one.task == "read" else one.heading.partition(":")[0])
             shown, places = one.text, one.places
             if one.task == "read":
                 said = one.text[slice(*one.places[0])]

@@ -22,16 +22,16 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
 from mirim.core.types import Example
-from mirim.models.pointing import FOLDER
+from mirim.models.pointing import FOLDER, learned
 from mirim.training import checkpoint
 from mirim.training import corpus as reading
-from mirim.training.adapt import base_card, base_inputs, load_base, locate, with_lora
+from mirim.training.adapt import base_card, base_inputs, base_points, load_base, locate, with_lora
 from mirim.training.card import card
 from mirim.training.device import Device, detect, join, wait, world
 from mirim.training.finetune import finetune
 from mirim.training.loop import LOG, Result
 from mirim.training.pretrain import pretrain
-from mirim.training.recipe import Recipe, learn
+from mirim.training.recipe import Recipe, chosen, learn
 from mirim.training.recipe import files as recipe_files
 from mirim.training.sources import attribution
 
@@ -102,7 +102,8 @@ def run(plan: Plan) -> Report:
     if examples:
         results["examples"] = finetune(plan, device, work, fingerprint, model, tokenizer, examples, text)
     if world()[0] == 0:
-        _save(plan, model, tokenizer, inputs, fingerprint, device, results)
+        tasks = {example.task for example in examples}
+        _save(plan, model, tokenizer, inputs, fingerprint, device, results, tasks)
     wait()
     bundle = Bundle.open(plan.out)
     return Report(
@@ -197,6 +198,7 @@ def _save(
     run_id: str,
     device: Device,
     results: dict[str, Result],
+    tasks: set[str],
 ) -> None:
     working = plan.out.parent / f".tmp-{plan.out.name}"
     work = plan.out.parent / f".train-{plan.out.name}"
@@ -220,8 +222,8 @@ def _save(
             tokenizer.save_pretrained(working)
         if plan.method == "pretrain":
             _portable(working)
-        if (work / FOLDER).is_dir():
-            shutil.copytree(work / FOLDER, working / FOLDER)
+        for task, folder in _points(plan, work, tasks).items():
+            shutil.copytree(folder, working / FOLDER / task)
         for stage in results:
             (working / "reports").mkdir(exist_ok=True)
             shutil.copyfile(work / stage / LOG, working / "reports" / f"training-{stage}.jsonl")
@@ -241,6 +243,18 @@ def _save(
         raise checkpoint.failed(error, plan.out) from error
     shutil.rmtree(gone, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _points(plan: Plan, work: Path, tasks: set[str]) -> dict[str, Path]:
+    """What the model points with: what it learned to, and what its base did where its weights are still near enough.
+
+    A model that learned `tasks` knows better what these want: its calls, above all, may say what no request does."""
+    if plan.recipe is None:
+        kept = {} if plan.chat_template or not plan.base else base_points(plan.base, plan.project)
+        return {task: folder for task, folder in kept.items() if task not in tasks}
+    only = plan.base and all(stage.pointing for stage in chosen(plan.recipe, plan.stages))
+    kept = base_points(plan.base, plan.project) if only else {}
+    return kept | (learned(work / FOLDER) if (work / FOLDER).is_dir() else {})
 
 
 def _licence(plan: Plan) -> str:

@@ -7,12 +7,14 @@ import json
 import random
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mirim.core.bundle import Bundle
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Passage, Sampling
 from mirim.documents.sentences import sentences
@@ -138,6 +140,73 @@ def test_it_goes_on_where_it_was_interrupted_and_leaves_the_model_as_it_is(
     done = _train(data, tmp_path / "again", base=str(model), stages=("point",), tokens=5000)
     assert list(done.data["stages"]) == ["point"]
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_it_begins_where_the_base_left_off(data: Path, model: Path, tmp_path: Path) -> None:
+    import torch
+
+    from mirim.training.adapt import load_base, with_lora
+
+    plain, tokenizer = load_base(str(model))
+    net = with_lora(plain, 8, 3)
+    net.pointing = torch.nn.Linear(plain.config.hidden_size, 2)
+    pointing._go_on(net, model / "pointing" / "read")
+    asked = list(sets.placed(data / "prices.jsonl"))[:200]
+    rows = [row for one in asked if (row := pointing.placed(tokenizer, one))]
+    batches = pointing.Lengthwise(rows, 192, 1000, 1, 0)
+    known = pointing.Places(net).mean([batches.collated([row]) for row in rows])
+    assert known < 0.5
+    # A few steps from there are better than as many from nothing.
+    few = {"stages": ("point",), "tokens": 3000, "base": str(model), "learning_rate": 1e-5}
+    on = _train(data, tmp_path / "on", **few).data["stages"]["point"]["loss"]
+    bare = shutil.copytree(model, tmp_path / "bare")
+    shutil.rmtree(bare / "pointing")
+    assert on < 0.6 < _train(data, tmp_path / "anew", **few | {"base": str(bare)}).data["stages"]["point"]["loss"]
+    # What the base learned of another task comes out as it was.
+    bare.joinpath("pointing").mkdir()
+    shutil.copytree(model / "pointing" / "read", bare / "pointing" / "tools")
+    _train(data, tmp_path / "both", **few | {"base": str(bare)})
+    assert sorted(folder.name for folder in (tmp_path / "both" / "pointing").iterdir()) == ["read", "tools"]
+    adapter = Path("pointing", "tools", "adapter.gguf")
+    assert (tmp_path / "both" / adapter).read_bytes() == (bare / adapter).read_bytes()
+    other = tmp_path / "other.toml"
+    other.write_text(RECIPE.replace("pointing = 8", "pointing = 4"))
+    with pytest.raises(UsageError, match="has rank 8, the stage asks for pointing = 4; write 8"):
+        _train(data, tmp_path / "rank", **few, recipe=other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_tuned_model_points_as_its_base_does(
+    method: str, model: Path, tmp_path: Path, project: Callable[..., Any]
+) -> None:
+    base = shutil.copytree(model, tmp_path / "base")
+    shutil.copytree(model / "pointing" / "read", base / "pointing" / "tools")
+    made = project()
+    given = {"method": method, "base": str(base), "steps": 1, "context": 128, "threads": 1}
+    train(made, **given)
+    Bundle.open(made.model).verify()
+    assert "`pointing/` lets" in (made.model / "README.md").read_text()
+    for task in ("read", "tools"):
+        for name in ("adapter.gguf", "head.safetensors"):
+            assert (made.model / "pointing" / task / name).read_bytes() == (
+                model / "pointing" / "read" / name
+            ).read_bytes()
+    with contextlib.closing(open_engine(made.model, project=made)) as engine:
+        (found,) = engine.pointers["read"].point([("What does the rug cost, 1?", _passage("The rug costs 21 crowns."))])
+        assert found.spans
+    # Another pointing is another base.
+    assert "Up to date" in train(made, **given).summary
+    shutil.copyfile(model / "tokenizer.json", base / "pointing" / "tools" / "head.safetensors")
+    assert "Up to date" not in train(made, **given).summary
+    # A model that learned calls knows them better; another template is none that pointing learned under.
+    rows = (made.examples / "made.jsonl").read_text()
+    (made.examples / "made.jsonl").write_text(rows.replace('"judge"', '"tools"'))
+    train(made, **given)
+    assert [folder.name for folder in (made.model / "pointing").iterdir()] == ["read"]
+    train(made, **given, chat_template="plain")
+    assert not (made.model / "pointing").exists()
 
 
 @pytest.mark.slow
