@@ -22,23 +22,13 @@ import toys
 pytestmark = pytest.mark.slow
 core = pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
 
-SHAPE = {
-    "hidden_size": 128,
-    "intermediate_size": 224,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-    # Weak enough that greedy answers come to repeat themselves.
-    "initializer_range": 0.05,
-}
 #: Long enough for several pages and pieces of attention; it repeats itself, so that drafts are made.
 LONG = "O paciente deve ficar em jejum por oito horas antes do exame de sangue. The nurse said so, 2024! " * 6
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return toys.model(tmp_path_factory.mktemp("toy") / "m", **SHAPE)
+    return toys.model(tmp_path_factory.mktemp("toy") / "m", **toys.WEAK)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +53,7 @@ def windowed(tmp_path_factory):
     found = {}
     for window in WINDOWS:
         folder = tmp_path_factory.mktemp("window") / "m"
-        shape = {**SHAPE, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32}
+        shape = {**toys.WEAK, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32}
         toys.model(folder, "gemma3_text", **shape, sliding_window=window, tie_word_embeddings=True)
         for kind in ("f32", "q8_0"):
             convert.write(convert.read(folder), folder / f"{kind}.gguf", kind)
@@ -273,7 +263,7 @@ def test_a_checkpoint_in_half_precision_answers_as_its_weights_do_in_float32(tmp
 
     from mirim.models.engine import open_engine
 
-    folder = toys.model(tmp_path / "m", dtype=kind, **SHAPE)
+    folder = toys.model(tmp_path / "m", dtype=kind, **toys.WEAK)
     trained = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     ours = open_engine(folder, engine="native", threads=1, exact=True)
     ids = ours.encode(LONG)

@@ -22,15 +22,6 @@ import toys
 pytestmark = pytest.mark.slow
 core = pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
 
-SHAPE = {
-    "hidden_size": 128,
-    "intermediate_size": 224,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-    "initializer_range": 0.05,
-}
 RULES = "You are the voice of a clinic. Be brief, be kind, and never guess a dose; say who knows. " * 4
 LIMIT = 1 << 24
 
@@ -39,7 +30,7 @@ LIMIT = 1 << 24
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from mirim.models import convert
 
-    folder = toys.model(tmp_path_factory.mktemp("toy") / "m", **SHAPE)
+    folder = toys.model(tmp_path_factory.mktemp("toy") / "m", **toys.WEAK)
     checkpoint = convert.read(folder)
     for kind in ("f32", "q8_0", "q4_0"):
         convert.write(checkpoint, folder / f"{kind}.gguf", kind)

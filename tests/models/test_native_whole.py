@@ -19,14 +19,6 @@ import toys
 pytestmark = pytest.mark.slow
 core = pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
 
-SHAPE = {
-    "hidden_size": 128,
-    "intermediate_size": 224,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-}
 #: Within a page and a tile of attention, at their ends, beyond a step of other work, beyond pieces of attention.
 LENGTHS = (1, 3, 16, 17, 32, 70, 128, 129, 300, 512)
 
@@ -35,7 +27,7 @@ LENGTHS = (1, 3, 16, 17, 32, 70, 128, 129, 300, 512)
 def files(tmp_path_factory):
     from mirim.models import convert
 
-    folder = toys.model(tmp_path_factory.mktemp("toy") / "m", **SHAPE)
+    folder = toys.model(tmp_path_factory.mktemp("toy") / "m", **toys.SMALL)
     for kind in ("f32", "q8_0"):
         convert.write(convert.read(folder), folder / f"{kind}.gguf", kind)
     return folder
@@ -154,7 +146,13 @@ def test_texts_that_cannot_be_seen_whole_are_refused(files, tmp_path):
             engine.states([[1]], adapter=0)
     with contextlib.closing(_open(files / "q8_0.gguf")) as engine:
         assert engine.whole == 512
-    shape = {**SHAPE, "num_hidden_layers": 7, "head_dim": 32, "query_pre_attn_scalar": 32, "tie_word_embeddings": True}
+    shape = {
+        **toys.SMALL,
+        "num_hidden_layers": 7,
+        "head_dim": 32,
+        "query_pre_attn_scalar": 32,
+        "tie_word_embeddings": True,
+    }
     folder = toys.model(tmp_path / "g", "gemma3_text", **shape, sliding_window=24)
     convert.write(convert.read(folder), folder / "q8_0.gguf", "q8_0")
     with contextlib.closing(_open(folder / "q8_0.gguf")) as engine:
