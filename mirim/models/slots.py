@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mirim.documents import values as meant
@@ -19,10 +19,11 @@ from mirim.documents.words import detect
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed, Pointer
 
-#: Log-odds of pointing at the request for a function's name, below which the function does not serve it (of our own
-#: functions no right call was lost by that); and at anything for a parameter, below which one that may be is left out.
-SERVES, GIVEN = -2.5, 0.0
-#: Parameters and functions that are asked for at most: each takes a few milliseconds.
+#: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
+#: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
+#: out.
+SERVES, SURE, GIVEN = -2.5, 99.0, 0.0
+#: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
 MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
 PLACES, WAYS = 8, 60
@@ -46,13 +47,6 @@ _BETWEEN = re.compile(r"\s*[,;]\s*(?:(?:and|or|e|ou)\s+)?|\s+(?:and|or|e|ou|&)\s
 _SHAPE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
 
 
-class Filled(NamedTuple):
-    """`serves`: log-odds that the function serves the request. `function`: its parameters as the request gives them."""
-
-    serves: float
-    function: dict[str, Any]
-
-
 class _Place(NamedTuple):
     """What is pointed at for a parameter: how likely, what it may mean, and where the words stand. Lists are tuples."""
 
@@ -61,37 +55,61 @@ class _Place(NamedTuple):
     spans: tuple[tuple[int, int], ...]
 
 
-def asks(function: Mapping[str, Any]) -> int:
-    """How often a request is looked at for a function."""
-    return 1 + len((function.get("parameters") or {}).get("properties") or {})
+def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> list[float | None]:
+    """Log-odds that each function, in OpenAI's shape, serves a request; None where that cannot be told: the request is
+    too long to be seen whole, or there are too many."""
+    if len(functions) > MOST:
+        return [None] * len(functions)
+    found = pointer.point([(str(one["name"]), slot.passage(one, request)) for one in functions], longest=len(request))
+    return [one.odds if one else None for one in found]
 
 
-def fill(pointer: Pointer, request: str, function: Mapping[str, Any]) -> Filled | None:
-    """What a request says for a function in OpenAI's shape; None where the request is too long to be seen whole."""
+def fill(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The functions with their parameters narrowed to what a request says for them; as they are where the request is
+    too long to be seen whole, or they take too many."""
+    known = [_parameters(function) for function in functions]
+    if sum(map(len, known)) > MOST:
+        return list(functions)
+    asked = [
+        (slot.question(name, schema), slot.passage(function, request))
+        for function, schemas in zip(functions, known, strict=True)
+        for name, schema in schemas.items()
+    ]
+    found = iter(pointer.point(asked, longest=len(request)))
+    language = detect(request)
+    return [
+        _narrowed(function, {name: next(found) for name in schemas}, request, language)
+        for function, schemas in zip(functions, known, strict=True)
+    ]
+
+
+def _parameters(function: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Those of a function that stand in one place, by name."""
     parameters: Mapping[str, Any] = function.get("parameters") or {}
     properties = {} if _JOINED & set(parameters) else parameters.get("properties") or {}
-    schemas = {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
-    shown, language = slot.passage(function, request), detect(request)
-    asked = [str(function["name"]), *(slot.question(name, schema) for name, schema in schemas.items())]
-    serves, *found = pointer.point([(question, shown) for question in asked], longest=len(request))
-    if serves is None:
-        return None
-    kept, places = dict(properties), {}
-    for (name, schema), pointed in zip(schemas.items(), found, strict=True):
-        if pointed is None:
-            continue
+    return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
+
+
+def _narrowed(
+    function: Mapping[str, Any], told: Mapping[str, Pointed | None], request: str, language: str
+) -> Mapping[str, Any]:
+    """A function with what is pointed at for its parameters, if all of them could be seen."""
+    if not told or any(pointed is None for pointed in told.values()):
+        return function
+    parameters: Mapping[str, Any] = function["parameters"]
+    kept, places = dict(parameters["properties"]), {}
+    for name, pointed in told.items():
+        assert pointed is not None
         if name not in parameters.get("required", ()) and pointed.odds < GIVEN:
             del kept[name]
-        elif named := _named(schema, request):
-            kept[name] = {**schema, "enum": named}
-        elif likely := _places(pointed, schema, request, language):
+        elif named := _named(kept[name], request):
+            kept[name] = {**kept[name], "enum": named}
+        elif likely := _places(pointed, kept[name], request, language):
             places[name] = likely
     for name, place in _apart(places).items():
         kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
-    if properties:
-        # An object without properties would hold any.
-        parameters = {"additionalProperties": False, **parameters, "properties": kept}
-    return Filled(serves.odds, {**function, "parameters": parameters})
+    # An object without properties would hold any.
+    return {**function, "parameters": {"additionalProperties": False, **parameters, "properties": kept}}
 
 
 def _named(schema: Mapping[str, Any], request: str) -> list[Any]:

@@ -14,6 +14,7 @@ from mirim.documents.words import detect
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
 from mirim.models import slots
+from mirim.models.pointing import Pointer
 from mirim.server.calls import call_schema, loose, parsed
 from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
@@ -62,7 +63,7 @@ def produce(order: Order) -> Iterator[Piece]:
         elif order.choice not in ("none", "auto"):
             name = order.choice.removeprefix("=") if order.choice != "required" else ""
             named = [tool for tool in order.tools if name in ("", tool["function"]["name"])]
-            yield from _call(order, _filled(replace(order, tools=tuple(named))))
+            yield from _call(order, _filled(order, named))
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -183,30 +184,38 @@ def _call(order: Order, functions: Sequence[dict[str, Any]]) -> Iterator[Piece]:
     yield _last(order, end, made, said, "tool_calls")
 
 
-def _filled(order: Order, *, serving: bool = False) -> Sequence[dict[str, Any]]:
-    """The functions, their parameters narrowed to what the request says of them where the model can tell; with
-    `serving`, only those that may serve the request.
+def _pointed(order: Order) -> tuple[Pointer, str] | None:
+    """What tells what a request says for functions, where the model has it, and the request.
 
-    After a first call what its answer says may be meant too, which is not looked at: so nothing is narrowed then."""
-    pointer = getattr(order.served.engine, "pointers", {}).get("tools")
-    if pointer is None or order.served.adapter is not None:
-        return order.tools
-    if sum(slots.asks(tool["function"]) for tool in order.tools) > slots.MOST:
-        return order.tools
+    After a first call what its answer says may be meant too, which is not looked at: so nothing is told then."""
+    pointer: Pointer | None = getattr(order.served.engine, "pointers", {}).get("tools")
     said = [] if isinstance(order.prompt, str) else [m for m in order.prompt if m.role != "system"]
-    if not said or any(m.tool_calls or m.role == "tool" for m in said):
-        return order.tools
-    request = "\n".join(m.content for m in said if m.role == "user")
-    filled = [slots.fill(pointer, request, tool["function"]) for tool in order.tools]
-    return [
-        tool if one is None else {**tool, "function": one.function}
-        for tool, one in zip(order.tools, filled, strict=True)
-        if one is None or not serving or one.serves >= slots.SERVES
-    ]
+    if pointer is None or order.served.adapter is not None or not said:
+        return None
+    if any(m.tool_calls or m.role == "tool" for m in said):
+        return None
+    return pointer, "\n".join(m.content for m in said if m.role == "user")
+
+
+def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The functions, their parameters narrowed to what the request says of them."""
+    if (pointed := _pointed(order)) is None:
+        return tools
+    filled = slots.fill(*pointed, [tool["function"] for tool in tools])
+    return [{**tool, "function": function} for tool, function in zip(tools, filled, strict=True)]
 
 
 def _maybe_call(order: Order) -> Iterator[Piece]:
-    """Text, until the model begins a call: then the call is made under a grammar, so that it is valid."""
+    """Text, until the model begins a call: then the call is made under a grammar, so that it is valid. Where the model
+    can tell whether a function serves the request, none is called that does not, and one at once that surely does."""
+    pointed, serving = _pointed(order), order.tools
+    if pointed is not None:
+        odds = slots.serves(*pointed, [tool["function"] for tool in order.tools])
+        told = list(zip(order.tools, odds, strict=True))
+        serving = tuple(tool for tool, one in told if one is None or one >= slots.SERVES)
+        if any(one is not None and one >= slots.SURE for one in odds):
+            yield from _call(order, _filled(order, serving))
+            return
     names = {tool["function"]["name"] for tool in order.tools}
     said = sent = ""
     made, end = 0, Delta("")
@@ -235,13 +244,13 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         if native and MARK not in said:
             yield Piece(calls=native)
             yield _last(order, end, made, said, "tool_calls")
-        elif not (functions := _filled(order, serving=True)):
+        elif not serving:
             # What the model learned to say where no function fits, and seldom enough says by itself.
             none = f"{' ' if before.strip() else ''}{_none(order)}"
             yield Piece(none)
             yield _last(order, end, made, before + none, "stop")
         else:
-            for piece in _call(order, functions):
+            for piece in _call(order, _filled(order, serving)):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -263,7 +272,7 @@ def _none(order: Order) -> str:
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:
     """JSON in the format or a call, as the model begins: one grammar holds it to either, what is cut off is closed."""
-    calls = call_schema(_filled(order))
+    calls = call_schema(_filled(order, order.tools))
     said, made, end = "", 0, Delta("")
     for end in _json(order, schema, order.tools, calls):
         said += end.text

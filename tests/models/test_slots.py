@@ -10,7 +10,7 @@ import pytest
 from mirim.core.types import Passage
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed
-from mirim.models.slots import fill
+from mirim.models.slots import MOST, fill, serves
 
 REQUEST = 'Print 30 copies of "menu.pdf" on Canon-Lobby, please.'
 
@@ -39,34 +39,34 @@ def _function(required: Sequence[str] = (), **places: Any) -> dict[str, Any]:
 
 def _filled(place: dict[str, Any], **spans: float) -> Any:
     pointer = _Pointer(print=Pointed(3.0, {REQUEST: 1.0}), it=Pointed(2.0, spans))
-    found = fill(pointer, REQUEST, _function(it=place))  # type: ignore[arg-type]
-    assert found is not None
-    return found.function["parameters"]["properties"]["it"].get("enum")
+    (found,) = fill(pointer, REQUEST, [_function(it=place)])  # type: ignore[arg-type]
+    return found["parameters"]["properties"]["it"].get("enum")
 
 
-def test_each_parameter_is_asked_for_and_the_function_by_its_name() -> None:
-    pointer = _Pointer(print=Pointed(3.0, {REQUEST: 1.0}))
+def test_each_parameter_is_asked_for_and_a_function_by_its_name() -> None:
+    pointer = _Pointer(print=Pointed(3.0, {REQUEST: 1.0}), scan=None)
     size = {"type": "string", "enum": ["A4", "A3"]}
-    found = fill(pointer, REQUEST, _function(paper_size=size, copies={"type": "integer", "description": "How many."}))  # type: ignore[arg-type]
-    assert pointer.asked == ["print", "paper size (A4, A3)", "copies: How many."]
-    assert pointer.shown == {f"print: Print a file. | {REQUEST}"}
-    assert found is not None
-    assert found.serves == 3.0
+    printing = _function(paper_size=size, copies={"type": "integer", "description": "How many."})
+    scanning = {"name": "scan", "parameters": {"properties": {"copies": {"type": "string"}}}}
+    printed, scanned = fill(pointer, REQUEST, [printing, scanning])  # type: ignore[arg-type]
+    assert pointer.asked == ["paper size (A4, A3)", "copies: How many.", "copies"]
+    assert pointer.shown == {f"print: Print a file. | {REQUEST}", f"scan | {REQUEST}"}
+    assert (printed["name"], scanned["name"]) == ("print", "scan")
+    assert serves(pointer, REQUEST, [printing, scanning]) == [3.0, None]  # type: ignore[arg-type]
+    assert pointer.asked == ["print", "scan"]
 
 
 def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
     places = {name: {"type": "string"} for name in ("file", "tray", "ink")}
     pointer = _Pointer(print=Pointed(3.0, {}), file=Pointed(2.0, {"menu.pdf": 1.0}))
-    found = fill(pointer, REQUEST, _function(("ink",), **places))  # type: ignore[arg-type]
-    assert found is not None
-    assert found.function["parameters"]["properties"] == {
+    (found,) = fill(pointer, REQUEST, [_function(("ink",), **places)])  # type: ignore[arg-type]
+    assert found["parameters"]["properties"] == {
         "file": {"type": "string", "enum": ["menu.pdf"]},
         "ink": {"type": "string"} | {"enum": ["x"]},
     }
     # What nothing is said for holds nothing, and not whatever comes to mind.
-    found = fill(_Pointer(print=Pointed(3.0, {})), REQUEST, _function(tray={"type": "string"}))  # type: ignore[arg-type]
-    assert found is not None
-    assert found.function["parameters"] == {
+    (found,) = fill(_Pointer(print=Pointed(3.0, {})), REQUEST, [_function(tray={"type": "string"})])  # type: ignore[arg-type]
+    assert found["parameters"] == {
         "type": "object",
         "properties": {},
         "required": [],
@@ -93,21 +93,18 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     likely = {"menu.pdf": 0.7, "Canon-Lobby": 0.3}
     pointer = _Pointer(it=Pointed(2.0, likely), on=Pointed(2.0, likely | {"menu.pdf": 0.9}))
     text = {"type": "string"}
-    found = fill(pointer, REQUEST, _function(it=text, on=text))  # type: ignore[arg-type]
-    assert found is not None
-    values = {name: place["enum"] for name, place in found.function["parameters"]["properties"].items()}
+    (found,) = fill(pointer, REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    values = {name: place["enum"] for name, place in found["parameters"]["properties"].items()}
     assert values == {"it": ["Canon-Lobby"], "on": ["menu.pdf"]}
     # Unless what is left is hardly pointed at.
     alike = Pointed(2.0, {"menu.pdf": 0.999, "Print": 0.001})
-    found = fill(_Pointer(it=alike, on=alike), REQUEST, _function(it=text, on=text))  # type: ignore[arg-type]
-    assert found is not None
-    assert [p["enum"] for p in found.function["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
+    (found,) = fill(_Pointer(it=alike, on=alike), REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
     # Words that stand twice may be meant twice.
     twice = "From Porto to Porto."
     pointer = _Pointer(it=Pointed(2.0, {"Porto": 0.6, "From": 0.4}), on=Pointed(2.0, {"Porto": 0.6, "From": 0.4}))
-    found = fill(pointer, twice, _function(it=text, on=text))  # type: ignore[arg-type]
-    assert found is not None
-    assert [p["enum"] for p in found.function["parameters"]["properties"].values()] == [["Porto"]] * 2
+    (found,) = fill(pointer, twice, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"]] * 2
 
 
 def test_of_values_to_choose_from_those_that_the_request_names_are_left() -> None:
@@ -137,20 +134,27 @@ def test_what_the_request_says_in_other_words_may_be_anything() -> None:
 
 def test_a_share_may_be_said_in_hundredths() -> None:
     function = {"name": "f", "parameters": {"properties": {"rate": {"type": "number"}}}}
-    found = fill(_Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", function)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.function["parameters"]["properties"]["rate"]["enum"] == [3.5, 0.035]
-    found = fill(_Pointer(rate=Pointed(1.0, {"5": 1.0})), "5 at 15%", function)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.function["parameters"]["properties"]["rate"]["enum"] == [5]
+    (found,) = fill(_Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", [function])  # type: ignore[arg-type]
+    assert found["parameters"]["properties"]["rate"]["enum"] == [3.5, 0.035]
+    (found,) = fill(_Pointer(rate=Pointed(1.0, {"5": 1.0})), "5 at 15%", [function])  # type: ignore[arg-type]
+    assert found["parameters"]["properties"]["rate"]["enum"] == [5]
 
 
-def test_a_request_that_is_too_long_says_nothing() -> None:
-    assert fill(_Pointer(print=None), REQUEST, _function()) is None  # type: ignore[arg-type]
+def test_what_cannot_be_told_is_left_as_it_is() -> None:
+    text = {"type": "string"}
     joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}]}}
-    found = fill(_Pointer(print=Pointed(1.0, {})), REQUEST, joined)  # type: ignore[arg-type]
-    assert found is not None
-    assert found.function == joined
+    bare = {"name": "print"}
+    # Too long to be seen whole: one parameter cannot be told without the others.
+    long = _function(it=text, on=text)
+    pointer = _Pointer(it=None, on=Pointed(2.0, {"menu.pdf": 1.0}))
+    assert fill(pointer, REQUEST, [joined, bare, long]) == [joined, bare, long]  # type: ignore[arg-type]
+    assert pointer.asked == ["it", "on"]
+    # Too many to be asked for in passing.
+    many = [_function(**{f"p{n}": text for n in range(MOST // 2)})] * 2
+    assert fill(_Pointer(), REQUEST, many) != many  # type: ignore[arg-type]
+    assert fill(_Pointer(), REQUEST, [*many, _function(it=text)]) == [*many, _function(it=text)]  # type: ignore[arg-type]
+    assert serves(_Pointer(), REQUEST, [bare] * MOST) == [-4.0] * MOST  # type: ignore[arg-type]
+    assert serves(_Pointer(), REQUEST, [bare] * (MOST + 1)) == [None] * (MOST + 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -180,9 +184,8 @@ def test_underscores_may_be_blanks_and_numbers_have_either_point() -> None:
 
 def _said(request: str, place: dict[str, Any], **spans: float) -> Any:
     pointer = _Pointer(it=Pointed(2.0, spans))
-    found = fill(pointer, request, {"name": "f", "parameters": {"properties": {"it": place}}})  # type: ignore[arg-type]
-    assert found is not None
-    return found.function["parameters"]["properties"]["it"].get("enum")
+    (found,) = fill(pointer, request, [{"name": "f", "parameters": {"properties": {"it": place}}}])  # type: ignore[arg-type]
+    return found["parameters"]["properties"]["it"].get("enum")
 
 
 def test_a_day_is_written_as_the_parameter_wants_it() -> None:

@@ -208,7 +208,7 @@ def test_a_call_holds_what_the_request_says_where_the_model_points_at_it(client:
     assert held(asked, {"type": "function", "function": {"name": "news"}}) == [["Belém"]]
     assert held(asked, "auto", response_format={"type": "json_object"}) == [["Belém"]] * 2
     # More than can be asked for in passing is not.
-    city = {f"city{n}": {"type": "string"} for n in range(60)}
+    city = {f"city{n}": {"type": "string"} for n in range(61)}
     many = {"type": "function", "function": {"name": "news", "parameters": {"type": "object", "properties": city}}}
     other = Scripted(['{"name": "news", "arguments": {}}'])
     other.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]

@@ -271,10 +271,11 @@ def test_requests_are_learned_as_another_task(data: Path, tmp_path: Path) -> Non
         assert list(engine.pointers) == ["tools"]
         right = 0
         for thing in THINGS:
-            found = slots.fill(engine.pointers["tools"], f"Sell the {thing}, 301.", function)
-            assert found is not None
-            assert found.serves > 0
-            right += found.function["parameters"]["properties"] == {"thing": place | {"enum": [thing]}}
+            asked = engine.pointers["tools"], f"Sell the {thing}, 301.", [function]
+            (odds,), (found,) = slots.serves(*asked), slots.fill(*asked)
+            assert odds is not None
+            assert odds > 0
+            right += found["parameters"]["properties"] == {"thing": place | {"enum": [thing]}}
         assert right >= 6
 
 
