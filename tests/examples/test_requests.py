@@ -22,6 +22,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "requests"
         ("calls-pt-2", 122),
         ("calls-en-3", 365),
         ("calls-pt-3", 126),
+        ("calls-en-4", 333),
+        ("calls-pt-4", 110),
     ],
 )
 def test_every_call_fits_its_function(name: str, functions: int) -> None:
