@@ -108,8 +108,10 @@ def _narrowed(
             places[name] = likely
     for name, place in _apart(places).items():
         kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
-    # An object without properties would hold any.
-    return {**function, "parameters": {"additionalProperties": False, **parameters, "properties": kept}}
+    # An object without properties would hold any. What the request gives is asked for: a small model leaves out much.
+    required = [name for name in kept if name in told or name in parameters.get("required", ())]
+    narrowed = {"additionalProperties": False, **parameters, "properties": kept, "required": required}
+    return {**function, "parameters": narrowed}
 
 
 def _named(schema: Mapping[str, Any], request: str) -> list[Any]:

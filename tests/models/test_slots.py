@@ -64,6 +64,8 @@ def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
         "file": {"type": "string", "enum": ["menu.pdf"]},
         "ink": {"type": "string"} | {"enum": ["x"]},
     }
+    # What the request gives is asked for, as what is needed anyway.
+    assert found["parameters"]["required"] == ["file", "ink"]
     # What nothing is said for holds nothing, and not whatever comes to mind.
     (found,) = fill(_Pointer(print=Pointed(3.0, {})), REQUEST, [_function(tray={"type": "string"})])  # type: ignore[arg-type]
     assert found["parameters"] == {
