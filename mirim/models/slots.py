@@ -22,7 +22,7 @@ from mirim.models.pointing import Pointed, Pointer
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
 #: out.
-SERVES, SURE, GIVEN = -2.5, 99.0, 0.0
+SERVES, SURE, GIVEN = -2.5, 3.0, 0.0
 #: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
 MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.

@@ -255,6 +255,29 @@ def test_a_call_of_what_does_not_serve_the_request_is_not_made(client: Any, requ
         assert [o["properties"]["name"]["const"] for o in engine.calls[-1]["schema"]["anyOf"]] == names
 
 
+def test_a_call_of_what_surely_serves_the_request_is_made_at_once(client: Any) -> None:
+    class Pointer:
+        def point(self, asked: list[tuple[str, Passage]], longest: int) -> list[Pointed]:
+            return [Pointed(odds.get(question, 0.0), {"Belém": 1.0}) for question, _ in asked]
+
+    odds = {"weather": 2.9, "news": 3.1}
+    for least, made in ((3.1, True), (2.9, False)):
+        odds["news"] = least
+        engine = Scripted([CALL if made else "I cannot say."])
+        engine.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+        row = chat(client(house(engine)), tools=TOOLS).json()
+        assert len(engine.calls) == 1
+        assert bool(row["choices"][0]["message"].get("tool_calls")) is made
+        assert (engine.calls[0]["schema"] is not None) is made
+    # In a stream too, and beside those that may serve it.
+    odds["news"] = 3.1
+    engine = Scripted([CALL])
+    engine.pointers = {"tools": Pointer()}  # type: ignore[attr-defined]
+    rows = events(chat(client(house(engine)), tools=TOOLS, stream=True))
+    assert [c["function"]["name"] for r in rows for c in r["choices"][0]["delta"].get("tool_calls", ())] == ["news"]
+    assert [o["properties"]["name"]["const"] for o in engine.calls[-1]["schema"]["anyOf"]] == ["weather", "news"]
+
+
 @pytest.mark.parametrize("cut", range(1, 6))
 def test_a_call_that_is_cut_off_is_closed(client: Any, cut: int) -> None:
     row = chat(client(house(Scripted([CALL]))), tools=TOOLS, tool_choice="required", max_tokens=cut).json()
