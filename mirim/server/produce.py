@@ -63,7 +63,7 @@ def produce(order: Order) -> Iterator[Piece]:
         elif order.choice not in ("none", "auto"):
             name = order.choice.removeprefix("=") if order.choice != "required" else ""
             named = [tool for tool in order.tools if name in ("", tool["function"]["name"])]
-            yield from _call(order, _filled(order, named))
+            yield from _call(order, _filled(order, _serving(order, named)[0] if len(named) > 1 else named))
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -197,6 +197,18 @@ def _pointed(order: Order) -> tuple[Pointer, str] | None:
     return pointer, "\n".join(m.content for m in said if m.role == "user")
 
 
+def _serving(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], float]:
+    """The one function that likeliest serves the request, and the log-odds that it does; all, and even odds, where that
+    cannot be told. A small model that has several to choose from takes the wrong one more often."""
+    if (pointed := _pointed(order)) is None:
+        return tools, 0.0
+    odds = [one for one in slots.serves(*pointed, [tool["function"] for tool in tools]) if one is not None]
+    if len(odds) < len(tools):
+        return tools, 0.0
+    best = max(range(len(odds)), key=odds.__getitem__)
+    return [tools[best]], odds[best]
+
+
 def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """The functions, their parameters narrowed to what the request says of them."""
     if (pointed := _pointed(order)) is None:
@@ -208,14 +220,10 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str,
 def _maybe_call(order: Order) -> Iterator[Piece]:
     """Text, until the model begins a call: then the call is made under a grammar, so that it is valid. Where the model
     can tell whether a function serves the request, none is called that does not, and one at once that surely does."""
-    pointed, serving = _pointed(order), order.tools
-    if pointed is not None:
-        odds = slots.serves(*pointed, [tool["function"] for tool in order.tools])
-        told = list(zip(order.tools, odds, strict=True))
-        serving = tuple(tool for tool, one in told if one is None or one >= slots.SERVES)
-        if any(one is not None and one >= slots.SURE for one in odds):
-            yield from _call(order, _filled(order, serving))
-            return
+    serving, odds = _serving(order, order.tools)
+    if odds >= slots.SURE:
+        yield from _call(order, _filled(order, serving))
+        return
     names = {tool["function"]["name"] for tool in order.tools}
     said = sent = ""
     made, end = 0, Delta("")
@@ -244,7 +252,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         if native and MARK not in said:
             yield Piece(calls=native)
             yield _last(order, end, made, said, "tool_calls")
-        elif not serving:
+        elif odds < slots.SERVES:
             # What the model learned to say where no function fits, and seldom enough says by itself.
             none = f"{' ' if before.strip() else ''}{_none(order)}"
             yield Piece(none)
@@ -272,7 +280,7 @@ def _none(order: Order) -> str:
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:
     """JSON in the format or a call, as the model begins: one grammar holds it to either, what is cut off is closed."""
-    calls = call_schema(_filled(order, order.tools))
+    calls = call_schema(_filled(order, _serving(order, order.tools)[0]))
     said, made, end = "", 0, Delta("")
     for end in _json(order, schema, order.tools, calls):
         said += end.text
