@@ -130,14 +130,15 @@ def refusals(model: str, rows: list[Row], language: str, folder: Path) -> dict[s
 
 
 def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
-    """BFCL: the one right call on simple questions, as the model writes it and as a server makes it, and none where no
-    function fits, in the model's words and from the server."""
+    """BFCL: the one right call of the one function, or of several, as the model writes it and as a server makes it, and
+    none where no function fits, in the model's words and from the server."""
     truth = {
         r["id"]: r["ground_truth"]
-        for r in map(json.loads, (folder / "possible_answer/BFCL_v4_simple_python.json").open(encoding="utf-8"))
+        for name in ("simple_python", "multiple")
+        for r in map(json.loads, (folder / f"possible_answer/BFCL_v4_{name}.json").open(encoding="utf-8"))
     }
-    right: dict[str, list[float]] = {"simple": [], "named": [], "served": [], "irrelevance": [], "left alone": []}
-    for part, name in (("simple", "simple_python"), ("irrelevance", "irrelevance")):
+    right: dict[str, list[float]] = defaultdict(list)
+    for part, name in (("simple", "simple_python"), ("multiple", "multiple"), ("irrelevance", "irrelevance")):
         lines = (folder / f"BFCL_v4_{name}.json").read_text("utf-8").splitlines()
         for row in list(map(json.loads, lines))[: limit or None]:
             functions = [{"type": "function", "function": f} for f in row["function"]]
@@ -154,9 +155,10 @@ def calls(engine: Any, folder: Path, limit: int) -> dict[str, Any]:
                 right["left alone"].append(float(not served))
             else:
                 (expected,) = truth[row["id"]]
-                right["named"].append(float(bool(called) and called["name"] in expected))
                 right[part].append(float(bool(called) and _fits(called, expected)))
-                right["served"].append(float(any(_fits(c, expected) for c in served)))
+                right[f"{part}, named"].append(float(bool(called) and called["name"] in expected))
+                right[f"{part}, served"].append(float(any(_fits(c, expected) for c in served)))
+                right[f"{part}, served, named"].append(float(any(c["name"] in expected for c in served)))
     return {part: _share(values) for part, values in right.items()}
 
 
