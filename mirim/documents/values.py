@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime
 import functools
 import re
+import threading
 from typing import NamedTuple
 
 from mirim.core.extras import need
 
 LANGUAGES = ("en", "pt")
-#: Words of a date at most.
-LONGEST = 7
+#: Words of a date at most; digits of a number.
+LONGEST, DIGITS = 7, 100
 #: Not within a name ("v2"), and no minus between two ("4-9").
 _NUMBER = re.compile(r"(?:(?<![\w.-])-)?(?<!\w)\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
 #: What a date has at least: a month's name beside digits, or digits in three groups.
 _DATED = re.compile(r"(?=.*\d)(?=.*[^\W\d_]{3})|\d{1,4}([./-])\d{1,2}\1\d{1,4}$")
+#: dateparser keeps what it learns of a language in places that all threads share.
+_PARSING = threading.Lock()
 _DAY = {"REQUIRE_PARTS": ["day", "month", "year"], "PARSERS": ["absolute-time"]}
 
 
@@ -66,10 +69,12 @@ def number(said: str) -> tuple[float, ...]:
 
 
 def _read(digits: str) -> tuple[float, ...]:
-    read = []
+    read: list[float] = []
     for point, group in (".,", ",."):
-        if re.fullmatch(rf"-?(\d+|\d{{1,3}}(\{group}\d{{3}})+)(\{point}\d+)?", digits):
-            read.append(float(digits.replace(group, "").replace(point, ".")))
+        if len(digits) <= DIGITS and re.fullmatch(rf"-?(\d+|\d{{1,3}}(\{group}\d{{3}})+)(\{point}\d+)?", digits):
+            plain = digits.replace(group, "")
+            # A long number of a document or a parcel keeps its last digit.
+            read.append(float(plain.replace(point, ".")) if point in plain else int(plain))
     return tuple(dict.fromkeys(read))
 
 
@@ -80,7 +85,8 @@ def date(said: str, language: str = "en") -> datetime.date | None:
     said = re.sub(r"(?<=\d)[ºª°]", "", said.strip())
     if not _DATED.match(said) or len(said.split()) > LONGEST:
         return None
-    found = dateparser.parse(said, languages=[language if language in LANGUAGES else "en"], settings=_DAY)
+    with _PARSING:
+        found = dateparser.parse(said, languages=[language if language in LANGUAGES else "en"], settings=_DAY)
     return found.date() if found else None
 
 

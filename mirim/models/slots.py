@@ -68,7 +68,7 @@ def fill(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]])
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
     too long to be seen whole, or they take too many."""
     known = [_parameters(function) for function in functions]
-    if sum(map(len, known)) > MOST:
+    if not 0 < sum(map(len, known)) <= MOST:
         return list(functions)
     asked = [
         (slot.question(name, schema), slot.passage(function, request))
@@ -86,7 +86,9 @@ def fill(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]])
 def _parameters(function: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Those of a function that stand in one place, by name."""
     parameters: Mapping[str, Any] = function.get("parameters") or {}
-    properties = {} if _JOINED & set(parameters) else parameters.get("properties") or {}
+    properties = parameters.get("properties")
+    if _JOINED & set(parameters) or not isinstance(properties, dict):
+        return {}
     return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
 
 
@@ -97,10 +99,11 @@ def _narrowed(
     if not told or any(pointed is None for pointed in told.values()):
         return function
     parameters: Mapping[str, Any] = function["parameters"]
+    needed = parameters.get("required") or ()
     kept, places = dict(parameters["properties"]), {}
     for name, pointed in told.items():
         assert pointed is not None
-        if name not in parameters.get("required", ()) and pointed.odds < GIVEN:
+        if name not in needed and pointed.odds < GIVEN:
             del kept[name]
         elif named := _named(kept[name], request):
             kept[name] = {**kept[name], "enum": named}
@@ -109,7 +112,7 @@ def _narrowed(
     for name, place in _apart(places).items():
         kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
     # An object without properties would hold any. What the request gives is asked for: a small model leaves out much.
-    required = [name for name in kept if name in told or name in parameters.get("required", ())]
+    required = [name for name in kept if name in told or name in needed]
     narrowed = {"additionalProperties": False, **parameters, "properties": kept, "required": required}
     return {**function, "parameters": narrowed}
 

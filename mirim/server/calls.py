@@ -10,6 +10,11 @@ from typing import Any
 from mirim.server.check import Schema
 from mirim.server.review import simplify
 
+#: What says by itself which other properties an object may hold.
+_APART = frozenset(
+    {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "unevaluatedProperties"}
+)
+
 
 def call_schema(tools: Sequence[dict[str, Any]]) -> Schema:
     """What a call may look like: one of the functions with arguments that fit it."""
@@ -19,6 +24,9 @@ def call_schema(tools: Sequence[dict[str, Any]]) -> Schema:
         function = tool["function"]
         place = f"arguments{len(options)}"
         arguments = closed(simplify(function.get("parameters") or {"type": "object", "properties": {}}))
+        if arguments.get("properties") == {} and not _APART & set(arguments):
+            # A list of none: the function takes nothing, where deeper down it would be an object of anything.
+            arguments["additionalProperties"] = False
         places[place] = {"type": "object", **_moved(arguments, f"#/$defs/{place}")}
         options.append(
             {
@@ -45,8 +53,7 @@ def closed(schema: Any) -> Any:
             out[key] = {name: closed(part) for name, part in value.items()}
         else:
             out[key] = value if key in ("enum", "const", "default", "examples") else closed(value)
-    apart = ("additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "unevaluatedProperties")
-    if isinstance(out.get("properties"), dict) and out["properties"] and not any(k in out for k in apart):
+    if isinstance(out.get("properties"), dict) and out["properties"] and not _APART & set(out):
         out["additionalProperties"] = False
     return out
 

@@ -18,6 +18,9 @@ from mirim.documents.values import date, dates, number, numbers
         ("pages 4-9 at -3 by HP2 v12, 440Hz", [("4", (4,)), ("9", (9,)), ("-3", (-3,)), ("440", (440,))]),
         ("the first, o terceiro", []),
         ("1,2,3", [("1,2,3", ())]),
+        # A float would lose the last digit; so long a number is none.
+        ("12345678901234567891", [("12345678901234567891", (12345678901234567891,))]),
+        ("9" * 400, [("9" * 400, ())]),
         ("", []),
     ],
 )

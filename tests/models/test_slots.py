@@ -146,6 +146,13 @@ def test_what_cannot_be_told_is_left_as_it_is() -> None:
     text = {"type": "string"}
     joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}]}}
     bare = {"name": "print"}
+    for odd in ({"properties": ["it"]}, {"properties": {"it": True}}, {"required": None}, {}):
+        assert fill(_Pointer(), REQUEST, [{"name": "print", "parameters": odd}]) == [
+            {"name": "print", "parameters": odd}
+        ]  # type: ignore[arg-type]
+    nothing = {"name": "print", "parameters": {"properties": {"it": text}, "required": None}}
+    (found,) = fill(_Pointer(), REQUEST, [nothing])  # type: ignore[arg-type]
+    assert found["parameters"]["required"] == []
     # Too long to be seen whole: one parameter cannot be told without the others.
     long = _function(it=text, on=text)
     pointer = _Pointer(it=None, on=Pointed(2.0, {"menu.pdf": 1.0}))
@@ -224,6 +231,11 @@ def test_a_list_is_of_the_parts_that_are_said() -> None:
     # What a list must be beyond that, or lists of lists: left to the model.
     for more in ({"minItems": 2}, {"items": {"type": "array", "items": {"type": "string"}}}, {"items": {}}):
         assert _said(request, texts | more, rice=1.0) is None
+
+
+def test_a_long_number_keeps_its_last_digit() -> None:
+    parcel = "Where is parcel 12345678901234567891?"
+    assert _said(parcel, {"type": "integer"}, **{"12345678901234567891": 1.0}) == [12345678901234567891]
 
 
 def test_a_value_keeps_its_own_full_stop_and_loses_half_a_quotation() -> None:

@@ -141,6 +141,15 @@ def test_a_function_is_called_with_what_it_takes_and_nothing_else() -> None:
         assert "additionalProperties" not in closed(left) or closed(left)["additionalProperties"] is not False
     (arguments,) = call_schema([{"function": {"name": "f", "parameters": {"properties": {"a": {}}}}}])["$defs"].values()
     assert arguments["additionalProperties"] is False
+    # A function that lists none takes nothing; one that says less of its arguments may be given any.
+    listed = [
+        {},
+        {"type": "object", "properties": {}},
+        {"properties": {}, "additionalProperties": True},
+        {"type": "object"},
+    ]
+    made = call_schema([{"function": {"name": f"f{n}", "parameters": each}} for n, each in enumerate(listed)])
+    assert [place.get("additionalProperties") for place in made["$defs"].values()] == [False, False, True, None]
 
 
 @pytest.mark.parametrize(

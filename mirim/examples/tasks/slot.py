@@ -50,7 +50,7 @@ def places(value: Any, request: str, language: str = "en") -> Spans:
         day = date(value, language)
         return dates(request, day, language) if day else ()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        wanted = {float(value), round(value * 100, 9)}
+        wanted = {value, round(value * 100, 9)}
         return tuple((one.start, one.end) for one in numbers(request) if wanted.intersection(one.values))
     if isinstance(value, list) and value:
         return _across([places(part, request, language) for part in value])
