@@ -182,7 +182,7 @@ def test_json_that_nests_without_end_is_closed_like_json_that_is_cut(client: Any
         assert choice["finish_reason"] == "length"
         assert reply.json()["usage"]["prompt_tokens"] == 1
     assert list(json.loads(text)) == ['a"[']
-    tool = {"type": "function", "function": {"name": "deep"}}
+    tool = {"type": "function", "function": {"name": "deep", "parameters": {"type": "object"}}}
     http = client(house(Scripted(['{"name": "deep", "arguments": {"a": ' + "[" * 3000])))
     call = chat(http, tools=[tool], tool_choice="required").json()["choices"][0]["message"]["tool_calls"][0]
     assert json.loads(call["function"]["arguments"])
