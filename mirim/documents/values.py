@@ -97,12 +97,12 @@ def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[in
     for count in range(1, 2 * LONGEST):
         for first, last in zip(words, words[count - 1 :], strict=False):
             start, end = first.start(), last.end()
-            apart = all(end <= a or b <= start for a, b in places)
             if (
-                apart
-                and first.group()[0].isalnum()
-                and last.group()[-1].isalnum()
-                and date(text[start:end], language) == day
+                not text[start].isalnum()
+                or not text[end - 1].isalnum()
+                or any(start < b and a < end for a, b in places)
             ):
+                continue
+            if date(text[start:end], language) == day:
                 places.append((start, end))
     return tuple(sorted(places))

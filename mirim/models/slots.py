@@ -194,8 +194,7 @@ def _read(said: str, schema: Mapping[str, Any], request: str, language: str) -> 
     read = list(meant.number(bare))
     if read and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
         read.append(read[0] / 100)
-    whole = [int(value) if value == int(value) else value for value in read]
-    return tuple(value for value in whole if kind == "number" or isinstance(value, int))
+    return tuple(value for value in _whole(read) if kind == "number" or isinstance(value, int))
 
 
 def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
@@ -205,8 +204,13 @@ def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> t
         return (tuple(part[0] for part in parts),) if parts and all(parts) else ()
     # A point is read as the request's language has it.
     read = [one.values[-1 if language == "pt" else 0] for one in meant.numbers(said) if one.values]
-    whole = [int(value) if value == int(value) else value for value in read]
+    whole = _whole(read)
     return (tuple(whole),) if whole and (items["type"] == "number" or all(isinstance(v, int) for v in whole)) else ()
+
+
+def _whole(values: Sequence[float]) -> list[float]:
+    """Whole numbers as such: 30, not 30.0."""
+    return [int(value) if value == int(value) else value for value in values]
 
 
 def _bare(said: str, request: str) -> str:
