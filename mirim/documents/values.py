@@ -18,6 +18,8 @@ _NUMBER = re.compile(r"(?:(?<![\w.-])-)?(?<!\w)\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
 #: What a date has at least: a month's name beside digits, or digits in three groups.
 _DATED = re.compile(r"(?=.*\d)(?=.*[^\W\d_]{3})|\d{1,4}([./-])\d{1,2}\1\d{1,4}$")
+#: A year beside which a day may stand without one.
+_YEAR = re.compile(r"(?<![\w.,/-])(?:1[5-9]|20)\d\d(?![\w/-]|[.,]\d)")
 #: dateparser keeps what it learns of a language in places that all threads share.
 _PARSING = threading.Lock()
 _DAY = {"REQUIRE_PARTS": ["day", "month", "year"], "PARSERS": ["absolute-time"]}
@@ -79,10 +81,13 @@ def _read(digits: str) -> tuple[float, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def date(said: str, language: str = "en") -> datetime.date | None:
-    """The day that is said in whole: its year too. `language` decides whether the month or the day comes first."""
+def date(said: str, language: str = "en", year: str = "") -> datetime.date | None:
+    """The day that is said in whole, its year too or else of `year`. `language` decides whether the month or the day
+    comes first."""
     dateparser = need("dateparser", "serve")
     said = re.sub(r"(?<=\d)[ºª°]", "", said.strip())
+    if year and not _YEAR.search(said):
+        said = f"{said} {year}"
     if not _DATED.match(said) or len(said.split()) > LONGEST:
         return None
     with _PARSING:
@@ -90,8 +95,19 @@ def date(said: str, language: str = "en") -> datetime.date | None:
     return found.date() if found else None
 
 
+def year(text: str) -> str:
+    """The one year that a text names; "" where it names none, or several."""
+    named = set(_YEAR.findall(text))
+    return named.pop() if len(named) == 1 else ""
+
+
 def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[int, int], ...]:
-    """Where a text says this day, in as few words as say it."""
+    """Where a text says this day, in as few words as say it; nowhere with its year, without, if it names one year."""
+    whole = _dates(text, day, language, "")
+    return whole or ((named := year(text)) and _dates(text, day, language, named)) or ()
+
+
+def _dates(text: str, day: datetime.date, language: str, named: str) -> tuple[tuple[int, int], ...]:
     words = list(_WORD.finditer(text))
     places: list[tuple[int, int]] = []
     for count in range(1, 2 * LONGEST):
@@ -103,6 +119,6 @@ def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[in
                 or any(start < b and a < end for a, b in places)
             ):
                 continue
-            if date(text[start:end], language) == day:
+            if date(text[start:end], language, named) == day:
                 places.append((start, end))
     return tuple(sorted(places))

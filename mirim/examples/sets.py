@@ -13,7 +13,7 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,15 +122,18 @@ def placed(path: Path, most: int = 0, seed: int = 0) -> Iterator[Placed]:
     rows = list(_rows(path))
     if most and len(rows) > most:
         rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
-    before: Row | None = None
+    before: list[Row] = []
     known: dict[str, Row] = defaultdict(dict)
     for number, row in rows:
         try:
             if row.get("task") == "read" and "label" not in row:
                 yield from _answering(row)
             for request, function, arguments in _requests(row, known, rng):
-                yield from _slots(request, function, arguments, before, _language(row))
-            before = row.get("function")
+                # The one before is often of the same field; one of all before it seldom is.
+                others = (before[-1], rng.choice(before)) if before else ()
+                yield from _slots(request, function, arguments, others, _language(row))
+            if "function" in row:
+                before.append(row["function"])
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
 
@@ -168,9 +171,9 @@ def _requests(
 
 
 def _slots(
-    request: str, function: Row, arguments: Mapping[str, Any] | None, before: Row | None, language: str
+    request: str, function: Row, arguments: Mapping[str, Any] | None, others: Iterable[Row], language: str
 ) -> Iterator[Placed]:
-    """Whether the function serves a request, that the one before does not, and what stands for each parameter."""
+    """Whether the function serves a request, that no other does, and what stands for each parameter."""
     whole = ((0, len(request)),)
 
     def asked(other: Row, question: str, places: slot.Spans) -> Placed:
@@ -179,8 +182,8 @@ def _slots(
     yield asked(function, function["name"], () if arguments is None else whole)
     if arguments is None:
         return
-    if before and before["name"] != function["name"]:
-        yield asked(before, before["name"], ())
+    for name, other in {other["name"]: other for other in others if other["name"] != function["name"]}.items():
+        yield asked(other, name, ())
     for name, place in function["parameters"].get("properties", {}).items():
         said = (slot.places(arguments[name], request, language) or whole) if name in arguments else ()
         yield asked(function, slot.question(name, place), said)

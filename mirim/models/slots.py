@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mirim.documents import values as meant
 from mirim.documents.words import detect
 from mirim.examples.tasks import slot
+from mirim.models import arguments
 from mirim.models.pointing import Pointed, Pointer
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
@@ -28,7 +28,7 @@ MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
 PLACES, WAYS = 8, 60
 #: What it costs, in nats, that the same words are meant for two parameters.
-SHARED = 3.0
+SHARED = 9.0
 #: Share of what is pointed at that is the whole request, or no number where one is wanted, above which anything may be
 #: written: the request says it in other words.
 OTHERWISE = 0.5
@@ -36,15 +36,12 @@ OTHERWISE = 0.5
 _FREE = frozenset({"type", "description", "title", "default", "examples"})
 #: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
 _JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
-#: What stands around a value and is no part of it.
-_AROUND = " '\"“”‘’.,;:?!"
-#: A quotation mark that is not closed again; what an abbreviation ends with before its last full stop.
-_OPENED = re.compile(r"(?:^|.*\s)['\"“‘«]([^'\"”’»]+)$", re.DOTALL)
-_SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
-#: What stands between the parts of a list.
-_BETWEEN = re.compile(r"\s*[,;]\s*(?:(?:and|or|e|ou)\s+)?|\s+(?:and|or|e|ou|&)\s+", re.IGNORECASE)
-#: How a description says what a date looks like.
-_SHAPE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
+#: Words by which a request may not want what it mentions.
+_DENIED = re.compile(
+    r"n[o']t\b|\b(?:no|dont|without|never|neither|nor|off|skip|exclude|omit|hide|disable|remove"
+    r"|não|nao|sem|nem|nunca|fora|exceto|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+|tir[ae]\w*)\b",
+    re.IGNORECASE,
+)
 
 
 class _Place(NamedTuple):
@@ -103,14 +100,21 @@ def _narrowed(
     kept, places = dict(parameters["properties"]), {}
     for name, pointed in told.items():
         assert pointed is not None
-        if name not in needed and pointed.odds < GIVEN:
+        optional, named = name not in needed, _named(kept[name], request)
+        if not named and (likely := _places(pointed, kept[name], request, language)):
+            places[name] = _or_none(likely, pointed.odds) if optional else likely
+        elif optional and pointed.odds < GIVEN:
             del kept[name]
-        elif named := _named(kept[name], request):
+        elif named:
             kept[name] = {**kept[name], "enum": named}
-        elif likely := _places(pointed, kept[name], request, language):
-            places[name] = likely
+        elif kept[name].get("type") == "boolean" and pointed.odds >= GIVEN and not _DENIED.search(request):
+            # What is mentioned is wanted.
+            kept[name] = {**kept[name], "enum": [True]}
     for name, place in _apart(places).items():
-        kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
+        if place.values:
+            kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
+        else:
+            del kept[name]
     # An object without properties would hold any. What the request gives is asked for: a small model leaves out much.
     required = [name for name in kept if name in told or name in needed]
     narrowed = {"additionalProperties": False, **parameters, "properties": kept, "required": required}
@@ -135,11 +139,11 @@ def _places(pointed: Pointed, schema: Mapping[str, Any], request: str, language:
     words: dict[tuple[Any, ...], str] = {}
     otherwise = 0.0
     for said, share in pointed.spans.items():
-        values = () if said == request.strip() else _read(said, schema, request, language)
+        values = () if said == request.strip() else arguments.read(said, schema, request, language)
         otherwise += 0.0 if values else share
         if values:
             worth[values] += share
-            words.setdefault(values, said.strip(_AROUND))
+            words.setdefault(values, said.strip(arguments.AROUND))
     if otherwise > OTHERWISE:
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
@@ -161,8 +165,16 @@ def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
     return tuple(match.span() for match in re.finditer(re.escape(words), request))
 
 
+def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
+    """The places of a parameter that may be left out, and beside them that it is."""
+    odds -= GIVEN
+    none = -max(odds, 0.0) - math.log1p(math.exp(-abs(odds)))
+    given = none + odds
+    return [*(one._replace(log_share=one.log_share + given) for one in likely), _Place(none, (), ())]
+
+
 def _apart(places: Mapping[str, list[_Place]]) -> dict[str, _Place]:
-    """The likeliest place for each parameter, no word meant for two of them where that can be."""
+    """The likeliest places of all parameters together, no word meant for two of them where that can be."""
     ways: list[tuple[float, tuple[_Place, ...]]] = [(0.0, ())]
     for likely in places.values():
         grown = [
@@ -176,58 +188,4 @@ def _apart(places: Mapping[str, list[_Place]]) -> dict[str, _Place]:
 
 def _same(one: _Place, other: _Place) -> bool:
     """Whether two stand on the same words wherever they stand."""
-    return all(a < d and c < b for a, b in one.spans for c, d in other.spans)
-
-
-def _read(said: str, schema: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
-    """What words may mean as a value of this schema."""
-    kind = schema["type"]
-    if kind == "array":
-        return _list(said, schema["items"], request, language)
-    bare = _bare(said, request)
-    if kind == "string":
-        day, shape = meant.date(bare, language), _shape(schema)
-        if shape:
-            return (day.strftime(shape),) if day else ()
-        return tuple(filter(None, (bare, day.isoformat() if day else "")))
-    bare = bare.strip("%$€£ ")
-    read = list(meant.number(bare))
-    if read and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
-        read.append(read[0] / 100)
-    return tuple(value for value in _whole(read) if kind == "number" or isinstance(value, int))
-
-
-def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
-    """The list that words say, if each of its parts may be one of its items."""
-    if items["type"] == "string":
-        parts = [_read(part, items, request, language) for part in _BETWEEN.split(said) if part.strip(_AROUND)]
-        return (tuple(part[0] for part in parts),) if parts and all(parts) else ()
-    # A point is read as the request's language has it.
-    read = [one.values[-1 if language == "pt" else 0] for one in meant.numbers(said) if one.values]
-    whole = _whole(read)
-    return (tuple(whole),) if whole and (items["type"] == "number" or all(isinstance(v, int) for v in whole)) else ()
-
-
-def _whole(values: Sequence[float]) -> list[float]:
-    """Whole numbers as such: 30, not 30.0."""
-    return [int(value) if value == int(value) else value for value in values]
-
-
-def _bare(said: str, request: str) -> str:
-    """A value without what stands around it: quotation marks, and a full stop that is none of its own."""
-    opened = _OPENED.match(said.strip())
-    bare = (opened.group(1) if opened else said).strip(_AROUND)
-    own = f"{bare}." in request and (_SHORT.search(bare) or re.search(rf"{re.escape(bare)}\.\s+[^\W\dA-ZÀ-Ý]", request))
-    return f"{bare}." if bare and own else bare
-
-
-def _shape(schema: Mapping[str, Any]) -> str:
-    """How a parameter wants a day to be written, for strftime; '' where it does not say."""
-    if schema.get("format") == "date":
-        return "%Y-%m-%d"
-    found = _SHAPE.search(str(schema.get("description") or ""))
-    return (
-        found.group(2).join(f"%{'Y' if part[0] in 'YA' else part[0].lower()}" for part in found.group(1, 3, 4))
-        if found
-        else ""
-    )
+    return bool(one.spans and other.spans) and all(a < d and c < b for a, b in one.spans for c, d in other.spans)

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from mirim.documents.values import date, dates, number, numbers
+from mirim.documents.values import date, dates, number, numbers, year
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,15 @@ def test_where_a_text_says_a_day() -> None:
     found = dates(text, datetime.date(2031, 7, 10))
     assert [text[a:b] for a, b in found] == ["July 10, 2031", "2031-07-10"]
     assert dates(text, datetime.date(2031, 7, 11)) == ()
+
+
+def test_a_day_is_of_the_one_year_that_is_named() -> None:
+    text = "From July 10 until 20 July 2031"
+    assert year(text) == "2031"
+    found = dates(text, datetime.date(2031, 7, 10))
+    assert [text[a:b] for a, b in found] == ["July 10"]
+    assert date("July 10", "en", "2031") == datetime.date(2031, 7, 10)
+    assert date("7 de setembro", "pt", "1822") == datetime.date(1822, 9, 7)
+    assert date("table 7", "en", "2031") is None
+    assert date("July 10 2030", "en", "2031") == datetime.date(2030, 7, 10)
+    assert year("2031 or 2032") == year("room 12, 3.2031, 2031-07-10") == ""

@@ -98,9 +98,14 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     (found,) = fill(pointer, REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
     values = {name: place["enum"] for name, place in found["parameters"]["properties"].items()}
     assert values == {"it": ["Canon-Lobby"], "on": ["menu.pdf"]}
-    # Unless what is left is hardly pointed at.
+    # One that may be left out is, where nothing else is likely for it: the one that is the less likely given.
     alike = Pointed(2.0, {"menu.pdf": 0.999, "Print": 0.001})
-    (found,) = fill(_Pointer(it=alike, on=alike), REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    less = alike._replace(odds=1.0)
+    (found,) = fill(_Pointer(it=less, on=alike), REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    assert found["parameters"]["properties"] == {"on": text | {"enum": ["menu.pdf"]}}
+    # If both are needed and what is left is hardly pointed at, both have the same words.
+    alike = Pointed(2.0, {"menu.pdf": 0.99999, "Print": 0.00001})
+    (found,) = fill(_Pointer(it=alike, on=alike), REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
     # Words that stand twice may be meant twice.
     twice = "From Porto to Porto."
@@ -208,8 +213,36 @@ def test_a_day_is_written_as_the_parameter_wants_it() -> None:
     assert _said(stay, text, **day) == ["March 4th, 2031", "2031-03-04"]
     brazil = {"04/03/2031": 1.0}
     assert _said("Quero uma noite em 04/03/2031, por favor.", text | {"format": "date"}, **brazil) == ["2031-03-04"]
-    # Without a year it is for the model to say.
+    between = {"March 4th": 1.0}
+    assert _said("From March 4th to May 6th, 2031", text | {"format": "date"}, **between) == ["2031-03-04"]
+    # Without a year it is for the model to say, as is a day with its time.
+    assert _said(stay, text | {"description": "YYYY-MM-DD HH:MM"}, **day) is None
     assert _said("Two nights from March 4th.", text | {"format": "date"}, **{"March 4th": 1.0}) is None
+
+
+def test_a_time_is_written_as_the_parameter_wants_it() -> None:
+    clock = {"type": "string", "description": "Starts at, HH:MM."}
+    assert _said("Wake me at half past six, Ana", clock, **{"half past six": 1.0}) == ["06:30"]
+    assert _said("Me acorde às 9 da noite", clock, **{"9 da noite": 1.0}) == ["21:00"]
+    seconds = clock | {"description": "24 hours, hh:mm:ss"}
+    assert _said("Wake me at 6:30 pm, Ana", seconds, **{"6:30 pm": 1.0}) == ["18:30:00"]
+    assert _said("Wake me at 6:30 pm, Ana", {"type": "string"}, **{"6:30 pm": 1.0}) == ["6:30 pm"]
+    # Of twelve hours, or no time at all: what the model writes.
+    twelve = clock | {"description": "HH:MM AM/PM"}
+    assert _said("Wake me at 6:30 pm, Ana", twelve, **{"6:30 pm": 1.0}) == ["6:30 pm"]
+    assert _said("Wake me at dawn, Ana", clock, dawn=1.0) is None
+
+
+def test_what_stands_between_quotation_marks_is_one_value() -> None:
+    text, book = {"type": "string"}, "Find 'Salt: A Winter's Tale' by Ana, and \"Fog\"."
+    assert _said(book, text, Salt=1.0) == ["Salt: A Winter's Tale"]
+    assert _said(book, text, **{"A Winter's Tale": 1.0}) == ["Salt: A Winter's Tale"]
+    assert _said(book, text, **{"Find 'Salt: A Winter's Tale'": 1.0}) == ["Salt: A Winter's Tale"]
+    assert _said(book, text, **{'and "Fog"': 1.0}) == ["Fog"]
+    # From its middle, or a word that stands outside too: as it is pointed at.
+    assert _said("Tell Bo 'meet me in Rio at 5' now", text, Rio=1.0) == ["Rio"]
+    assert _said("Is 'Salt and Fog' a Salt book?", text, Salt=1.0) == ["Salt"]
+    assert _said("Ana's friends' book", text, **{"friends": 1.0}) == ["friends"]
 
 
 def test_a_list_is_of_the_parts_that_are_said() -> None:
@@ -217,10 +250,13 @@ def test_a_list_is_of_the_parts_that_are_said() -> None:
         {"type": "array", "items": {"type": "string"}},
         "Buy rice, black beans and a lime for 3, 4 or five.",
     )
-    assert _said(request, texts, **{"rice, black beans and a lime": 1.0}) == [["rice", "black beans", "a lime"]]
+    assert _said(request, texts, **{"rice, black beans and a lime": 1.0}) == [["rice", "black beans", "lime"]]
     assert _said(request, texts, rice=1.0) == [["rice"]]
     assert _said("Compre arroz, feijão e lima", texts, **{"arroz, feijão e lima": 1.0}) == [["arroz", "feijão", "lima"]]
     whole = {"type": "array", "items": {"type": "integer"}}
+    both = {"rice as well as the beans, plus lime": 1.0}
+    assert _said("rice as well as the beans, plus lime", texts, **both) is None  # all that is said: left to the model
+    assert _said("Buy rice as well as the beans, plus lime", texts, **both) == [["rice", "beans", "lime"]]
     assert _said(request, whole, **{"3, 4 or five": 0.7, "3": 0.3}) == [[3, 4, 5]]
     assert _said("The mean of 2.5 and 3", whole, **{"2.5 and 3": 1.0}) is None
     assert _said("The mean of 2.5 and 3", {"type": "array", "items": {"type": "number"}}, **{"2.5 and 3": 1.0}) == [
@@ -248,7 +284,7 @@ def test_a_value_keeps_its_own_full_stop_and_loses_half_a_quotation() -> None:
     assert _said("Find Ana's card.", text, **{"Ana's card": 1.0}) == ["Ana's card"]
 
 
-def test_where_days_numbers_in_words_and_lists_stand() -> None:
+def test_where_days_times_numbers_in_words_and_lists_stand() -> None:
     stay = "From 3 May 2031 to May 5th, 2031: two adults, one child and two dogs."
     assert [stay[a:b] for a, b in slot.places("2031-05-05", stay)] == ["May 5th, 2031"]
     assert [stay[a:b] for a, b in slot.places(2, stay)] == ["two", "two"]
@@ -258,3 +294,22 @@ def test_where_days_numbers_in_words_and_lists_stand() -> None:
     assert slot.places(["dogs", "child"], stay) == ()
     assert [stay[a:b] for a, b in slot.places("2031-05-03", stay, "pt")] == []
     assert slot.places("2031-05-06", stay) == ()
+    assert [stay[a:b] for a, b in slot.places("2031-05-03", stay.replace("May 2031", "May"))] == ["3 May"]
+    late = "Dinner at 8 pm for 8, or at 20:00"
+    assert [late[a:b] for a, b in slot.places("20:00", late)] == ["20:00"]
+    assert [late[a:b] for a, b in slot.places("20:00", late[:18])] == ["8 pm"]
+    assert slot.places("21:00", late) == ()
+
+
+def test_what_may_be_true_is_where_it_is_mentioned() -> None:
+    told, place = _Pointer(ink=Pointed(2.0, {"x": 1.0})), {"ink": {"type": "boolean"}, "tray": {"type": "boolean"}}
+
+    def ink(request: str, pointer: _Pointer = told) -> Any:
+        (found,) = fill(pointer, request, [_function(("ink",), **place)])  # type: ignore[arg-type]
+        assert "tray" not in found["parameters"]["properties"]
+        return found["parameters"]["properties"]["ink"].get("enum")
+
+    assert ink("Print with plenty of ink") == ink("Imprima com tinta") == [True]
+    # Denied, or needed and not mentioned: for the model to say.
+    assert ink("Don't waste ink") is ink("Print without ink") is ink("Imprima sem tinta, por favor") is None
+    assert ink("Print it", _Pointer()) is None

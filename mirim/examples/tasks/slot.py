@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirim.core.types import Passage
+from mirim.documents.times import time, times
 from mirim.documents.values import date, dates, numbers
 
 #: Values of a parameter's `enum` that are named.
@@ -40,15 +41,17 @@ def question(name: str, place: Mapping[str, Any]) -> str:
 
 
 def places(value: Any, request: str, language: str = "en") -> Spans:
-    """Where a value stands in a request: a text as it is but for case, or as the day that it is; a number in digits or
-    in words; a list from the first of its parts to the last. None where it is said in other ways."""
+    """Where a value stands in a request: a text as it is but for case, or as the day or time that it is; a number
+    in digits or in words; a list from the first of its parts to the last. None where it is said in other ways."""
     if isinstance(value, str) and value.strip():
         for said in dict.fromkeys((value.strip(), value.strip().replace("_", " "))):
             whole = rf"(?<!\w){re.escape(said)}(?!\w)"
             if found := tuple(match.span() for match in re.finditer(whole, request, re.IGNORECASE)):
                 return found
-        day = date(value, language)
-        return dates(request, day, language) if day else ()
+        if day := date(value, language):
+            return dates(request, day, language)
+        clock = time(value) if ":" in value else None
+        return tuple((one.start, one.end) for one in times(request) if one.time == clock)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         wanted = {value, round(value * 100, 9)}
         return tuple((one.start, one.end) for one in numbers(request) if wanted.intersection(one.values))
