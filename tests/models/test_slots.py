@@ -123,7 +123,6 @@ def test_of_values_to_choose_from_those_that_the_request_names_are_left() -> Non
 @pytest.mark.parametrize(
     "place",
     [
-        {"type": "boolean"},
         {"type": "string", "enum": ["a"]},
         {"type": "string", "pattern": "a+"},
         {},
@@ -299,6 +298,9 @@ def test_where_days_times_numbers_in_words_and_lists_stand() -> None:
     assert [late[a:b] for a, b in slot.places("20:00", late)] == ["20:00"]
     assert [late[a:b] for a, b in slot.places("20:00", late[:18])] == ["8 pm"]
     assert slot.places("21:00", late) == ()
+    # As the parameter wants it, the day first, although the request is in English.
+    assert [stay[a:b] for a, b in slot.places("05/05/2031", stay)] == ["May 5th, 2031"]
+    assert [stay[a:b] for a, b in slot.places("03/05/2031", stay)] == ["3 May 2031"]
 
 
 def test_what_may_be_true_is_where_it_is_mentioned() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mirim.core.types import Passage
 from mirim.documents.times import time, times
-from mirim.documents.values import date, dates, numbers
+from mirim.documents.values import LANGUAGES, date, dates, numbers
 
 #: Values of a parameter's `enum` that are named.
 NAMED = 6
@@ -48,8 +48,10 @@ def places(value: Any, request: str, language: str = "en") -> Spans:
             whole = rf"(?<!\w){re.escape(said)}(?!\w)"
             if found := tuple(match.span() for match in re.finditer(whole, request, re.IGNORECASE)):
                 return found
-        if day := date(value, language):
-            return dates(request, day, language)
+        # A parameter may want the day before the month whatever the language.
+        for order in (language, *LANGUAGES):
+            if (day := date(value, order)) and (found := dates(request, day, language)):
+                return found
         clock = time(value) if ":" in value else None
         return tuple((one.start, one.end) for one in times(request) if one.time == clock)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
