@@ -37,11 +37,16 @@ _FREE = frozenset({"type", "description", "title", "default", "examples"})
 #: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
 _JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
 #: Words by which a request may not want what it mentions.
-_DENIED = re.compile(
-    r"n[o']t\b|\b(?:no|dont|without|never|neither|nor|off|skip|exclude|omit|hide|disable|remove"
-    r"|não|nao|sem|nem|nunca|fora|exceto|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+|tir[ae]\w*)\b",
-    re.IGNORECASE,
-)
+_DENIED = {
+    "en": re.compile(
+        r"n['’]t\b|\b(?:not?|dont|without|never|neither|nor|off|skip|exclud\w+|omit|hide|disable|remove)\b",
+        re.IGNORECASE,
+    ),
+    "pt": re.compile(
+        r"\b(?:n[ãa]o|sem|nem|nunca|fora|exceto|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+|tir[ae]\w*)\b",
+        re.IGNORECASE,
+    ),
+}
 
 
 class _Place(NamedTuple):
@@ -107,7 +112,7 @@ def _narrowed(
             del kept[name]
         elif named:
             kept[name] = {**kept[name], "enum": named}
-        elif kept[name].get("type") == "boolean" and pointed.odds >= GIVEN and not _DENIED.search(request):
+        elif kept[name].get("type") == "boolean" and pointed.odds >= GIVEN and _wanted(request, language):
             # What is mentioned is wanted.
             kept[name] = {**kept[name], "enum": [True]}
     for name, place in _apart(places).items():
@@ -163,6 +168,12 @@ def _free(schema: Mapping[str, Any]) -> bool:
 
 def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
     return tuple(match.span() for match in re.finditer(re.escape(words), request))
+
+
+def _wanted(request: str, language: str) -> bool:
+    """Whether no word of a request denies anything, as far as its language is known."""
+    patterns = [pattern for name, pattern in _DENIED.items() if language in (name, "")]
+    return bool(patterns) and not any(pattern.search(request) for pattern in patterns)
 
 
 def _or_none(likely: list[_Place], odds: float) -> list[_Place]:

@@ -311,7 +311,7 @@ def test_what_may_be_true_is_where_it_is_mentioned() -> None:
         assert "tray" not in found["parameters"]["properties"]
         return found["parameters"]["properties"]["ink"].get("enum")
 
-    assert ink("Print with plenty of ink") == ink("Imprima com tinta") == [True]
+    assert ink("Print with plenty of ink") == ink("Imprima com tinta no papel, por favor") == [True]
     # Denied, or needed and not mentioned: for the model to say.
     assert ink("Don't waste ink") is ink("Print without ink") is ink("Imprima sem tinta, por favor") is None
     assert ink("Print it", _Pointer()) is None
