@@ -25,6 +25,7 @@ class Bundle:
     lineage   hashes of the documents, examples and settings it came from
     scores    figures of the last evaluation
     answering fitted confidence model and threshold, see mirim.assist.calibrate
+    reading   from which odds of an answer on the model gives one, see mirim.models.refusing
     files     sha256 of every file of the bundle, by relative path
     """
 
@@ -37,6 +38,7 @@ class Bundle:
     lineage: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     answering: dict[str, Any] = field(default_factory=dict)
+    reading: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -46,7 +48,7 @@ class Bundle:
         if not (folder / FILE).is_file():
             raise UsageError(f"{folder} is not a finished bundle (no {FILE}); type: mirim build")
         row = read_json(folder / FILE)
-        tables = ("lineage", "scores", "answering", "files")
+        tables = ("lineage", "scores", "answering", "reading", "files")
         if not isinstance(row, dict) or "name" not in row or not all(isinstance(row.get(t, {}), dict) for t in tables):
             raise UsageError(f"{folder / FILE} is not what mirim writes; restore it or build again")
         known = set(cls.__dataclass_fields__) - {"path"}

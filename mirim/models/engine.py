@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from mirim.core import plugins
+from mirim.core.bundle import FILE, Bundle
 from mirim.core.errors import Unfit, UsageError, suggest
 from mirim.core.progress import note
 from mirim.core.project import Project
@@ -91,13 +92,24 @@ def open_engine(
     else:
         target = model.ref
     try:
-        return _opened(model.ref, name, target, context, threads, options)
+        opened = _opened(model.ref, name, target, context, threads, options)
     except Unfit as unfit:
         if engine:
             raise
         # Its header promised what its tensors do not keep.
         note(f"{Path(target).name} runs on llama.cpp: {unfit}")
-        return _opened(model.ref, "llama_cpp", target, context, threads, options)
+        opened = _opened(model.ref, "llama_cpp", target, context, threads, options)
+    if (answers := _answers(model)) is not None:
+        vars(opened)["answers"] = answers
+    return opened
+
+
+def _answers(model: Model) -> float | None:
+    """From which odds of an answer on `mirim.models.read` has a tuned model give one; engines have no use for it."""
+    if model.kind not in ("folder", "adapter") or not (local(model) / FILE).is_file():
+        return None
+    answers = Bundle.open(local(model)).reading.get("answers")
+    return float(answers) if isinstance(answers, (int, float)) else None
 
 
 def _opened(ref: str, name: str, target: str, context: int, threads: int, options: dict[str, Any]) -> Engine:

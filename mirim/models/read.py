@@ -46,7 +46,8 @@ LEAST = 0.02
 POINTED_WHOLE, POINTED_ODDS = 0.5, 0.5
 #: Answers that begin with what is pointed at.
 BEGUN = 3
-#: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do.
+#: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do. A
+#: model that was tuned has a bound of its own (`refusing`).
 ANSWERS = 0.3
 
 
@@ -143,15 +144,9 @@ def consider(
     engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
 ) -> Considered | None:
     """What the likeliest sentences of `passages`, and the passage of the first, answer; see `read`."""
-    refused = REFUSAL.get(language, REFUSAL["en"])
 
     def prompts(texts: Sequence[Passage]) -> list[tuple[Message, ...]]:
         return [messages(question, [text], language) for text in texts]
-
-    def odds(asked: Sequence[tuple[Message, ...]]) -> list[float]:
-        many = getattr(engine, "score_many", None)
-        rows = many(asked, [[refused]] * len(asked)) if many else [engine.score(p, [refused]) for p in asked]
-        return [_odds(sum(row[0])) for row in rows]
 
     def fits(prompt: tuple[Message, ...]) -> bool:
         return not engine.context or engine.count(prompt) + TOKENS <= engine.context
@@ -161,10 +156,11 @@ def consider(
     kept = [(w, prompt) for w, prompt in zip(every, asked, strict=True) if fits(prompt)]
     if not kept:
         return None
-    told = odds([prompt for _, prompt in kept])
+    told = odds(engine, [prompt for _, prompt in kept], language)
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
-    answering = {} if answered else dict(zip(wholes, odds(list(wholes.values())), strict=True))
+    answering = {} if answered else dict(zip(wholes, odds(engine, list(wholes.values()), language), strict=True))
     asks = set(stems(question, language, content=True))
+    bound: float = getattr(engine, "answers", ANSWERS)
 
     def likely(i: int) -> float:
         window = kept[i][0]
@@ -173,7 +169,7 @@ def consider(
 
     def answers(i: int) -> bool:
         # Of a passage that is too long each sentence speaks for itself.
-        return answered or answering.get(kept[i][0].number, told[i]) >= ANSWERS
+        return answered or answering.get(kept[i][0].number, told[i]) >= bound
 
     chances = [likely(i) for i in range(len(kept))]
     ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
@@ -279,6 +275,14 @@ def _windows(number: int, passage: Passage, language: str) -> list[Window]:
         if i:
             made.append(Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
+
+
+def odds(engine: Engine, prompts: Sequence[tuple[Message, ...]], language: str = "en") -> list[float]:
+    """Log-odds that each is answered, and not refused. UsageError when the engine gives no probabilities."""
+    refused = REFUSAL.get(language, REFUSAL["en"])
+    many = getattr(engine, "score_many", None)
+    rows = many(prompts, [[refused]] * len(prompts)) if many else [engine.score(p, [refused]) for p in prompts]
+    return [_odds(sum(row[0])) for row in rows]
 
 
 def _odds(refused: float) -> float:

@@ -22,6 +22,9 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
 from mirim.core.types import Example
+from mirim.examples.template import CHATML
+from mirim.models import refusing
+from mirim.models.engine import open_engine
 from mirim.models.pointing import FOLDER, learned
 from mirim.training import checkpoint
 from mirim.training import corpus as reading
@@ -232,6 +235,8 @@ def _save(
         former = base_card(plan.base, plan.project) if plan.recipe and plan.base else ""
         write_text(working / "README.md", card(bundle, rows, inputs, device.name, sources, former))
         bundle.save()
+        if "examples" in results and tokenizer.chat_template == CHATML:
+            bundle.save(reading=_reading(working, plan.project))
         # The old model gives way only when the new one is whole.
         gone = plan.out.parent / f".old-{plan.out.name}"
         shutil.rmtree(gone, ignore_errors=True)
@@ -243,6 +248,17 @@ def _save(
         raise checkpoint.failed(error, plan.out) from error
     shutil.rmtree(gone, ignore_errors=True)
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _reading(folder: Path, project: Project | None) -> dict[str, float]:
+    """From which odds of an answer on the tuned model gives one; none where its context holds too few questions."""
+    try:
+        with contextlib.closing(open_engine(folder, project=project, exact=True, pointing="")) as engine:
+            answers = refusing.bound(engine)
+    except UsageError as error:
+        note(f"how readily the model refuses could not be measured, and stays as its base's: {error}")
+        return {}
+    return {} if answers is None else {"answers": answers}
 
 
 def _points(plan: Plan, work: Path, tasks: set[str]) -> dict[str, Path]:

@@ -19,7 +19,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Passage, Sampling
 from mirim.documents.sentences import sentences
 from mirim.examples import sets
-from mirim.models import slots
+from mirim.models import refusing, slots
 from mirim.training.recipe import load
 from mirim.training.train import train
 
@@ -178,9 +178,12 @@ def test_it_begins_where_the_base_left_off(data: Path, model: Path, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_tuned_model_points_as_its_base_does(
-    method: str, model: Path, tmp_path: Path, project: Callable[..., Any]
+def test_a_tuned_model_points_as_its_base_does_and_refuses_as_often(
+    method: str, model: Path, tmp_path: Path, project: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = [refusing.Asked(f"What does rug {n} cost?", _passage("The rug costs 21 crowns."), "21") for n in range(4)]
+    monkeypatch.setattr(refusing, "questions", lambda: tuple(asked))
+    monkeypatch.setattr(refusing, "FEWEST", 4)
     base = shutil.copytree(model, tmp_path / "base")
     shutil.copytree(model / "pointing" / "read", base / "pointing" / "tools")
     made = project()
@@ -196,6 +199,8 @@ def test_a_tuned_model_points_as_its_base_does(
     with contextlib.closing(open_engine(made.model, project=made)) as engine:
         (found,) = engine.pointers["read"].point([("What does the rug cost, 1?", _passage("The rug costs 21 crowns."))])
         assert found.spans
+        bound = Bundle.open(made.model).reading["answers"]
+        assert engine.answers == bound == pytest.approx(refusing.bound(engine), abs=1e-3)
     # Another pointing is another base.
     assert "Up to date" in train(made, **given).summary
     shutil.copyfile(model / "tokenizer.json", base / "pointing" / "tools" / "head.safetensors")
