@@ -95,16 +95,24 @@ def date(said: str, language: str = "en", year: str = "") -> datetime.date | Non
     return found.date() if found else None
 
 
-def year(text: str) -> str:
-    """The one year that a text names; "" where it names none, or several."""
-    named = set(_YEAR.findall(text))
-    return named.pop() if len(named) == 1 else ""
+@functools.lru_cache(maxsize=256)
+def year(text: str, language: str = "en") -> str:
+    """The year of the days that a text says in whole, if it names no other; "" where it says none, or several."""
+    named = list(_YEAR.finditer(text))
+    if len({match.group() for match in named}) != 1:
+        return ""
+    for match in named:
+        before, after = text[: match.end()].split(), text[match.start() :].split()
+        for count in range(2, LONGEST + 1):
+            if date(" ".join(before[-count:]), language) or date(" ".join(after[:count]).rstrip(",.;?!"), language):
+                return match.group()
+    return ""
 
 
 def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[int, int], ...]:
     """Where a text says this day, in as few words as say it; nowhere with its year, without, if it names one year."""
     whole = _dates(text, day, language, "")
-    return whole or ((named := year(text)) and _dates(text, day, language, named)) or ()
+    return whole or ((named := year(text, language)) and _dates(text, day, language, named)) or ()
 
 
 def _dates(text: str, day: datetime.date, language: str, named: str) -> tuple[tuple[int, int], ...]:

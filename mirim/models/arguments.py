@@ -42,7 +42,7 @@ def _text(bare: str, schema: Mapping[str, Any], request: str, language: str) -> 
     says = str(schema.get("description") or "")
     day, clock = _DATE.search(says), _TIME.search(says)
     if schema.get("format") == "date" or (day and not clock):
-        found = values.date(bare, language, values.year(request))
+        found = values.date(bare, language, values.year(request, language))
         return (found.strftime(_strftime(day)),) if found else ()
     if clock and not day:
         time = times.time(bare)

@@ -75,4 +75,8 @@ def test_a_day_is_of_the_one_year_that_is_named() -> None:
     assert date("7 de setembro", "pt", "1822") == datetime.date(1822, 9, 7)
     assert date("table 7", "en", "2031") is None
     assert date("July 10 2030", "en", "2031") == datetime.date(2030, 7, 10)
-    assert year("2031 or 2032") == year("room 12, 3.2031, 2031-07-10") == ""
+    assert year("de 7 de setembro até 15 de novembro de 1822.", "pt") == "1822"
+    assert year("2031 April 4th to April 8th?") == "2031"
+    # Of several, or of no day: none.
+    assert year("July 1, 2031 or July 2, 2032") == year("room 12, 3.2031, 2031-07-10") == ""
+    assert year("A 2031 Corolla from July 10") == ""
