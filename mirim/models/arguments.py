@@ -32,10 +32,10 @@ def read(said: str, schema: Mapping[str, Any], request: str, language: str) -> t
     if kind == "string":
         return _text(_bare(said, request), schema, request, language)
     bare = _bare(said, request).strip("%$€£ ")
-    read = list(values.number(bare))
-    if read and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
-        read.append(read[0] / 100)
-    return tuple(value for value in _whole(read) if kind == "number" or isinstance(value, int))
+    meant = list(values.number(bare))
+    if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
+        meant.append(meant[0] / 100)
+    return tuple(value for value in _whole(meant) if kind == "number" or isinstance(value, int))
 
 
 def _text(bare: str, schema: Mapping[str, Any], request: str, language: str) -> tuple[str, ...]:

@@ -148,7 +148,9 @@ def _places(pointed: Pointed, schema: Mapping[str, Any], request: str, language:
         otherwise += 0.0 if values else share
         if values:
             worth[values] += share
-            words.setdefault(values, said.strip(arguments.AROUND))
+            # What stands between quotation marks may be more than the words pointed at.
+            whole = values[0] if isinstance(values[0], str) and values[0] in request else said.strip(arguments.AROUND)
+            words.setdefault(values, whole)
     if otherwise > OTHERWISE:
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]

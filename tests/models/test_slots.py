@@ -114,6 +114,14 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"]] * 2
 
 
+def test_two_parts_of_a_quotation_are_the_same_words() -> None:
+    book, text = "Lend 'Salt: A Tale' to Ana", {"type": "string"}
+    title = {"Salt": 0.6, "Ana": 0.4}
+    pointer = _Pointer(it=Pointed(2.0, title), on=Pointed(2.0, {"A Tale": 0.7, "Ana": 0.3}))
+    (found,) = fill(pointer, book, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Ana"], ["Salt: A Tale"]]
+
+
 def test_of_values_to_choose_from_those_that_the_request_names_are_left() -> None:
     assert _filled({"type": "string", "enum": ["email", "print", "fax"]}, thirty=1.0) == ["print"]
     assert _filled({"type": "integer", "enum": [10, 20, 30]}, thirty=1.0) == [30]
