@@ -100,7 +100,7 @@ def open_engine(
         note(f"{Path(target).name} runs on llama.cpp: {unfit}")
         opened = _opened(model.ref, "llama_cpp", target, context, threads, options)
     if (answers := _answers(model)) is not None:
-        vars(opened)["answers"] = answers
+        vars(opened)["answers_from"] = answers
     return opened
 
 

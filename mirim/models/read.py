@@ -160,7 +160,7 @@ def consider(
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
     answering = {} if answered else dict(zip(wholes, odds(engine, list(wholes.values()), language), strict=True))
     asks = set(stems(question, language, content=True))
-    bound: float = getattr(engine, "answers", ANSWERS)
+    bound: float = getattr(engine, "answers_from", ANSWERS)
 
     def likely(i: int) -> float:
         window = kept[i][0]

@@ -76,7 +76,7 @@ def test_a_model_with_a_bound_of_its_own_refuses_by_it() -> None:
         return found.text
 
     assert said() == ""
-    engine.answers = -5.0  # type: ignore[attr-defined]
+    engine.answers_from = -5.0  # type: ignore[attr-defined]
     assert said() == "1931"
     assert TEXT.count("1931") == 1
     assert ANSWERS > -5.0
@@ -89,7 +89,7 @@ def test_the_bound_stands_in_the_bundle(tmp_path: Path) -> None:
     def bound() -> Any:
         engine: Any = open_engine(folder)
         try:
-            return getattr(engine, "answers", None)
+            return getattr(engine, "answers_from", None)
         finally:
             engine.close()
 

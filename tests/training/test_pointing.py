@@ -200,7 +200,7 @@ def test_a_tuned_model_points_as_its_base_does_and_refuses_as_often(
         (found,) = engine.pointers["read"].point([("What does the rug cost, 1?", _passage("The rug costs 21 crowns."))])
         assert found.spans
         bound = Bundle.open(made.model).reading["answers"]
-        assert engine.answers == bound == pytest.approx(refusing.bound(engine), abs=1e-3)
+        assert engine.answers_from == bound == pytest.approx(refusing.bound(engine), abs=1e-3)
     # Another pointing is another base.
     assert "Up to date" in train(made, **given).summary
     shutil.copyfile(model / "tokenizer.json", base / "pointing" / "tools" / "head.safetensors")
