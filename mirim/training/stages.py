@@ -26,6 +26,7 @@ from mirim.examples.template import CHATML
 from mirim.models import refusing
 from mirim.models.engine import open_engine
 from mirim.models.pointing import FOLDER, learned
+from mirim.models.read import ANSWERS
 from mirim.training import checkpoint
 from mirim.training import corpus as reading
 from mirim.training.adapt import base_card, base_inputs, base_points, load_base, locate, with_lora
@@ -251,14 +252,15 @@ def _save(
 
 
 def _reading(folder: Path, project: Project | None) -> dict[str, float]:
-    """From which odds of an answer on the tuned model gives one; none where its context holds too few questions."""
+    """From which odds of an answer on the tuned model gives one: where it refuses as often as its base, but no higher
+    than the base's. None where its context holds too few questions."""
     try:
         with contextlib.closing(open_engine(folder, project=project, exact=True, pointing="")) as engine:
             answers = refusing.bound(engine)
     except UsageError as error:
         note(f"how readily the model refuses could not be measured, and stays as its base's: {error}")
         return {}
-    return {} if answers is None else {"answers": answers}
+    return {} if answers is None else {"answers": min(answers, ANSWERS)}
 
 
 def _points(plan: Plan, work: Path, tasks: set[str]) -> dict[str, Path]:

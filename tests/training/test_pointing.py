@@ -27,6 +27,7 @@ pytest.importorskip("torch")
 pytest.importorskip("mirim._core", reason="the core was not built: no C++ compiler when mirim was installed")
 from mirim.models.engine import open_engine
 from mirim.models.engines import llama_cpp
+from mirim.models.read import ANSWERS
 from mirim.training import pointing
 
 RECIPE = """
@@ -200,7 +201,7 @@ def test_a_tuned_model_points_as_its_base_does_and_refuses_as_often(
         (found,) = engine.pointers["read"].point([("What does the rug cost, 1?", _passage("The rug costs 21 crowns."))])
         assert found.spans
         bound = Bundle.open(made.model).reading["answers"]
-        assert engine.answers_from == bound == pytest.approx(refusing.bound(engine), abs=1e-3)
+        assert engine.answers_from == bound == pytest.approx(min(refusing.bound(engine) or 0, ANSWERS), abs=1e-3)
     # Another pointing is another base.
     assert "Up to date" in train(made, **given).summary
     shutil.copyfile(model / "tokenizer.json", base / "pointing" / "tools" / "head.safetensors")
