@@ -18,7 +18,7 @@ _SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
 #: What stands between the parts of a list, and before one of them.
 _AND = r"and|or|plus|as well as|e|ou|mais|bem como|assim como"
 _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IGNORECASE)
-_ARTICLE = re.compile(r"(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
+_ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
 #: How a description says what a date looks like, and a time of 24 hours.
 _DATE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
 _TIME = re.compile(r"\bhh:mm(:ss)?\b(?!:|.{0,3}\b[ap]m\b)", re.IGNORECASE)
@@ -63,7 +63,7 @@ def _strftime(shape: re.Match[str] | None) -> str:
 def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
     """The list that words say, if each of its parts may be one of its items."""
     if items["type"] == "string":
-        parts = [_ARTICLE.sub("", part, count=1) if _ARTICLE.match(part) else part for part in _BETWEEN.split(said)]
+        parts = [_ARTICLE.sub("", part) for part in _BETWEEN.split(said)]
         found = [read(part, items, request, language) for part in parts if part.strip(AROUND)]
         return (tuple(one[0] for one in found),) if found and all(found) else ()
     # A point is read as the request's language has it.

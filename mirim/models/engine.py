@@ -108,7 +108,11 @@ def _answers(model: Model) -> float | None:
     """From which odds of an answer on `mirim.models.read` has a tuned model give one; engines have no use for it."""
     if model.kind not in ("folder", "adapter") or not (local(model) / FILE).is_file():
         return None
-    answers = Bundle.open(local(model)).reading.get("answers")
+    try:
+        answers = Bundle.open(local(model)).reading.get("answers")
+    except UsageError as error:
+        note(f"{model.ref} runs without what its {FILE} says: {error}")  # the rest of the folder loads without it
+        return None
     return float(answers) if isinstance(answers, (int, float)) else None
 
 

@@ -2,7 +2,7 @@
 
 A model that reads (`mirim.models.read`) refuses a passage whose odds of an answer are too low. Tuning moves these odds:
 questions that a program makes say a passage's own words again, and a model that has seen many of them takes a question
-in other words for one that the passage does not answer. So the bound is set anew, where it refuses as many as the base
+in other words for one that the passage does not answer. So the bound is lowered to where it refuses as many as the base
 does of the questions in `asked.jsonl`: those that people might ask, in words of their own, about passages that answer
 them. They were written for mirim, and nothing learns from them.
 """

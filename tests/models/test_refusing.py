@@ -98,3 +98,5 @@ def test_the_bound_stands_in_the_bundle(tmp_path: Path) -> None:
     assert bound() == -2.5
     bundle.save(reading={"answers": "much"})  # what nobody wrote is not taken for a bound
     assert bound() is None
+    (folder / "bundle.json").write_text("[1]")  # the model runs without it
+    assert bound() is None
