@@ -95,9 +95,9 @@ void times(int n, Work work) {
         case 2: return work(std::integral_constant<int, 2>());
         case 3: return work(std::integral_constant<int, 3>());
         case 4: return work(std::integral_constant<int, 4>());
-#if defined(VEC_AVX512)
         case 5: return work(std::integral_constant<int, 5>());
         case 6: return work(std::integral_constant<int, 6>());
+#if defined(VEC_AVX512)
         case 7: return work(std::integral_constant<int, 7>());
         case 8: return work(std::integral_constant<int, 8>());
 #endif
@@ -112,8 +112,11 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
         if (!cell.narrow) {
             for (int n = 0; n < a.count; n += TOGETHER)
                 times(std::min(TOGETHER, a.count - n), [&](auto many) {
-                    score<many, PAGE / 16>(a.query.x + size_t(a.first + n) * a.query.columns, a.query.columns,
-                                           reinterpret_cast<const float*>(keys), cell.size, scores[n] + t);
+                    constexpr int strips = many * 2 <= SUMS ? 2 : 1;
+                    for (int s = 0; s < PAGE; s += strips * 16)
+                        score<many, strips>(a.query.x + size_t(a.first + n) * a.query.columns, a.query.columns,
+                                            reinterpret_cast<const float*>(keys) + size_t(s) * cell.size, cell.size,
+                                            scores[n] + t + s);
                 });
             continue;
         }
@@ -122,13 +125,13 @@ inline void score_all(const Attention& a, float (*scores)[PIECE]) {
         const ptrdiff_t later = t + PAGE < a.tokens ? a.pages[t / PAGE + 1] - keys : 0;
         for (int n = 0; n < a.count; n += TOKENS)
             times(std::min(TOKENS, a.count - n), [&](auto many) {
-                for (int h = 0; h < 2; h += HALVES) {
+                constexpr int H = HALVES<many>;
+                for (int h = 0; h < 2; h += H) {
                     Ask ask{keys + cell.keys(), size_t(lines) * LINE, lines, later};
                     if (n || h || a.later) ask.lines = 0, ask.also = 0;
                     const bool wants = ask.lines && asks();
-                    auto* half = wants ? quantised_half<Eight, many, HALVES, Way::ask> : quantised_half<Eight, many, HALVES, Way::alone>;
-                    half(keys, cell.columns(), 0, groups, a.query, a.first + n,
-                                                               scores[n] + t, PIECE, h, ask);
+                    auto* half = wants ? quantised_half<Eight, many, H, Way::ask> : quantised_half<Eight, many, H, Way::alone>;
+                    half(keys, cell.columns(), 0, groups, a.query, a.first + n, scores[n] + t, PIECE, h, ask);
                 }
             });
     }
@@ -152,11 +155,11 @@ void mix_all(const Attention& a, int first, const float (*scores)[PIECE]) {
             if (!page) return;
             for (size_t n = 0; n < share; n += LINE) prefetch(page + size_t(t % PAGE) * share + n);
         };
-        if (N <= 4 && size - d >= 64) {
-            mix<Load, N, N <= 4 ? 4 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
+        if (N * 4 <= SUMS && size - d >= 64) {
+            mix<Load, N, N * 4 <= SUMS ? 4 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 64;
-        } else if (size - d >= 32) {
-            mix<Load, N, 2>(scores, a.visible + first, a.out + first, d, row, ask);
+        } else if (N * 2 <= SUMS && size - d >= 32) {
+            mix<Load, N, N * 2 <= SUMS ? 2 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
             d += 32;
         } else {
             mix<Load, N, 1>(scores, a.visible + first, a.out + first, d, row, ask);

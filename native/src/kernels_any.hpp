@@ -9,14 +9,15 @@
 
 namespace mirim::VEC_NAME {
 
-// Tokens and halves of a block (16 rows each), and queries of attention, whose sums stay in registers.
+// Tokens, queries of attention, and sums of 16 floats in all, that stay in registers.
 #if defined(VEC_AVX512)
-constexpr int TOKENS = 6, HALVES = 2, TOGETHER = 8;
-#elif defined(VEC_NEON)
-constexpr int TOKENS = 3, HALVES = 1, TOGETHER = 4;
+constexpr int TOKENS = 6, TOGETHER = 8, SUMS = 16;
 #else
-constexpr int TOKENS = 2, HALVES = 1, TOGETHER = 4;
+constexpr int TOKENS = 3, TOGETHER = 6, SUMS = 6;
 #endif
+// Halves of a block, 16 rows each, whose sums do so for M tokens. Memory gives most where all of it is read in turn.
+template <int M>
+constexpr int HALVES = SUMS == 16 || M == 1 ? 2 : 1;
 
 // Memory that is read in long runs AMD's processors with AVX512 (Zen 4 measured) foresee, and lose by being asked for.
 // Kernels that read every other line gain by asking there too.
@@ -84,14 +85,19 @@ struct Eight {
     // Quad `n` of rows `half`.
     static Bytes at(const uint8_t* p, int n, int half) { return bytes8(p + (n * 2 + half) * 64); }
     static Scales scales(const uint16_t* p) { return scales8(p); }
+    static Ints begin(const int32_t* at) { return start(at); }
+    static Ints end(Ints sum, const int32_t*) { return sum; }
 };
 struct Four {
     static constexpr int bytes = ROWS * GROUP / 2;
-    static Bytes at(const uint8_t* p, int n, int half) {
+    static auto at(const uint8_t* p, int n, int half) {
         const uint8_t* line = p + (n / 2 * 2 + half) * 64;
         return n & 1 ? high4(line) : low4(line);
     }
     static Scales scales(const uint16_t* p) { return scales4(p); }
+    static auto begin(const int32_t* at) { return start4(at); }
+    template <class Sum>
+    static Ints end(Sum sum, const int32_t* at) { return end4(sum, at); }
 };
 
 // What is asked for while a tile is computed: with each group so many lines from `at`, which goes on by `step` bytes; and
@@ -120,9 +126,9 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         for (int h = 0; h < H; ++h) sums[m][h] = from ? load(out + m * apart + (half + h) * 16) : spread(0.0f);
     w += size_t(from) * (ROWS * 2 + Bits::bytes);
     for (int g = from; g < to; ++g, w += ROWS * 2 + Bits::bytes) {
-        Ints part[M][H];
+        decltype(Bits::begin(begin)) part[M][H];
         for (int m = 0; m < M; ++m)
-            for (int h = 0; h < H; ++h) part[m][h] = start(begin + size_t(m) * groups + g);
+            for (int h = 0; h < H; ++h) part[m][h] = Bits::begin(begin + size_t(m) * groups + g);
         // Half's offset once, so that all others are known when this is compiled.
         const uint8_t* body = w + ROWS * 2 + half * 64;
         const uint16_t* steps = reinterpret_cast<const uint16_t*>(w) + half * 16;
@@ -135,7 +141,7 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
 #pragma GCC unroll 8
 #endif
         for (int n = 0; n < GROUP / 4; ++n) {
-            Bytes rows[H];
+            decltype(Bits::at(body, n, 0)) rows[H];
             for (int h = 0; h < H; ++h) rows[h] = Bits::at(body, n, h);
             if (WAY == Way::ahead && n * 128 < Bits::bytes) {
                 prefetch(body + AHEAD + n * 128);
@@ -149,7 +155,10 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         for (int h = 0; h < H; ++h) scales[h] = Bits::scales(steps + h * 16);
         for (int m = 0; m < M; ++m) {
             Floats token = spread(scale[size_t(m) * groups + g]);
-            for (int h = 0; h < H; ++h) sums[m][h] = fma(scaled(part[m][h], scales[h]), token, sums[m][h]);
+            for (int h = 0; h < H; ++h) {
+                const Ints whole = Bits::end(part[m][h], begin + size_t(m) * groups + g);
+                sums[m][h] = fma(scaled(whole, scales[h]), token, sums[m][h]);
+            }
         }
     }
     for (int m = 0; m < M; ++m)
@@ -159,16 +168,17 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
 template <class Bits, int M>
 void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
     const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = ROWS * 2 + Bits::bytes;
-    for (int h = 0; h < 2; h += HALVES) {
+    constexpr int H = HALVES<M>;
+    for (int h = 0; h < 2; h += H) {
         if (tiles <= 1) {
-            if (asks()) quantised_half<Bits, M, HALVES, Way::ahead>(p, w.columns, from, to, in, first, out, ROWS, h, {});
-            else quantised_half<Bits, M, HALVES, Way::alone>(p, w.columns, from, to, in, first, out, ROWS, h, {});
+            if (asks()) quantised_half<Bits, M, H, Way::ahead>(p, w.columns, from, to, in, first, out, ROWS, h, {});
+            else quantised_half<Bits, M, H, Way::alone>(p, w.columns, from, to, in, first, out, ROWS, h, {});
             continue;
         }
         // Every tile asks for its share of the next block.
         const int lines = (group / int(LINE) + tiles - 1) / tiles;
         const uint8_t* share = p + w.block_bytes() + size_t(from) * group + size_t(first / TOKENS) * lines * LINE;
-        quantised_half<Bits, M, HALVES, Way::ask>(p, w.columns, from, to, in, first, out, ROWS, h, {share, size_t(group), lines, 0});
+        quantised_half<Bits, M, H, Way::ask>(p, w.columns, from, to, in, first, out, ROWS, h, {share, size_t(group), lines, 0});
     }
 }
 
@@ -200,9 +210,7 @@ inline void product(const Matrix& w, int block, const Inputs& in, int first, int
             switch (count) {
                 case 1: tile<1>(w, block, low, high, in, first + from, o); break;
                 case 2: tile<2>(w, block, low, high, in, first + from, o); break;
-#if defined(VEC_AVX512) || defined(VEC_NEON)
                 case 3: tile<3>(w, block, low, high, in, first + from, o); break;
-#endif
 #if defined(VEC_AVX512)
                 case 4: tile<4>(w, block, low, high, in, first + from, o); break;
                 case 5: tile<5>(w, block, low, high, in, first + from, o); break;

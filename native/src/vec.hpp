@@ -191,23 +191,17 @@ inline Floats first(Floats x, int n, float rest) {
     return {_mm256_blendv_ps(_mm256_set1_ps(rest), x.a, a), _mm256_blendv_ps(_mm256_set1_ps(rest), x.b, b)};
 }
 
-#if defined(VEC_AVXVNNI)
+inline __m256i load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i spread_four(const int8_t* four) {
+    int32_t raw;
+    std::memcpy(&raw, four, 4);
+    return _mm256_set1_epi32(raw);
+}
 
-// As with AVX512: unsigned weights, and sums that end as floats.
-struct Bytes {
-    __m256i a, b;
-};
+// As with AVX512: sums that end as floats.
 struct Scales {
     Floats by, shift;
 };
-inline __m256i load_bytes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline __m256i above(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(char(0xf0))); }
-inline Bytes bytes8(const uint8_t* p) { return {load_bytes(p), load_bytes(p + 32)}; }
-inline Bytes low4(const uint8_t* p) {
-    return {above(_mm256_slli_epi16(load_bytes(p), 4)), above(_mm256_slli_epi16(load_bytes(p + 32), 4))};
-}
-inline Bytes high4(const uint8_t* p) { return {above(load_bytes(p)), above(load_bytes(p + 32))}; }
-inline Ints start(const int32_t* at) { return spread_int(*at); }
 inline Scales scales8(const uint16_t* p) {
     Floats by = load_half(p);
     return {by, mul(by, spread(-12582912.0f))};
@@ -217,41 +211,82 @@ inline Scales scales4(const uint16_t* p) {
     return {by, mul(by, spread(-12582912.0f))};
 }
 inline Floats scaled(Ints sum, Scales s) { return fma(from_bits(sum), s.by, s.shift); }
+
+#if defined(VEC_AVXVNNI)
+
+// Unsigned weights, as with AVX512.
+struct Bytes {
+    __m256i a, b;
+};
+inline __m256i above(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(char(0xf0))); }
+inline Bytes bytes8(const uint8_t* p) { return {load_bytes(p), load_bytes(p + 32)}; }
+inline Bytes low4(const uint8_t* p) {
+    return {above(_mm256_slli_epi16(load_bytes(p), 4)), above(_mm256_slli_epi16(load_bytes(p + 32), 4))};
+}
+inline Bytes high4(const uint8_t* p) { return {above(load_bytes(p)), above(load_bytes(p + 32))}; }
+inline Ints start(const int32_t* at) { return spread_int(*at); }
 inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
-    int32_t raw;
-    std::memcpy(&raw, four, 4);
-    __m256i x = _mm256_set1_epi32(raw);
+    __m256i x = spread_four(four);
     return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x), _mm256_dpbusd_avx_epi32(sum.b, w.b, x)};
 }
 
 #else
 
+// GCC would add in another order, as it may, and then has more sums under way than registers.
+inline void in_turn(__m256i& sum) {
+#if defined(__GNUC__)
+    asm("" : "+x"(sum));
+#else
+    (void)sum;
+#endif
+}
+
 // maddubs adds two products in 16 bits: with signed weights of at most 128 and activations of at most 127 it fits.
 struct Bytes {
-    __m256i a, b;        // signed weights
-    __m256i aa, ab;      // their magnitudes
+    __m256i a, b;    // signed weights
+    __m256i aa, ab;  // their magnitudes
 };
-inline Bytes signed_bytes(__m256i a, __m256i b) { return {a, b, _mm256_abs_epi8(a), _mm256_abs_epi8(b)}; }
 inline Bytes bytes8(const uint8_t* p) {
-    __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
-    return signed_bytes(_mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), flip),
-                        _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)), flip));
+    const __m256i flip = _mm256_set1_epi8(char(0x80));
+    const __m256i a = _mm256_xor_si256(load_bytes(p), flip), b = _mm256_xor_si256(load_bytes(p + 32), flip);
+    return {a, b, _mm256_abs_epi8(a), _mm256_abs_epi8(b)};
 }
-inline __m256i nibbles(const uint8_t* p, int shift) {
-    __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    raw = _mm256_and_si256(shift ? _mm256_srli_epi16(raw, 4) : raw, _mm256_set1_epi8(15));
-    return _mm256_sub_epi8(raw, _mm256_set1_epi8(8));
-}
-inline Bytes low4(const uint8_t* p) { return signed_bytes(nibbles(p, 0), nibbles(p + 32, 0)); }
-inline Bytes high4(const uint8_t* p) { return signed_bytes(nibbles(p, 4), nibbles(p + 32, 4)); }
+inline Ints start(const int32_t*) { return spread_int(0x4b400000); }
 inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
-    int32_t raw;
-    std::memcpy(&raw, four, 4);
-    __m256i x = _mm256_set1_epi32(raw), ones = _mm256_set1_epi16(1);
-    __m256i pa = _mm256_maddubs_epi16(w.aa, _mm256_sign_epi8(x, w.a));
-    __m256i pb = _mm256_maddubs_epi16(w.ab, _mm256_sign_epi8(x, w.b));
-    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(pa, ones)),
-            _mm256_add_epi32(sum.b, _mm256_madd_epi16(pb, ones))};
+    const __m256i x = spread_four(four), ones = _mm256_set1_epi16(1);
+    sum.a = _mm256_add_epi32(sum.a, _mm256_madd_epi16(_mm256_maddubs_epi16(w.aa, _mm256_sign_epi8(x, w.a)), ones));
+    in_turn(sum.a);
+    sum.b = _mm256_add_epi32(sum.b, _mm256_madd_epi16(_mm256_maddubs_epi16(w.ab, _mm256_sign_epi8(x, w.b)), ones));
+    in_turn(sum.b);
+    return sum;
+}
+
+// Four bits, value + 8: a whole group's sum of pairs fits in 16 bits, as 16 columns x 15 x 127 is less than 2^15.
+#define VEC_SHORTS
+struct Nibbles {
+    __m256i a, b;
+};
+struct Shorts {
+    __m256i a, b;
+};
+inline __m256i below(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+inline Nibbles low4(const uint8_t* p) { return {below(load_bytes(p)), below(load_bytes(p + 32))}; }
+inline Nibbles high4(const uint8_t* p) {
+    return {below(_mm256_srli_epi16(load_bytes(p), 4)), below(_mm256_srli_epi16(load_bytes(p + 32), 4))};
+}
+inline Shorts start4(const int32_t*) { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline Shorts dot(Shorts sum, Nibbles w, const int8_t* four) {
+    const __m256i x = spread_four(four);
+    sum.a = _mm256_add_epi16(sum.a, _mm256_maddubs_epi16(w.a, x));
+    in_turn(sum.a);
+    sum.b = _mm256_add_epi16(sum.b, _mm256_maddubs_epi16(w.b, x));
+    in_turn(sum.b);
+    return sum;
+}
+inline Ints end4(Shorts sum, const int32_t* at) {
+    const __m256i times = _mm256_set1_epi16(16), begin = _mm256_set1_epi32(*at);
+    return {_mm256_add_epi32(begin, _mm256_madd_epi16(sum.a, times)),
+            _mm256_add_epi32(begin, _mm256_madd_epi16(sum.b, times))};
 }
 
 #endif
@@ -416,7 +451,7 @@ inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
 #include "vec_portable.hpp"
 #endif
 
-#if !defined(VEC_AVX512) && !defined(VEC_AVXVNNI)
+#if !defined(VEC_AVX512) && !defined(VEC_AVX2)
 // Signed weights: a sum starts at nothing, and what it comes to is multiplied as it is.
 struct Scales {
     Floats by;
@@ -425,6 +460,10 @@ inline Ints start(const int32_t*) { return spread_int(0); }
 inline Scales scales8(const uint16_t* p) { return {load_half(p)}; }
 inline Scales scales4(const uint16_t* p) { return {load_half(p)}; }
 inline Floats scaled(Ints sum, Scales s) { return mul(to_float(sum), s.by); }
+#endif
+#if !defined(VEC_SHORTS)
+inline Ints start4(const int32_t* at) { return start(at); }
+inline Ints end4(Ints sum, const int32_t*) { return sum; }
 #endif
 
 // e^x by Cephes' polynomial, error below 2 units in the last place; next to 0 below -87, finite above 88.
