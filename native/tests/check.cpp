@@ -5,6 +5,7 @@
 // `keep`: keys and values through a file, under load and from files that are broken.
 // `encoder`: vectors by every instruction set, number of threads and company; hostile tensors and texts.
 // Exits with 1 and says what differs.
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -87,6 +88,9 @@ void check_kernels() {
             const int tokens = 13, groups = columns / GROUP;
             auto x = floats(size_t(tokens) * columns);
             for (int i = 0; i < GROUP; ++i) x[i] = 0;  // a group without any size
+            // The largest sums that there are.
+            std::fill_n(x.begin() + columns, columns, 1.0f);
+            std::fill_n(x.begin() + 2 * columns, columns, -1.0f);
             std::vector<int8_t> q[2];
             std::vector<float> scale[2], out[2];
             std::vector<int32_t> start[2];
@@ -118,11 +122,16 @@ void check_kernels() {
                     }
                 } else {
                     size_t group = raw.size() / groups;
-                    for (int g = 0; g < groups; ++g)
+                    for (int g = 0; g < groups; ++g) {
                         for (int r = 0; r < ROWS; ++r) {
                             uint16_t half = uint16_t((dice() & 0x3ff) | 0x2000);
                             std::memcpy(&raw[g * group + r * 2], &half, 2);
                         }
+                        for (size_t line = g * group + ROWS * 2; line < (g + 1) * group; line += ROWS * 4) {
+                            std::fill_n(raw.begin() + line, 4, uint8_t(0));
+                            std::fill_n(raw.begin() + line + 4, 4, uint8_t(255));
+                        }
+                    }
                 }
                 m.data = raw.data();
                 for (int side = 0; side < 2; ++side) {
@@ -351,6 +360,34 @@ std::string contents(const std::string& path) {
     return all;
 }
 
+// Two threads whose steps take twice as long as one's are given up; a pause is no reason to try, nor is a prompt.
+void check_threads() {
+    Threads threads(2);
+    int last = 2;
+    double spent = 0;
+    auto step = [&](int tokens) {
+        const auto began = std::chrono::steady_clock::now();
+        last = threads.next(tokens);
+        std::this_thread::sleep_for(std::chrono::milliseconds(last == 2 ? 10 : 5) + std::chrono::microseconds(100 * tokens));
+        threads.done();
+        spent += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    };
+    step(1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    for (int n = 0; n < 11; ++n) {
+        step(1);
+        if (last != 2 && spent < 0.25) differ("threads tried after a pause");
+    }
+    for (int n = 0; n < 40 && last == 2; ++n) {
+        step(20);
+        if (last != 2) differ("threads tried with a prompt");
+        step(1);
+    }
+    for (int n = 0; n < 400 && (n < 4 || last == 2); ++n) step(1);
+    if (last != 1) differ("threads that wait for each other are kept");
+    std::puts("threads: one where two are slower");
+}
+
 void put(const std::string& path, const std::string& all) {
     FILE* file = std::fopen(path.c_str(), "wb");
     if (!file || std::fwrite(all.data(), 1, all.size(), file) != all.size() || std::fclose(file)) differ("cannot write");
@@ -453,7 +490,7 @@ void check_keep() {
 int main(int argc, char** argv) {
     std::string what = argc > 1 ? argv[1] : "";
     if (what.empty() || what == "kernels") check_kernels();
-    if (what.empty() || what == "engine") check_engine(), check_whole();
+    if (what.empty() || what == "engine") check_engine(), check_whole(), check_threads();
     if (what.empty() || what == "keep") check_keep();
     if (what.empty() || what == "encoder") check_encoder();
     return 0;
