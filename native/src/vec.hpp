@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels.hpp"
+
 #if defined(VEC_AVX512) || defined(VEC_AVX2)
 #include <immintrin.h>
 #elif defined(VEC_NEON)
@@ -251,7 +253,7 @@ inline Bytes bytes8(const uint8_t* p) {
     const __m256i a = _mm256_xor_si256(load_bytes(p), flip), b = _mm256_xor_si256(load_bytes(p + 32), flip);
     return {a, b, _mm256_abs_epi8(a), _mm256_abs_epi8(b)};
 }
-inline Ints start(const int32_t*) { return spread_int(0x4b400000); }
+inline Ints start(const int32_t*) { return spread_int(WHOLE); }
 inline Ints dot(Ints sum, Bytes w, const int8_t* four) {
     const __m256i x = spread_four(four), ones = _mm256_set1_epi16(1);
     sum.a = _mm256_add_epi32(sum.a, _mm256_madd_epi16(_mm256_maddubs_epi16(w.aa, _mm256_sign_epi8(x, w.a)), ones));

@@ -364,23 +364,25 @@ std::string contents(const std::string& path) {
 void check_threads() {
     Threads threads(2);
     int last = 2;
+    bool tried = false;
     double spent = 0;
     auto step = [&](int tokens) {
         const auto began = std::chrono::steady_clock::now();
         last = threads.next(tokens);
         std::this_thread::sleep_for(std::chrono::milliseconds(last == 2 ? 10 : 5) + std::chrono::microseconds(100 * tokens));
         threads.done();
+        tried |= last == 1;
         spent += std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     };
     step(1);
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     for (int n = 0; n < 11; ++n) {
         step(1);
-        if (last != 2 && spent < 0.25) differ("threads tried after a pause");
+        if (tried && spent < 0.25) differ("threads tried after a pause");
     }
-    for (int n = 0; n < 40 && last == 2; ++n) {
+    for (int n = 0; n < 40 && !tried; ++n) {
         step(20);
-        if (last != 2) differ("threads tried with a prompt");
+        if (tried) differ("threads tried with a prompt");
         step(1);
     }
     for (int n = 0; n < 400 && (n < 4 || last == 2); ++n) step(1);
