@@ -1,0 +1,134 @@
+"""Days that a text says from today on, in English and Portuguese: "tomorrow", "sexta que vem", "in 3 days"."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from typing import NamedTuple
+
+from mirim.documents.values import LANGUAGES, date, number
+from mirim.documents.words import fold
+
+_NUMBER = r"(?P<{0}>\d{{1,3}}|[^\W\d_]+)"
+#: Days from today. Longer ones come first: "the day after tomorrow" has "tomorrow" in it.
+_NEAR = {
+    r"(?:the )?day after tomorrow|depois de amanh[ãa]": 2,
+    r"(?:the )?day before yesterday|anteontem|antes de ontem": -2,
+    r"tomorrow|amanh[ãa]": 1,
+    r"today|tonight|this (?:morning|afternoon|evening)|hoje|esta noite": 0,
+    r"yesterday|ontem": -1,
+}
+_AHEAD = re.compile(
+    rf"\b(?:(?:in|daqui a|dentro de|em) {_NUMBER.format('a')} (?P<au>days?|weeks?|dias?|semanas?)(?: time)?"
+    rf"|{_NUMBER.format('b')} (?P<bu>days?|weeks?) from (?:now|today))\b",
+    re.IGNORECASE,
+)
+_AGO = re.compile(
+    rf"\b(?:{_NUMBER.format('a')} (?P<au>days?|weeks?|dias?|semanas?) (?:ago|atr[áa]s)"
+    rf"|h[áa] {_NUMBER.format('b')} (?P<bu>dias?|semanas?))\b",
+    re.IGNORECASE,
+)
+_WEEKDAYS = {
+    **dict(zip("monday tuesday wednesday thursday friday saturday sunday".split(), range(7), strict=True)),
+    **dict(zip("segunda terca quarta quinta sexta sabado domingo".split(), range(7), strict=True)),
+}
+#: In Portuguese five of them are ordinal numbers too, so that something has to say that a day is meant.
+_WEEKDAY = re.compile(
+    r"(?<![\w-])(?P<last>last )?(?:(?:this|next|coming|pr[óo]xim[ao]|nest[ae]|est[ae]|ess[ae]) )?"
+    r"(?:(?P<en>monday|tuesday|wednesday|thursday|friday|saturday|sunday)|(?P<pt>s[áa]bado|domingo)"
+    r"|(?P<feira>segunda|ter[çc]a|quarta|quinta|sexta)"
+    r"(?:[- ]feira\b|(?=\s*(?:$|[,.;!?]|(?:que vem|passada|às|as \d|de manh[ãa]|de tarde|à|até|e|ou)\b))))"
+    r"(?![\w-])(?P<week> (?:of )?next week| da semana que vem)?(?: que vem)?(?P<past> passad[oa])?",
+    re.IGNORECASE,
+)
+_EVERY = re.compile(r"\b(?:every|each|tod[ao]s?(?: [ao]s?)?|cada)\s+$", re.IGNORECASE)
+_OF_MONTH = re.compile(
+    r"\b(?:on |by |until |till |from )the (?P<en>\d{1,2})(?:st|nd|rd|th)\b(?! (?:of|floor|street|avenue))"
+    r"|\bdia (?P<pt>\d{1,2})\b(?! d[eo]| ?[/-])",
+    re.IGNORECASE,
+)
+#: What says that a day without its year is gone by.
+_SINCE = re.compile(r"\b(?:since|desde)\s+(?:o dia\s+)?$", re.IGNORECASE)
+#: Where instructions say what day it is.
+_TODAY = re.compile(
+    r"(?:\btoday(?:'s date)?(?: is)?|\bcurrent date(?: and time)?(?: is)?|\bnow(?: is)?|\bhoje(?: é)?"
+    r"|\bdata (?:de hoje|atual)(?: é)?)\s*[:=,]?\s*(?P<rest>[^\n]{1,60})",
+    re.IGNORECASE,
+)
+
+
+class Day(NamedTuple):
+    """A day that stands at `start:end` of a text."""
+
+    start: int
+    end: int
+    date: datetime.date
+
+
+def told(text: str) -> datetime.date | None:
+    """The day that instructions say it is; None where they do not."""
+    for match in _TODAY.finditer(text):
+        words = match["rest"].replace("T", " ").split() if match["rest"][:1].isdigit() else match["rest"].split()
+        for first in range(min(3, len(words))):
+            for count in range(5, 0, -1):
+                said = " ".join(words[first : first + count]).strip(" .,;)")
+                found = next(filter(None, (date(said, language) for language in LANGUAGES)), None)
+                if found:
+                    return found
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def days(text: str, today: datetime.date) -> tuple[Day, ...]:
+    """The days of a text that are said from `today` on, in the order in which they stand. A day of the week is the next
+    one, today's after a week."""
+    found: list[Day] = []
+
+    def add(match: re.Match[str], day: datetime.date) -> None:
+        if not any(match.start() < one.end and one.start < match.end() for one in found):
+            found.append(Day(*match.span(), day))
+
+    for pattern, ahead in _NEAR.items():
+        for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE):
+            add(match, today + datetime.timedelta(ahead))
+    for counted, sign in ((_AHEAD, 1), (_AGO, -1)):
+        for match in counted.finditer(text):
+            many = [int(value) for value in number(match["a"] or match["b"]) if 0 < value < 1000]
+            unit = 7 if fold(match["au"] or match["bu"])[0] in "ws" else 1
+            if many:
+                add(match, today + datetime.timedelta(sign * unit * many[0]))
+    for match in _WEEKDAY.finditer(text):
+        if not _EVERY.search(text[: match.start()]):
+            add(match, _weekday(match, today))
+    for match in _OF_MONTH.finditer(text):
+        if day := _of_month(int(match["en"] or match["pt"]), today):
+            add(match, day)
+    return tuple(sorted(found))
+
+
+def _weekday(match: re.Match[str], today: datetime.date) -> datetime.date:
+    wanted = _WEEKDAYS[fold(match["en"] or match["pt"] or match["feira"])]
+    if match["week"]:
+        return today + datetime.timedelta(7 - today.weekday() + wanted)
+    ahead = (wanted - today.weekday() - 1) % 7 + 1
+    past = match["last"] or match["past"]
+    return today + datetime.timedelta((ahead - 7 or -7) if past else ahead)
+
+
+def _of_month(day: int, today: datetime.date) -> datetime.date | None:
+    """The next day of this number."""
+    for ahead in range(62):
+        one = today + datetime.timedelta(ahead)
+        if one.day == day:
+            return one
+    return None
+
+
+def without_year(said: str, text: str, language: str, today: datetime.date) -> datetime.date | None:
+    """The day that is said without its year: the next one, or the last one where the text says since when."""
+    years = (str(today.year), str(today.year + 1))
+    if _SINCE.search(text[: text.find(said)]):
+        years = (str(today.year), str(today.year - 1))
+        return next((one for y in years if (one := date(said, language, y)) and one <= today), None)
+    return next((one for y in years if (one := date(said, language, y)) and one >= today), None)

@@ -1,0 +1,73 @@
+"""Days said from today on, and what instructions say today is."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from mirim.documents.days import days, told, without_year
+
+#: A Sunday.
+TODAY = datetime.date(2026, 11, 29)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Dinner tomorrow at 8", {"tomorrow": "2026-11-30"}),
+        ("the day after tomorrow, not tomorrow", {"the day after tomorrow": "2026-12-01", "tomorrow": "2026-11-30"}),
+        ("tonight or yesterday", {"tonight": "2026-11-29", "yesterday": "2026-11-28"}),
+        ("next Friday until this Sunday", {"next Friday": "2026-12-04", "this Sunday": "2026-12-06"}),
+        ("on Monday next week", {"Monday next week": "2026-11-30"}),
+        ("last Sunday, last Friday", {"last Sunday": "2026-11-22", "last Friday": "2026-11-27"}),
+        ("in three days, two weeks from now", {"in three days": "2026-12-02", "two weeks from now": "2026-12-13"}),
+        ("5 days ago", {"5 days ago": "2026-11-24"}),
+        ("on the 15th, by the 29th", {"on the 15th": "2026-12-15", "by the 29th": "2026-11-29"}),
+        ("amanhã de manhã e depois de amanhã", {"amanhã": "2026-11-30", "depois de amanhã": "2026-12-01"}),
+        ("hoje, ontem ou anteontem", {"hoje": "2026-11-29", "ontem": "2026-11-28", "anteontem": "2026-11-27"}),
+        ("na próxima sexta-feira às 14h30", {"próxima sexta-feira": "2026-12-04"}),
+        ("terça que vem, às 9h", {"terça que vem": "2026-12-01"}),
+        ("quarta da semana que vem", {}),
+        ("quarta-feira da semana que vem", {"quarta-feira da semana que vem": "2026-12-02"}),
+        ("sábado passado", {"sábado passado": "2026-11-28"}),
+        ("daqui a duas semanas, há 3 dias", {"daqui a duas semanas": "2026-12-13", "há 3 dias": "2026-11-26"}),
+        ("dia 5 às 10h", {"dia 5": "2026-12-05"}),
+        # What comes again and again, ordinal numbers, and days that are said in whole.
+        ("every Monday, each Friday, Mondays at 5", {}),
+        ("toda terça-feira, todos os sábados", {}),
+        ("a segunda fase, o quinto dia e a terça parte", {}),
+        ("on the 4th of March, on the 5th floor, dia 15 de março, dia 3/4", {}),
+        ("in 9999 days, in days, within 3 days", {}),
+    ],
+)
+def test_days_from_today_on(text: str, said: dict[str, str]) -> None:
+    assert {text[one.start : one.end]: one.date.isoformat() for one in days(text, TODAY)} == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You book tables. Today is 2026-11-29.",
+        "Current date: November 29, 2026. Be kind.",
+        "The current date and time is 2026-11-29T10:00:00Z",
+        "Today's date is Sunday, November 29th, 2026",
+        "Hoje é 29 de novembro de 2026.",
+        "Data de hoje: 29/11/2026",
+    ],
+)
+def test_the_day_that_instructions_say_it_is(text: str) -> None:
+    assert told(text) == TODAY
+
+
+def test_instructions_that_say_no_day() -> None:
+    assert told("Help whoever writes today. The shop opened on March 3rd, 2019.") is None
+    assert told("") is None
+
+
+def test_a_day_without_its_year_is_the_next_one_or_the_last_one() -> None:
+    assert without_year("March 4th", "from March 4th", "en", TODAY) == datetime.date(2027, 3, 4)
+    assert without_year("29 de novembro", "em 29 de novembro", "pt", TODAY) == TODAY
+    assert without_year("5 July", "all since 5 July", "en", TODAY) == datetime.date(2026, 7, 5)
+    assert without_year("5 de dezembro", "desde 5 de dezembro", "pt", TODAY) == datetime.date(2025, 12, 5)
+    assert without_year("dawn", "at dawn", "en", TODAY) is None
