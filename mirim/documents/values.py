@@ -9,10 +9,23 @@ import threading
 from typing import NamedTuple
 
 from mirim.core.extras import need
+from mirim.documents.words import fold
 
 LANGUAGES = ("en", "pt")
 #: Words of a date at most; digits of a number.
 LONGEST, DIGITS = 7, 100
+#: What a number is counted in: "22 mil", "two dozen". "10k" may be a name.
+_TIMES = {
+    **dict.fromkeys(("mil", "thousand", "k"), 1000),
+    **dict.fromkeys(("million", "milhao", "milhoes"), 10**6),
+    **dict.fromkeys(("billion", "bilhao", "bilhoes"), 10**9),
+    **dict.fromkeys(("dozen", "duzia", "duzias"), 12),
+}
+_COUNTED = re.compile(
+    r"\s?(?P<many>mil|thousand|million|milh[ãa]o|milh[õo]es|billion|bilh[ãa]o|bilh[õo]es|dozen|d[úu]zias?)\b|(?P<k>k)\b",
+    re.IGNORECASE,
+)
+_DOZEN = re.compile(r"\b(?:(?P<half>half a dozen|meia d[úu]zia)|an? dozen|uma d[úu]zia)\b", re.IGNORECASE)
 #: Not within a name ("v2"), and no minus between two ("4-9").
 _NUMBER = re.compile(r"(?:(?<![\w.-])-)?(?<!\w)\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
@@ -61,7 +74,21 @@ def numbers(text: str) -> tuple[Found, ...]:
             start, end = words[one.start].start(), words[one.end - 1].end()
             if not one.is_ordinal and not any(start < other.end and other.start < end for other in found):
                 found.append(Found(start, end, (one.value,)))
-    return tuple(sorted(found))
+    found = [Found(*m.span(), (6 if m["half"] else 12,)) for m in _DOZEN.finditer(text)] + found
+    kept: list[Found] = []
+    for one in sorted(found, key=lambda one: (one.start, -one.end)):
+        if not kept or one.start >= kept[-1].end:
+            kept.append(_counted(one, text))
+    return tuple(kept)
+
+
+def _counted(one: Found, text: str) -> Found:
+    """A number with what it is counted in."""
+    match = _COUNTED.match(text, one.end)
+    if match is None:
+        return one
+    many = tuple(value * _TIMES[fold(match["many"] or "k")] for value in one.values)
+    return Found(one.start, match.end(), many + (one.values if match["k"] else ()))
 
 
 def number(said: str) -> tuple[float, ...]:

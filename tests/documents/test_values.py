@@ -80,3 +80,19 @@ def test_a_day_is_of_the_one_year_that_is_named() -> None:
     # Of several, or of no day: none.
     assert year("July 1, 2031 or July 2, 2032") == year("room 12, 3.2031, 2031-07-10") == ""
     assert year("A 2031 Corolla from July 10") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a balance of 22 mil reais", {"22 mil": (22000,)}),
+        ("R$ 1,5 milhão", {"1,5 milhão": (1500000,)}),
+        ("three hundred thousand and 2.5 million", {"three hundred thousand": (300000,), "2.5 million": (2500000,)}),
+        ("two dozen eggs, a dozen pens, meia dúzia", {"two dozen": (24,), "a dozen": (12,), "meia dúzia": (6,)}),
+        # A run, or many steps.
+        ("10k steps", {"10k": (10000, 10)}),
+        ("2 milhas, 3 milímetros, 5 km", {"2": (2,), "3": (3,), "5": (5,)}),
+    ],
+)
+def test_numbers_are_read_with_what_they_are_counted_in(text: str, said: dict[str, tuple[float, ...]]) -> None:
+    assert {text[one.start : one.end]: one.values for one in numbers(text)} == said
