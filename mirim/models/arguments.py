@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from mirim.documents import times, values
+from mirim.documents import days, times, values
+from mirim.models import choices
 
 #: What stands around a value and is no part of it.
 AROUND = " '\"“”‘’.,;:?!"
@@ -18,39 +20,97 @@ _SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
 #: What stands between the parts of a list, and before one of them.
 _AND = r"and|or|plus|as well as|e|ou|mais|bem como|assim como"
 _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IGNORECASE)
+_RANGE = re.compile(r"\s+(?:to|until|till|through|and|a|até|ao|e)\s+|\s*[–—]\s*|\s-\s", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
 #: How a description says what a date looks like, and a time of 24 hours.
 _DATE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
 _TIME = re.compile(r"\bhh:mm(:ss)?\b(?!:|.{0,3}\b[ap]m\b)", re.IGNORECASE)
 
 
-def read(said: str, schema: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
-    """What words may mean as a value of this schema; a list is a tuple. () where they mean none."""
+class Request(NamedTuple):
+    """What is asked of a function, and on which day."""
+
+    text: str
+    language: str
+    today: datetime.date
+
+
+def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, ...]:
+    """What words of a request may mean as a value of this schema; a list is a tuple. () where they mean none."""
     kind = schema["type"]
     if kind == "array":
-        return _list(said, schema["items"], request, language)
+        return _list(said, schema["items"], request)
     if kind == "string":
-        return _text(_bare(said, request), schema, request, language)
-    bare = _bare(said, request).strip("%$€£ ")
+        return _text(_bare(said, request.text), schema, request)
+    bare = _bare(said, request.text).strip("%$€£ ")
     meant = list(values.number(bare))
-    if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request):
+    if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request.text):
         meant.append(meant[0] / 100)
     return tuple(value for value in _whole(meant) if kind == "number" or isinstance(value, int))
 
 
-def _text(bare: str, schema: Mapping[str, Any], request: str, language: str) -> tuple[str, ...]:
+def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[Any, ...]]]:
+    """The numbers, or the days, that stand within words which are none themselves, and what each may mean: "March 3rd
+    to March 5th"."""
+    if schema["type"] in ("integer", "number"):
+        inside = [match.span() for match in re.finditer(re.escape(said), request.text)]
+        parts = [
+            request.text[one.start : one.end]
+            for one in values.numbers(request.text)
+            if any(a <= one.start and one.end <= b for a, b in inside)
+        ]
+    elif _day(schema):
+        parts = _RANGE.split(said)
+    else:
+        return []
+    found = [(part, read(part, schema, request)) for part in dict.fromkeys(parts)]
+    return [(part, meant) for part, meant in found if meant]
+
+
+def told(schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+    """The times of a request, or the days that it says from today on, as a parameter that takes such wants them, and
+    where they stand."""
+    if shape := _day(schema):
+        days_said = days.days(request.text, request.today)
+        return [(one.date.strftime(shape), ((one.start, one.end),)) for one in days_said]
+    if shape := _clock(schema):
+        return [(one.time.strftime(shape), ((one.start, one.end),)) for one in times.times(request.text)]
+    return []
+
+
+def _clock(schema: Mapping[str, Any]) -> str:
+    """How a text that is a time of 24 hours is to be written, as strftime asks for it; "" for what is none, or has a
+    day too."""
     says = str(schema.get("description") or "")
-    day, clock = _DATE.search(says), _TIME.search(says)
-    if schema.get("format") == "date" or (day and not clock):
-        found = values.date(bare, language, values.year(request, language))
-        return (found.strftime(_strftime(day)),) if found else ()
-    if clock and not day:
+    clock = _TIME.search(says)
+    if clock is None or schema.get("type") != "string" or _DATE.search(says) or schema.get("format") == "date":
+        return ""
+    return "%H:%M:%S" if clock.group(1) else "%H:%M"
+
+
+def _day(schema: Mapping[str, Any]) -> str:
+    """How a text that is a day is to be written, as strftime asks for it; "" for what is none, or has a time too."""
+    says = str(schema.get("description") or "")
+    shape = _DATE.search(says)
+    if schema.get("type") != "string" or not (schema.get("format") == "date" or (shape and not _TIME.search(says))):
+        return ""
+    return _strftime(shape)
+
+
+def _text(bare: str, schema: Mapping[str, Any], request: Request) -> tuple[str, ...]:
+    says, language = str(schema.get("description") or ""), request.language
+    if shape := _day(schema):
+        found = values.date(bare, language, values.year(request.text, language))
+        found = found or days.without_year(bare, request.text, language, request.today)
+        return (found.strftime(shape),) if found else ()
+    if clock := _clock(schema):
         time = times.time(bare)
-        return (time.strftime("%H:%M:%S" if clock.group(1) else "%H:%M"),) if time else ()
-    if clock:
-        return ()  # both in one: left to the model
+        return (time.strftime(clock),) if time else ()
+    if _TIME.search(says):
+        return ()  # with a day in one: left to the model
     found = values.date(bare, language)
-    return tuple(dict.fromkeys(filter(None, (bare, found.isoformat() if found else ""))))
+    said = choices.spelt(bare, schema, language)
+    return tuple(dict.fromkeys(filter(None, (said, found.isoformat() if found else ""))))
 
 
 def _strftime(shape: re.Match[str] | None) -> str:
@@ -60,14 +120,14 @@ def _strftime(shape: re.Match[str] | None) -> str:
     return shape.group(2).join(f"%{'Y' if part[0] in 'YA' else part[0].lower()}" for part in shape.group(1, 3, 4))
 
 
-def _list(said: str, items: Mapping[str, Any], request: str, language: str) -> tuple[Any, ...]:
+def _list(said: str, items: Mapping[str, Any], request: Request) -> tuple[Any, ...]:
     """The list that words say, if each of its parts may be one of its items."""
     if items["type"] == "string":
         parts = [_ARTICLE.sub("", part) for part in _BETWEEN.split(said)]
-        found = [read(part, items, request, language) for part in parts if part.strip(AROUND)]
+        found = [read(part, items, request) for part in parts if part.strip(AROUND)]
         return (tuple(one[0] for one in found),) if found and all(found) else ()
     # A point is read as the request's language has it.
-    numbers = [one.values[-1 if language == "pt" else 0] for one in values.numbers(said) if one.values]
+    numbers = [one.values[-1 if request.language == "pt" else 0] for one in values.numbers(said) if one.values]
     whole = _whole(numbers)
     return (tuple(whole),) if whole and (items["type"] == "number" or all(isinstance(v, int) for v in whole)) else ()
 

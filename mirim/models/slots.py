@@ -8,45 +8,41 @@ is narrowed to these (`examples.tasks.slot` asks; `server.produce` calls).
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mirim.documents import codes
 from mirim.documents.words import detect
 from mirim.examples.tasks import slot
-from mirim.models import arguments
+from mirim.models import arguments, choices, denials
+from mirim.models.arguments import Request
 from mirim.models.pointing import Pointed, Pointer
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
 #: out.
-SERVES, SURE, GIVEN = -2.5, 3.0, 0.0
+SERVES, SURE, GIVEN = -2.5, 3.0, 1.0
 #: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
 MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
 PLACES, WAYS = 8, 60
-#: What it costs, in nats, that the same words are meant for two parameters.
-SHARED = 9.0
-#: Share of what is pointed at that is the whole request, or no number where one is wanted, above which anything may be
-#: written: the request says it in other words.
+#: What it costs, in nats, that the same words are meant for two parameters; and what it is worth that those of one
+#: stand behind those of the one before it of its kind: 68 of 100 do in requests written for mirim, of days 84.
+SHARED, ORDER = 9.0, 0.5
+#: Share of what is pointed at that is the whole request, or has no number where one is wanted, above which anything may
+#: be written: the request says it in other words.
 OTHERWISE = 0.5
+#: Log-odds that a parameter is given of which the request names a value, beside what pointing tells; and the share
+#: that a value has which is named and not pointed at.
+NAMED, UNSEEN = 6.0, 0.02
 #: What a parameter may say of itself beside its type and still be held to words of the request; a list, of its items.
 _FREE = frozenset({"type", "description", "title", "default", "examples"})
 #: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
 _JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
-#: Words by which a request may not want what it mentions.
-_DENIED = {
-    "en": re.compile(
-        r"n['’]t\b|\b(?:not?|dont|without|never|neither|nor|off|skip|exclud\w+|omit|hide|disable|remove)\b",
-        re.IGNORECASE,
-    ),
-    "pt": re.compile(
-        r"\b(?:n[ãa]o|sem|nem|nunca|fora|exceto|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+|tir[ae]\w*)\b",
-        re.IGNORECASE,
-    ),
-}
 
 
 class _Place(NamedTuple):
@@ -66,9 +62,15 @@ def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]
     return [one.odds if one else None for one in found]
 
 
-def fill(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def fill(
+    pointer: Pointer,
+    request: str,
+    functions: Sequence[Mapping[str, Any]],
+    today: datetime.date | None = None,
+) -> list[Mapping[str, Any]]:
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
-    too long to be seen whole, or they take too many."""
+    too long to be seen whole, or they take too many. `today`: what "tomorrow" is the day after; the computer's day if
+    it is not given."""
     known = [_parameters(function) for function in functions]
     if not 0 < sum(map(len, known)) <= MOST:
         return list(functions)
@@ -78,9 +80,9 @@ def fill(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]])
         for name, schema in schemas.items()
     ]
     found = iter(pointer.point(asked, longest=len(request)))
-    language = detect(request)
+    said = Request(request, detect(request), today or datetime.date.today())
     return [
-        _narrowed(function, {name: next(found) for name in schemas}, request, language)
+        _narrowed(function, {name: next(found) for name in schemas}, said)
         for function, schemas in zip(functions, known, strict=True)
     ]
 
@@ -94,9 +96,7 @@ def _parameters(function: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
 
 
-def _narrowed(
-    function: Mapping[str, Any], told: Mapping[str, Pointed | None], request: str, language: str
-) -> Mapping[str, Any]:
+def _narrowed(function: Mapping[str, Any], told: Mapping[str, Pointed | None], request: Request) -> Mapping[str, Any]:
     """A function with what is pointed at for its parameters, if all of them could be seen."""
     if not told or any(pointed is None for pointed in told.values()):
         return function
@@ -105,16 +105,17 @@ def _narrowed(
     kept, places = dict(parameters["properties"]), {}
     for name, pointed in told.items():
         assert pointed is not None
-        optional, named = name not in needed, _named(kept[name], request)
-        if not named and (likely := _places(pointed, kept[name], request, language)):
-            places[name] = _or_none(likely, pointed.odds) if optional else likely
-        elif optional and pointed.odds < GIVEN:
+        schema, optional, odds = kept[name], name not in needed, pointed.odds
+        likely, odds = _named(name, pointed, schema, request), odds + NAMED
+        if not likely:
+            likely, odds = _places(name, pointed, schema, request), pointed.odds
+        if likely:
+            places[name] = _or_none(likely, odds) if optional else likely
+        elif optional and odds < GIVEN:
             del kept[name]
-        elif named:
-            kept[name] = {**kept[name], "enum": named}
-        elif kept[name].get("type") == "boolean" and pointed.odds >= GIVEN and _wanted(request, language):
-            # What is mentioned is wanted.
-            kept[name] = {**kept[name], "enum": [True]}
+        elif schema.get("type") == "boolean" and odds >= GIVEN:
+            wanted = denials.wanted(name, schema, request.text, request.language)
+            kept[name] = schema if wanted is None else {**schema, "enum": [wanted]}
     for name, place in _apart(places).items():
         if place.values:
             kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
@@ -126,17 +127,60 @@ def _narrowed(
     return {**function, "parameters": narrowed}
 
 
-def _named(schema: Mapping[str, Any], request: str) -> list[Any]:
-    """Of the values to choose from, those that the request names; of a list of such values the one list of them."""
-    if schema.get("type") == "array":
-        items = schema.get("items")
-        named = _named(items, request) if isinstance(items, dict) and not set(schema) - _FREE - {"items"} else []
-        return [sorted(named, key=lambda value: slot.places(value, request)[0])] if named else []
-    values = schema.get("enum")
-    return [value for value in values if slot.places(value, request)] if isinstance(values, list) else []
+def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:
+    """Of the values that a parameter lists, or of the codes that it may be, those that the request names, the likeliest
+    first; of a list of such values the one list of them. None where it names none."""
+    several = schema.get("type") == "array"
+    inner = schema.get("items") if several else schema
+    if not isinstance(inner, dict) or (several and set(schema) - _FREE - {"items"}):
+        return []
+    listed, kind = choices.listed(inner), choices.coded(name, inner)
+    found = choices.named(listed, request.text, request.language)
+    if kind:
+        coded = codes.mentioned(request.text, kind).items()
+        found = [choices.Named(code, spans, True) for code, spans in coded if not listed or code in listed]
+    if not listed and not several:
+        found += [choices.Named(said, spans, True) for said, spans in arguments.told(inner, request)]
+    if not found:
+        return []
+    if several and not kind:
+        found.sort(key=lambda one: one.spans[0])
+        return [_Place(0.0, (tuple(one.value for one in found),), ())]
+    if several:
+        return _lists(pointed, found, request)
+    found = [one for one in found if one.whole] or found
+    worth = [UNSEEN] * len(found)
+    for said, share in pointed.spans.items():
+        for n in (touched := _touched(said, found, request)):
+            worth[n] += share / len(touched)
+    places = [_Place(math.log(w), (one.value,), one.spans) for w, one in zip(worth, found, strict=True)]
+    if not listed and not kind:
+        places += _places(name, pointed, schema, request)  # days that are said in whole, mere hours
+    total = math.log(sum(math.exp(place.log_share) for place in places))
+    places = [place._replace(log_share=place.log_share - total) for place in places]
+    return sorted(places, key=lambda place: -place.log_share)[:PLACES]
 
 
-def _places(pointed: Pointed, schema: Mapping[str, Any], request: str, language: str) -> list[_Place]:
+def _lists(pointed: Pointed, found: Sequence[choices.Named], request: Request) -> list[_Place]:
+    """The lists of values that what is pointed at names."""
+    worth: dict[tuple[int, ...], float] = defaultdict(float)
+    for said, share in pointed.spans.items():
+        if touched := _touched(said, found, request):
+            worth[tuple(sorted(touched, key=lambda n: found[n].spans[0]))] += share
+    total = sum(worth.values())
+    return [
+        _Place(math.log(w / total), (tuple(found[n].value for n in some),), tuple(found[n].spans[0] for n in some))
+        for some, w in sorted(worth.items(), key=lambda pair: -pair[1])[:PLACES]
+    ]
+
+
+def _touched(said: str, found: Sequence[choices.Named], request: Request) -> list[int]:
+    """Which of the values named stand where these words do, in part at least."""
+    spans = _spans(said, request.text)
+    return [n for n, one in enumerate(found) if any(a < d and c < b for a, b in one.spans for c, d in spans)]
+
+
+def _places(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:
     """Where the value of a parameter may stand, the likeliest first; none where anything may be written."""
     if not _free(schema):
         return []
@@ -144,17 +188,24 @@ def _places(pointed: Pointed, schema: Mapping[str, Any], request: str, language:
     words: dict[tuple[Any, ...], str] = {}
     otherwise = 0.0
     for said, share in pointed.spans.items():
-        values = () if said == request.strip() else arguments.read(said, schema, request, language)
-        otherwise += 0.0 if values else share
-        if values:
-            worth[values] += share
-            # What stands between quotation marks may be more than the words pointed at.
-            whole = values[0] if isinstance(values[0], str) and values[0] in request else said.strip(arguments.AROUND)
-            words.setdefault(values, whole)
+        values = () if said == request.text.strip() else arguments.read(said, schema, request)
+        # What stands between quotation marks may be more than the words pointed at.
+        whole = values[0] if values and isinstance(values[0], str) and values[0] in request.text else ""
+        if values and isinstance(values[0], str):
+            values = (choices.bare(name, values[0]), *values[1:])
+        meant = [(whole or said.strip(arguments.AROUND), values)] if values else []
+        if not meant and said != request.text.strip():
+            meant = arguments.within(said, schema, request)
+        otherwise += 0.0 if meant else share
+        for stands, values in meant:
+            worth[values] += share / len(meant)
+            words.setdefault(values, stands)
     if otherwise > OTHERWISE:
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
-    return [_Place(math.log(max(worth[values], 1e-9)), values, _spans(words[values], request)) for values in ranked]
+    return [
+        _Place(math.log(max(worth[values], 1e-9)), values, _spans(words[values], request.text)) for values in ranked
+    ]
 
 
 def _free(schema: Mapping[str, Any]) -> bool:
@@ -172,12 +223,6 @@ def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
     return tuple(match.span() for match in re.finditer(re.escape(words), request))
 
 
-def _wanted(request: str, language: str) -> bool:
-    """Whether no word of a request denies anything, as far as its language is known."""
-    patterns = [pattern for name, pattern in _DENIED.items() if language in (name, "")]
-    return bool(patterns) and not any(pattern.search(request) for pattern in patterns)
-
-
 def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
     """The places of a parameter that may be left out, and beside them that it is."""
     odds -= GIVEN
@@ -187,16 +232,34 @@ def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
 
 
 def _apart(places: Mapping[str, list[_Place]]) -> dict[str, _Place]:
-    """The likeliest places of all parameters together, no word meant for two of them where that can be."""
+    """The likeliest places of all parameters together, no word meant for two of them where that can be, rather in the
+    order in which the function has them."""
     ways: list[tuple[float, tuple[_Place, ...]]] = [(0.0, ())]
     for likely in places.values():
         grown = [
-            (worth + one.log_share - SHARED * any(_same(one, other) for other in taken), (*taken, one))
+            (worth + one.log_share + ORDER * _behind(one, taken) - SHARED * _anywhere(one, taken), (*taken, one))
             for worth, taken in ways
             for one in likely
         ]
         ways = sorted(grown, key=lambda way: -way[0])[:WAYS]
     return dict(zip(places, ways[0][1], strict=True))
+
+
+def _anywhere(one: _Place, taken: Sequence[_Place]) -> bool:
+    """Whether another stands on the same words."""
+    return any(_same(one, other) for other in taken)
+
+
+def _behind(one: _Place, taken: Sequence[_Place]) -> int:
+    """1 where it stands behind the one before it of its kind, -1 where before it; 0 where that cannot be told."""
+    if not one.spans:
+        return 0
+    kind = type(one.values[0])
+    last = next((other for other in reversed(taken) if other.spans and type(other.values[0]) is kind), None)
+    if last is None or _same(one, last):
+        return 0
+    here, there = one.spans[0], last.spans[0]
+    return 0 if here == there else 1 if here > there else -1
 
 
 def _same(one: _Place, other: _Place) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
+from mirim.documents import days
 from mirim.documents.words import detect
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
@@ -213,7 +214,8 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str,
     """The functions, their parameters narrowed to what the request says of them."""
     if (pointed := _pointed(order)) is None:
         return tools
-    filled = slots.fill(*pointed, [tool["function"] for tool in tools])
+    told = "" if isinstance(order.prompt, str) else "\n".join(m.content for m in order.prompt if m.role == "system")
+    filled = slots.fill(*pointed, [tool["function"] for tool in tools], days.told(told))
     return [{**tool, "function": function} for tool, function in zip(tools, filled, strict=True)]
 
 

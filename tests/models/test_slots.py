@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,9 +94,9 @@ def test_numbers_are_read_as_the_type_wants_them() -> None:
 
 def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     likely = {"menu.pdf": 0.7, "Canon-Lobby": 0.3}
-    pointer = _Pointer(it=Pointed(2.0, likely), on=Pointed(2.0, likely | {"menu.pdf": 0.9}))
+    pointer = _Pointer(it=Pointed(2.0, likely), on=Pointed(2.0, {"menu.pdf": 0.95, "Canon-Lobby": 0.05}))
     text = {"type": "string"}
-    (found,) = fill(pointer, REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    (found,) = fill(pointer, REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     values = {name: place["enum"] for name, place in found["parameters"]["properties"].items()}
     assert values == {"it": ["Canon-Lobby"], "on": ["menu.pdf"]}
     # One that may be left out is, where nothing else is likely for it: the one that is the less likely given.
@@ -109,7 +110,7 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
     # Words that stand twice may be meant twice.
     twice = "From Porto to Porto."
-    pointer = _Pointer(it=Pointed(2.0, {"Porto": 0.6, "From": 0.4}), on=Pointed(2.0, {"Porto": 0.6, "From": 0.4}))
+    pointer = _Pointer(it=Pointed(2.0, {"Porto": 0.7, "From": 0.3}), on=Pointed(2.0, {"Porto": 0.7, "From": 0.3}))
     (found,) = fill(pointer, twice, [_function(it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"]] * 2
 
@@ -117,7 +118,7 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
 def test_two_parts_of_a_quotation_are_the_same_words() -> None:
     book, text = "Lend 'Salt: A Tale' to Ana", {"type": "string"}
     title = {"Salt": 0.6, "Ana": 0.4}
-    pointer = _Pointer(it=Pointed(2.0, title), on=Pointed(2.0, {"A Tale": 0.7, "Ana": 0.3}))
+    pointer = _Pointer(it=Pointed(2.0, title), on=Pointed(2.0, {"A Tale": 0.9, "Ana": 0.1}))
     (found,) = fill(pointer, book, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Ana"], ["Salt: A Tale"]]
 
@@ -203,10 +204,117 @@ def test_underscores_may_be_blanks_and_numbers_have_either_point() -> None:
     assert slot.places(1234.5, "R$ 1.234,5 or 1,234.5") == ((3, 10), (14, 21))
 
 
-def _said(request: str, place: dict[str, Any], **spans: float) -> Any:
-    pointer = _Pointer(it=Pointed(2.0, spans))
-    (found,) = fill(pointer, request, [{"name": "f", "parameters": {"properties": {"it": place}}}])  # type: ignore[arg-type]
-    return found["parameters"]["properties"]["it"].get("enum")
+#: A Sunday.
+TODAY = datetime.date(2026, 11, 29)
+
+
+def _said(request: str, place: dict[str, Any], name: str = "it", odds: float = 2.0, **spans: float) -> Any:
+    pointer = _Pointer(**{name.split("_")[0]: Pointed(odds, spans)})
+    function = {"name": "f", "parameters": {"properties": {name: place}}}
+    (found,) = fill(pointer, request, [function], TODAY)  # type: ignore[arg-type]
+    properties = found["parameters"]["properties"]
+    return properties[name].get("enum") if name in properties else "left out"
+
+
+def test_a_day_may_be_said_from_today_on() -> None:
+    day, stay = {"type": "string", "format": "date"}, "A room at Lume from tomorrow until Friday, please"
+    assert _said("A room at Lume for tomorrow", day, **{"A room at Lume for tomorrow": 0.9, "Lume": 0.1}) == [
+        "2026-11-30"
+    ]
+    assert _said(stay, day, **{"tomorrow": 0.3, "until Friday": 0.7}) == ["2026-12-04"]
+    assert _said(stay, {"type": "string", "description": "DD/MM/YYYY"}, **{"from tomorrow": 1.0}) == ["30/11/2026"]
+    # Beside one that is said in whole; as words where a parameter takes words.
+    both = "From tomorrow until March 5th, 2027"
+    assert _said(both, day, **{"March 5th, 2027": 0.9, "tomorrow": 0.1}) == ["2027-03-05"]
+    assert _said(both, day, **{"March 5th, 2027": 0.2, "tomorrow": 0.8}) == ["2026-11-30"]
+    assert _said(stay, {"type": "string"}, tomorrow=1.0) == ["tomorrow"]
+    # Without a year the next one, or the last one where it says since when; one that the request names goes first.
+    assert _said("Two nights from March 4th.", day, **{"March 4th": 1.0}) == ["2027-03-04"]
+    assert _said("All that came since March 4th.", day, **{"March 4th": 1.0}) == ["2026-03-04"]
+    # Two days in one piece of text: each may be meant.
+    function = {"name": "f", "parameters": {"properties": {"it": day, "on": day}}}
+    pointed = Pointed(4.0, {"December 4th to December 8th": 0.8, "December 8th": 0.1, "December 4th": 0.1})
+    (found,) = fill(_Pointer(it=pointed, on=pointed), "Paris, December 4th to December 8th", [function], TODAY)  # type: ignore[arg-type]
+    assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["2026-12-04"], ["2026-12-08"]]
+
+
+def test_money_countries_and_languages_are_given_by_their_codes_where_codes_are_wanted() -> None:
+    text, pay = {"type": "string"}, "How many Canadian dollars are 500 US dollars, in plain English, from Brazil?"
+    assert _said(pay, text, "currency", **{"500 US": 0.7, "Canadian": 0.3}) == ["USD"]
+    assert _said(pay, text | {"description": "Moeda (código)"}, **{"Canadian dollars": 1.0}) == ["CAD"]
+    assert _said(pay, text | {"description": "Name of the currency"}, "currency", **{"US dollars": 1.0}) == [
+        "US dollars"
+    ]
+    assert _said("Quanto são 30 reais em euros?", text, "moeda", reais=0.4, euros=0.6) == ["EUR"]
+    codes = {"type": "array", "items": {"type": "string", "description": "ISO code of a currency"}}
+    assert _said(pay, codes, **{"Canadian dollars are 500 US dollars": 0.9, "500": 0.1}) == [["CAD", "USD"]]
+    assert _said(pay, text | {"description": "Language, e.g. 'pt'"}, English=1.0) == ["en"]
+    assert _said(pay, text | {"description": "Language, e.g. 'Portuguese'"}, English=1.0) == ["English"]
+    assert _said(pay, text | {"description": "Two-letter country code"}, Brazil=1.0) == ["BR"]
+    assert _said(pay, text | {"enum": ["BRL", "EUR", "USD"]}, pay=1.0) == ["USD"]
+    # None is named: what is pointed at.
+    assert _said("Convert 20 bitcoin", text, "currency", bitcoin=1.0) == ["bitcoin"]
+
+
+def test_values_are_named_by_their_words_in_any_form() -> None:
+    kinds = {"type": "string", "enum": ["multi-player", "Gluten Free", "single_room", "women"]}
+    for said, value in (
+        ("Find a multiplayer game", "multi-player"),
+        ("Any gluten-free bread?", "Gluten Free"),
+        ("Two single rooms", "single_room"),
+    ):
+        assert _said(said, kinds, said=1.0) == [value]
+    list_of = {"type": "array", "items": {"type": "string", "enum": ["Goals Scored", "Assists Made", "Cards Received"]}}
+    assert _said("What about Messi's goals and assists?", list_of, goals=1.0) == [["Goals Scored", "Assists Made"]]
+    # A value within a longer one is not meant; one word for all values names none.
+    miles = {"type": "string", "enum": ["miles", "nautical_miles"]}
+    assert _said("In nautical miles, please", miles, **{"nautical miles": 1.0}) == ["nautical_miles"]
+    trips = {"type": "string", "enum": ["round trip", "day trip"]}
+    assert _said("A trip to Porto", trips, trip=1.0) == ["round trip", "day trip"]
+    # Two are named: the one that is pointed at.
+    scales = {"type": "string", "enum": ["Celsius", "Fahrenheit", "Kelvin"]}
+    warm = "Turn 300 Kelvin into Celsius now"
+    assert _said(warm, scales, **{"into Celsius": 0.8, "Kelvin": 0.2}) == ["Celsius"]
+    assert _said(warm, scales, **{"300 Kelvin": 0.8, "Celsius": 0.2}) == ["Kelvin"]
+
+
+def test_what_the_request_names_is_given_where_pointing_doubts_it() -> None:
+    pets = {"type": "array", "items": {"type": "string", "enum": ["pet_friendly", "gym"]}}
+    assert _said("A pet friendly hotel", pets, odds=-4.0, hotel=1.0) == [["pet_friendly"]]
+    assert _said("A pet friendly hotel", pets, odds=-9.0, hotel=1.0) == "left out"
+    assert _said("A friendly hotel, no sports", pets, odds=-9.0, hotel=1.0) == "left out"
+
+
+def test_a_description_may_list_the_values_or_show_how_they_are_written() -> None:
+    def said(request: str, description: str, name: str = "it", **spans: float) -> Any:
+        return _said(request, {"type": "string", "description": description}, name, **spans)
+
+    assert said("The C major scale", "Either major or minor. Default is 'major'.", **{"C major": 1.0}) == ["major"]
+    assert said("A heart card", "One of: 'spades', 'hearts'.", **{"a heart card": 1.0}) == ["hearts"]
+    assert said("Um voo só de ida", "Pode ser 'só ida' ou 'ida e volta'.", voo=1.0) == ["só ida"]
+    # It names none of them, or more may be meant than are listed.
+    assert said("A card of clubs", "One of: 'spades', 'hearts'.", clubs=1.0) == ["clubs"]
+    assert said("A heart card", "Can be 'spades', 'hearts' etc.", **{"heart card": 1.0}) == ["heart card"]
+    assert said("Some vegetarian pasta", "Diet, e.g. 'Vegetarian'.", vegetarian=1.0) == ["Vegetarian"]
+    assert said("A gluten-free cake", "Diet such as Gluten free, Vegan", **{"gluten-free": 1.0}) == ["Gluten free"]
+    assert said("Some vegan pasta", "Diet, e.g. 'Vegetarian'.", vegan=1.0) == ["vegan"]
+    assert said("A single room now", "Kind of room.", "room_type", **{"single room": 1.0}) == ["single"]
+    assert said("Um quarto duplo", "Tipo", "tipo_de_quarto", duplo=1.0) == ["duplo"]
+    assert said("A single room now", "Room.", "room", **{"single room": 1.0}) == ["single room"]
+
+
+def test_numbers_within_what_is_pointed_at_are_meant_too() -> None:
+    number = {"type": "integer"}
+    assert _said("Aged 58, I paid for 27 years", number, **{"58, I paid for 27": 0.4, "27": 0.6}) == [27]
+    assert _said("It took 40 minutes", number, **{"40 minutes": 0.9, "It took": 0.1}) == [40]
+    assert _said("For a dozen people", number, **{"a dozen": 1.0}) == [12]
+    assert _said("Um saldo de 22 mil reais", number, **{"22 mil": 1.0}) == [22000]
+
+
+def test_of_two_that_are_as_likely_the_one_said_first_is_that_of_the_first_parameter() -> None:
+    likely, text = Pointed(2.0, {"Porto": 0.5, "Faro": 0.5}), {"type": "string"}
+    (found,) = fill(_Pointer(it=likely, on=likely), "Porto to Faro", [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"], ["Faro"]]
 
 
 def test_a_day_is_written_as_the_parameter_wants_it() -> None:
@@ -222,9 +330,8 @@ def test_a_day_is_written_as_the_parameter_wants_it() -> None:
     assert _said("Quero uma noite em 04/03/2031, por favor.", text | {"format": "date"}, **brazil) == ["2031-03-04"]
     between = {"March 4th": 1.0}
     assert _said("From March 4th to May 6th, 2031", text | {"format": "date"}, **between) == ["2031-03-04"]
-    # Without a year it is for the model to say, as is a day with its time.
+    # A day with its time is for the model to say.
     assert _said(stay, text | {"description": "YYYY-MM-DD HH:MM"}, **day) is None
-    assert _said("Two nights from March 4th.", text | {"format": "date"}, **{"March 4th": 1.0}) is None
 
 
 def test_a_time_is_written_as_the_parameter_wants_it() -> None:
@@ -320,6 +427,11 @@ def test_what_may_be_true_is_where_it_is_mentioned() -> None:
         return found["parameters"]["properties"]["ink"].get("enum")
 
     assert ink("Print with plenty of ink") == ink("Imprima com tinta no papel, por favor") == [True]
-    # Denied, or needed and not mentioned: for the model to say.
-    assert ink("Don't waste ink") is ink("Print without ink") is ink("Imprima sem tinta, por favor") is None
+    assert ink("Don't waste ink") == ink("Print without ink") == ink("Deixe sem ink, por favor") == [False]
+    # What is denied is something else; what is denied is what the parameter is for.
+    assert ink("Print with ink, it can't wait until the others are done") == [True]
+    place["ink"] = {"type": "boolean", "description": "Without any ink"}
+    assert ink("Print without ink") == [True]
+    # Needed and not mentioned, or in a language whose denials are not known: for the model to say.
     assert ink("Print it", _Pointer()) is None
+    assert ink("Bitte das ist nicht mit der Tinte zu drucken") is None

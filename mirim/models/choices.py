@@ -1,0 +1,165 @@
+"""Which of the values that a parameter lists a request names: those of its `enum`, or of its description in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mirim.documents import codes
+from mirim.documents.words import fold, stems
+from mirim.examples.tasks import slot
+
+#: What says that a list in a description is of all values, or of some; up to the end of the sentence.
+_ALL = re.compile(
+    r"\b(?:either|one of|(?:valid|possible|allowed|accepted|supported) (?:values|options)|options|choices"
+    r"|(?:can|must|may|should) be|um d[eo]s?|uma d[ae]s?|valores|opções|(?:pode|deve) ser)\b:?(?P<list>[^;.]*)",
+    re.IGNORECASE,
+)
+_SOME = re.compile(
+    r"(?:\be\.g\.|\bi\.e\.|\bex\.:?|\b(?:eg|for example|such as|like|including|por exemplo|como)\b)[,:]?"
+    r"(?P<list>[^;.)]*)",
+    re.IGNORECASE,
+)
+_MORE = re.compile(r"\betc\b|\.\.\.|…|\bor similar\b|\be outr[ao]s\b", re.IGNORECASE)
+_QUOTED = re.compile(r"(?<!\w)['\"‘“`]([^'\"’”`]{1,40})['\"’”`](?!\w)")
+_BETWEEN = re.compile(r"\s*,\s*(?:(?:and|or|e|ou)\s+)?|\s+(?:and|or|e|ou)\s+|\s*/\s*", re.IGNORECASE)
+#: What says that a parameter is a currency, a country or a language; its code; or its name.
+_KINDS = {
+    "currency": re.compile(r"\bcurrenc(?:y|ies)\b|\bmoedas?\b", re.IGNORECASE),
+    "country": re.compile(r"\bcountr(?:y|ies)\b|\bpa[ií]s(?:es)?\b", re.IGNORECASE),
+    "language": re.compile(r"\blanguages?\b|\b(?:idioma|língua|lingua)s?\b", re.IGNORECASE),
+}
+_CODE = re.compile(r"\bcodes?\b|\bc[óo]digos?\b|\bISO\b", re.IGNORECASE)
+_NAME = re.compile(r"\b(?:names?|words?|as said|nomes?|palavras?)\b", re.IGNORECASE)
+#: A parameter that is a kind of something.
+_KIND = re.compile(r"(?:\w*_)?(?P<en>[^\W_]+)_(?:type|kind)$|tipo_(?:d[aeo]_)?(?P<pt>[^\W_]+)$", re.IGNORECASE)
+#: Words of a value that a description lists at most, where no quotation marks tell where it ends.
+_LONGEST = 3
+#: Letters of a value at least that may be written as one word or as several ("multi-player").
+_JOINED = 6
+
+
+class Named(NamedTuple):
+    """A value that a request names: where, and whether by all of its words."""
+
+    value: Any
+    spans: tuple[tuple[int, int], ...]
+    whole: bool
+
+
+def listed(schema: Mapping[str, Any]) -> list[Any]:
+    """The values that a parameter may have, as far as it lists them all."""
+    values = schema.get("enum")
+    if isinstance(values, list):
+        return values
+    says = str(schema.get("description") or "")
+    if schema.get("type") != "string" or _MORE.search(says):
+        return []
+    for match in _ALL.finditer(says):
+        found = _QUOTED.findall(match["list"])
+        if not found and match.group().lower().startswith("either "):
+            found = _pieces(match["list"])
+        if len(found) > 1:
+            return list(dict.fromkeys(found))
+    return []
+
+
+def coded(name: str, schema: Mapping[str, Any]) -> str:
+    """The kind of code (`codes.KINDS`) that a parameter takes: what it lists or shows is one, or it speaks of codes.
+    Money is given by its code unless a parameter asks for its name. "" where it takes none."""
+    values, says = schema.get("enum"), str(schema.get("description") or "")
+    if isinstance(values, list):
+        shown = [value for value in values if isinstance(value, str)]
+        return next((kind for kind in codes.KINDS if shown and set(shown) <= set(codes.codes(kind))), "")
+    if schema.get("type") != "string":
+        return ""
+    asked = f"{name.replace('_', ' ')} {says}"
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(asked)), "")
+    shown = [*re.findall(r"\b[A-Za-z]{2,3}\b", str(schema.get("default") or "")), *_QUOTED.findall(says)]
+    if kind and (_CODE.search(asked) or any(one in codes.codes(kind) for one in shown)):
+        return kind
+    return kind if kind == "currency" and _KINDS[kind].search(name.replace("_", " ")) and not _NAME.search(says) else ""
+
+
+def spelt(said: str, schema: Mapping[str, Any], language: str) -> str:
+    """What is said as the description writes it, where it gives it as an example: 'Vegetarian' for "vegetarian"."""
+    says = str(schema.get("description") or "")
+    examples = _QUOTED.findall(says) + [one for match in _SOME.finditer(says) for one in _pieces(match["list"])]
+    words = _words(said, language)
+    if said in examples or not words:
+        return said
+    return next((one for one in examples if _words(one, language) == words), said)
+
+
+def bare(name: str, said: str) -> str:
+    """What is said for a kind without the thing itself: 'single' for "single room" as a `room_type`."""
+    found = _KIND.match(name)
+    first, _, last = said.rpartition(" ")
+    thing = (found["en"] or found["pt"]).lower() if found else ""
+    return first if first and thing and last.lower().removesuffix("s") == thing.removesuffix("s") else said
+
+
+def named(values: Sequence[Any], request: str, language: str) -> list[Named]:
+    """Those of `values` that a request names, by all of their words in any form, or else by words that none of the
+    others has; not those that are part of a longer one."""
+    spoken = [(match.span(), _words(match.group(), language)) for match in re.finditer(r"[^\W_]+", request)]
+    content = [(span, words[0]) for span, words in spoken if words]
+    found = [Named(value, _spans(value, request, content, language), True) for value in values]
+    whole = [one for one in found if one.spans]
+    kept = [one for one in whole if not all(_within(span, one, whole) for span in one.spans)]
+    said = {one.value for one in whole if isinstance(one.value, str)}
+    return kept + [
+        Named(value, spans, False)
+        for value in values
+        if isinstance(value, str) and value not in said and (spans := _parts(value, values, content, language))
+    ]
+
+
+def _within(span: tuple[int, int], one: Named, every: Sequence[Named]) -> bool:
+    return any(
+        a <= span[0] and span[1] <= b and (a, b) != span for other in every if other is not one for a, b in other.spans
+    )
+
+
+def _spans(
+    value: Any, request: str, content: Sequence[tuple[tuple[int, int], str]], language: str
+) -> tuple[tuple[int, int], ...]:
+    """Where a request says a value, word for word or in other forms of its words."""
+    if found := slot.places(value, request):
+        return found
+    if not isinstance(value, str) or not (words := _words(value, language)):
+        return ()
+    spans = [
+        (content[at][0][0], content[at + len(words) - 1][0][1])
+        for at in range(len(content) - len(words) + 1)
+        if [word for _, word in content[at : at + len(words)]] == words
+    ]
+    joined = re.sub(r"[\W_]", "", fold(value))
+    if len(joined) >= _JOINED and not spans:
+        spaced = r"[\W_]?".join(map(re.escape, joined))
+        spans = [match.span() for match in re.finditer(rf"(?<!\w){spaced}(?!\w)", request, re.IGNORECASE)]
+    return tuple(spans)
+
+
+def _parts(
+    value: str, values: Sequence[Any], content: Sequence[tuple[tuple[int, int], str]], language: str
+) -> tuple[tuple[int, int], ...]:
+    """Where a request has words of a value that no other has."""
+    others = {word for other in values if other != value for word in _words(str(other), language)}
+    own = set(_words(value, language)) - others
+    return tuple(span for span, word in content if word in own)
+
+
+def _words(text: str, language: str) -> list[str]:
+    """Stems of a value's words, whether blanks, lines or capitals part them."""
+    parted, language = re.sub(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý])", " ", text).replace("_", " "), language or "en"
+    return stems(parted, language, content=True) or stems(parted, language)
+
+
+def _pieces(listing: str) -> list[str]:
+    """The values of a list in words."""
+    if quoted := _QUOTED.findall(listing):
+        return quoted
+    parts = [part.strip(" '\"()") for part in _BETWEEN.split(listing)]
+    return [part for part in parts if part and len(part.split()) <= _LONGEST]
