@@ -7,7 +7,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from mirim.documents.values import LANGUAGES, date, number
+from mirim.documents.values import LANGUAGES, date, number, year
 from mirim.documents.words import fold
 
 _NUMBER = r"(?P<{0}>\d{{1,3}}|[^\W\d_]+)"
@@ -46,6 +46,21 @@ _EVERY = re.compile(r"\b(?:every|each|tod[ao]s?(?: [ao]s?)?|cada)\s+$", re.IGNOR
 _OF_MONTH = re.compile(
     r"\b(?:on |by |until |till |from )the (?P<en>\d{1,2})(?:st|nd|rd|th)\b(?! (?:of|floor|street|avenue))"
     r"|\bdia (?P<pt>\d{1,2})\b(?! d[eo]| ?[/-])",
+    re.IGNORECASE,
+)
+_MONTH = (
+    r"(?:jan(?:uary|eiro)?|feb(?:ruary)?|fev(?:ereiro)?|mar(?:ch|[çc]o)?|apr(?:il)?|abr(?:il)?|may|maio?|june?|junho|july?"
+    r"|julho|aug(?:ust)?|ago(?:sto)?|sept?(?:ember)?|set(?:embro)?|oct(?:ober)?|out(?:ubro)?|nov(?:ember|embro)?|dec(?:ember)?"
+    r"|dez(?:embro)?)\b\.?"
+)
+_NTH, _YEAR = r"\d{1,2}(?:st|nd|rd|th|[º°ª])?", r"(?:(?:, ?| )(?:de |of )?\d{4}\b)?"
+#: Days said in whole or but for their year, and two of them that share a month: "May 12 to 15", "12 a 15 de maio".
+_TO = r"(?:\s*[-–]\s*|\s+(?:to|and|until|till|through|a|at[ée]|e|ou|or)\s+)"
+_WHOLE = re.compile(
+    rf"(?<![\w/.-])(?:\d{{4}}-\d\d-\d\d|\d{{1,2}}([/.])\d{{1,2}}\1\d{{2,4}}|\d{{1,2}}/\d{{1,2}})(?![\w/]|[.-]\d)"
+    rf"|\b(?:(?P<first>{_NTH}){_TO}(?:the )?)?(?P<day>{_NTH})(?: de| of)? (?P<month>{_MONTH})(?P<year>{_YEAR})"
+    rf"|\b(?P<Month>{_MONTH}) (?P<Day>{_NTH})(?!\d)(?:{_TO}(?:the )?(?P<last>{_NTH})(?! ?{_MONTH})(?!\d))?"
+    rf"(?P<Year>{_YEAR})",
     re.IGNORECASE,
 )
 #: What says that a day without its year is gone by.
@@ -125,10 +140,39 @@ def _of_month(day: int, today: datetime.date) -> datetime.date | None:
     return None
 
 
+@functools.lru_cache(maxsize=256)
+def whole(text: str, language: str, today: datetime.date) -> tuple[Day, ...]:
+    """The days of a text that are said in whole or but for their year, in the order in which they stand."""
+    found: list[Day] = []
+    for match in _WHOLE.finditer(text):
+        month, years = match["month"] or match["Month"], match["year"] or match["Year"] or ""
+        spans = [(match.start(part), match.end(part)) for part in ("first", "day", "Day", "last") if match[part]]
+        for start, end in spans:
+            said = f"{text[start:end]} {month} {years.strip(', ')}"
+            # Where there is one it reaches from end to end, the month with it.
+            alone = match.span() if len(spans) == 1 else (start, end)
+            found += [Day(*alone, day)] if (day := _dated(said, text, match.start(), language, today)) else []
+        if not spans and (day := _dated(match.group(), text, match.start(), language, today)):
+            found.append(Day(*match.span(), day))
+    return tuple(found)
+
+
+def _dated(said: str, text: str, at: int, language: str, today: datetime.date) -> datetime.date | None:
+    for one in (language, *LANGUAGES):
+        if day := date(said, one) or date(said, one, year(text, one)) or _yearless(said, text[:at], one, today):
+            return day
+    return None
+
+
 def without_year(said: str, text: str, language: str, today: datetime.date) -> datetime.date | None:
     """The day that is said without its year: the next one, or the last one where the text says since when."""
-    years = (str(today.year), str(today.year + 1))
-    if _SINCE.search(text[: text.find(said)]):
-        years = (str(today.year), str(today.year - 1))
-        return next((one for y in years if (one := date(said, language, y)) and one <= today), None)
-    return next((one for y in years if (one := date(said, language, y)) and one >= today), None)
+    return _yearless(said, text[: text.find(said)], language, today)
+
+
+def _yearless(said: str, before: str, language: str, today: datetime.date) -> datetime.date | None:
+    since = _SINCE.search(before)
+    for ahead in (0, -1) if since else (0, 1):
+        day = date(said, language, str(today.year + ahead))
+        if day and (day <= today if since else day >= today):
+            return day
+    return None

@@ -43,10 +43,20 @@ def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, .
     if kind == "string":
         return _text(_bare(said, request.text), schema, request)
     bare = _bare(said, request.text).strip("%$€£ ")
-    meant = list(values.number(bare))
+    meant = list(_number(bare, request.text))
     if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request.text):
         meant.append(meant[0] / 100)
     return tuple(value for value in _whole(meant) if kind == "number" or isinstance(value, int))
+
+
+def _number(said: str, request: str) -> tuple[float, ...]:
+    """What a number means, by itself or where it stands: "1.5" may be the beginning of "1.5 million"."""
+    meant = values.number(said)
+    every = [one for one in values.numbers(request) if meant and request.startswith(said, one.start)]
+    if any(request[one.start : one.end] == said for one in every):
+        return meant
+    counted = (one.values for one in every if not request[one.start + len(said) : one.end][:1].isdigit())
+    return next(counted, meant)
 
 
 def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[Any, ...]]]:
@@ -68,11 +78,10 @@ def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple
 
 
 def told(schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
-    """The times of a request, or the days that it says from today on, as a parameter that takes such wants them, and
-    where they stand."""
+    """The days or times of a request, as a parameter that takes such wants them, and where they stand."""
     if shape := _day(schema):
-        days_said = days.days(request.text, request.today)
-        return [(one.date.strftime(shape), ((one.start, one.end),)) for one in days_said]
+        said = (*days.days(request.text, request.today), *days.whole(request.text, request.language, request.today))
+        return [(one.date.strftime(shape), ((one.start, one.end),)) for one in sorted(said)]
     if shape := _clock(schema):
         return [(one.time.strftime(shape), ((one.start, one.end),)) for one in times.times(request.text)]
     return []

@@ -26,12 +26,24 @@ _QUOTED = re.compile(r"(?<!\w)['\"‘“`]([^'\"’”`]{1,40})['\"’”`](?!\w
 _BETWEEN = re.compile(r"\s*,\s*(?:(?:and|or|e|ou)\s+)?|\s+(?:and|or|e|ou)\s+|\s*/\s*", re.IGNORECASE)
 #: What says that a parameter is a currency, a country or a language; its code; or its name.
 _KINDS = {
-    "currency": re.compile(r"\bcurrenc(?:y|ies)\b|\bmoedas?\b", re.IGNORECASE),
-    "country": re.compile(r"\bcountr(?:y|ies)\b|\bpa[ií]s(?:es)?\b", re.IGNORECASE),
-    "language": re.compile(r"\blanguages?\b|\b(?:idioma|língua|lingua)s?\b", re.IGNORECASE),
+    "currency": r"currenc(?:y|ies)|moedas?",
+    "country": r"countr(?:y|ies)|pa[ií]s(?:es)?",
+    "language": r"languages?|idiomas?|l[íi]nguas?",
 }
 _CODE = re.compile(r"\bcodes?\b|\bc[óo]digos?\b|\bISO\b", re.IGNORECASE)
+_CODE_OF = (
+    r"\b(?:{0}) \(?(?:codes?|c[óo]digos?)\b|\bISO(?: [\d-]+)? (?:{0})\b|\bcodes? (?:of|for) (?:\w+ ){{0,3}}(?:{0})\b"
+    r"|\bc[óo]digos?(?: ISO)? d[aeo]s? (?:\w+ ){{0,3}}(?:{0})\b"
+)
 _NAME = re.compile(r"\b(?:names?|words?|as said|nomes?|palavras?)\b", re.IGNORECASE)
+#: What is of a currency, a country or a language and none itself, by its name and by its description.
+_NONE = re.compile(
+    r"\b(?:symbols?|signs?|s[íi]mbolos?|pairs?|par|amounts?|quantias?|valor(?:es)?|numbers?|n[úu]mero|phones?|telefone)\b",
+    re.IGNORECASE,
+)
+_UNLIKE = re.compile(
+    r"\b(?:symbols?|s[íi]mbolos?|pairs?|dial\w*|calling|phones?|telefone|programming)\b", re.IGNORECASE
+)
 #: A parameter that is a kind of something.
 _KIND = re.compile(r"(?:\w*_)?(?P<en>[^\W_]+)_(?:type|kind)$|tipo_(?:d[aeo]_)?(?P<pt>[^\W_]+)$", re.IGNORECASE)
 #: Words of a value that a description lists at most, where no quotation marks tell where it ends.
@@ -59,7 +71,9 @@ def listed(schema: Mapping[str, Any]) -> list[Any]:
     for match in _ALL.finditer(says):
         found = _QUOTED.findall(match["list"])
         if not found and match.group().lower().startswith("either "):
-            found = _pieces(match["list"])
+            # "Either the name or the number" is no list of values; one of values has the one that is taken otherwise.
+            some = _pieces(match["list"])
+            found = some if {*_QUOTED.findall(says), schema.get("default")}.intersection(some) else []
         if len(found) > 1:
             return list(dict.fromkeys(found))
     return []
@@ -72,14 +86,17 @@ def coded(name: str, schema: Mapping[str, Any]) -> str:
     if isinstance(values, list):
         shown = [value for value in values if isinstance(value, str)]
         return next((kind for kind in codes.KINDS if shown and set(shown) <= set(codes.codes(kind))), "")
-    if schema.get("type") != "string":
+    called = f"{name.replace('_', ' ')}: {' '.join(says.split()[:2])}"
+    if schema.get("type") != "string" or _NONE.search(called) or _UNLIKE.search(says):
         return ""
-    asked = f"{name.replace('_', ' ')} {says}"
-    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(asked)), "")
-    shown = [*re.findall(r"\b[A-Za-z]{2,3}\b", str(schema.get("default") or "")), *_QUOTED.findall(says)]
-    if kind and (_CODE.search(asked) or any(one in codes.codes(kind) for one in shown)):
-        return kind
-    return kind if kind == "currency" and _KINDS[kind].search(name.replace("_", " ")) and not _NAME.search(says) else ""
+    for kind, words in _KINDS.items():
+        if re.search(rf"\b(?:{words})\b", called, re.IGNORECASE):
+            shown = [str(schema.get("default")), *_QUOTED.findall(says)]
+            wanted = _CODE.search(f"{called} {says}") or any(one in codes.codes(kind) for one in shown)
+            return kind if wanted or (kind == "currency" and not _NAME.search(says)) else ""
+        if re.search(_CODE_OF.format(words), says, re.IGNORECASE):
+            return kind
+    return ""
 
 
 def spelt(said: str, schema: Mapping[str, Any], language: str) -> str:

@@ -11,19 +11,21 @@ from mirim.documents.words import stems
 #: Words by which a request, or a parameter, may not want what it mentions.
 _DENIED = {
     "en": re.compile(
-        r"n['’]t\b|\b(?:not?|dont|without|w/o|never|neither|nor|nobody|nothing|off|skip\w*|exclud\w+|omit\w*|hid(?:e|ing)"
-        r"|disabl\w+|remov\w+|ignor\w+|leav(?:e|ing)|except|avoid\w*|minus|free)\b",
+        r"n['’]t\b|\b(?:not?|dont|without|w/o|never|neither|nor|nobody|nothing|skip\w*|exclud\w+|omit\w*|disabl\w+"
+        r"|remov\w+|ignor\w+|avoid\w*|leav(?:e|ing)(?=[^.;!?]* out\b))\b",
         re.IGNORECASE,
     ),
     "pt": re.compile(
-        r"\b(?:n[ãa]o|sem|nem|nunca|nada|ningu[ée]m|fora|exceto|menos|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+"
-        r"|tir[ae]\w*|ignor\w+|evit\w+)\b",
+        r"\b(?:n[ãa]o|sem|nem|nunca|nada|ningu[ée]m|exceto|dispens\w+|exclu\w+|deslig\w+|desativ\w+|remov\w+|tir[ae]r?"
+        r"|ignor\w+|evit\w+)\b",
         re.IGNORECASE,
     ),
 }
 #: Where a clause ends; the words of it behind and before a denial that are looked at.
 _CLAUSE = re.compile(r"[.;:!?]\s|,\s|\n")
 BEHIND, BEFORE = 6, 5
+#: Words between a denial and what it denies.
+BETWEEN = 2
 
 
 def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) -> bool | None:
@@ -41,3 +43,19 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
             if about.intersection(behind + before):
                 return bool(denied.search(asked))
     return True if known else None
+
+
+def denied(span: tuple[int, int], request: str, language: str) -> bool:
+    """Whether a request denies what it says at `span`: "no pets", "sem glúten"."""
+    before = _CLAUSE.split(request[: span[0]])[-1]
+    known = [language] if language in _DENIED else [] if language else list(_DENIED)
+    return any(
+        len(before[match.end() :].split()) <= BETWEEN for one in known for match in _DENIED[one].finditer(before)
+    )
+
+
+def denying(name: str, schema: Mapping[str, Any], language: str) -> bool:
+    """Whether a parameter says what is not to be."""
+    asked = f"{name.replace('_', ' ')} {schema.get('description') or ''}"
+    known = [language] if language in _DENIED else list(_DENIED)
+    return any(_DENIED[one].search(asked) for one in known)

@@ -38,7 +38,7 @@ SHARED, ORDER = 9.0, 0.5
 OTHERWISE = 0.5
 #: Log-odds that a parameter is given of which the request names a value, beside what pointing tells; and the share
 #: that a value has which is named and not pointed at.
-NAMED, UNSEEN = 6.0, 0.02
+NAMED, LIFT, UNSEEN = 6.0, 3.0, 0.02
 #: What a parameter may say of itself beside its type and still be held to words of the request; a list, of its items.
 _FREE = frozenset({"type", "description", "title", "default", "examples"})
 #: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
@@ -106,7 +106,7 @@ def _narrowed(function: Mapping[str, Any], told: Mapping[str, Pointed | None], r
     for name, pointed in told.items():
         assert pointed is not None
         schema, optional, odds = kept[name], name not in needed, pointed.odds
-        likely, odds = _named(name, pointed, schema, request), odds + NAMED
+        likely, odds = _named(name, pointed, schema, request), max(odds, min(odds + NAMED, GIVEN + LIFT))
         if not likely:
             likely, odds = _places(name, pointed, schema, request), pointed.odds
         if likely:
@@ -144,6 +144,8 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
     if not found:
         return []
     if several and not kind:
+        if not denials.denying(name, schema, request.language):
+            found = [one for one in found if not denials.denied(one.spans[0], request.text, request.language)] or found
         found.sort(key=lambda one: one.spans[0])
         return [_Place(0.0, (tuple(one.value for one in found),), ())]
     if several:

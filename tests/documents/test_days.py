@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from mirim.documents.days import days, told, without_year
+from mirim.documents.days import days, told, whole, without_year
 
 #: A Sunday.
 TODAY = datetime.date(2026, 11, 29)
@@ -71,3 +71,30 @@ def test_a_day_without_its_year_is_the_next_one_or_the_last_one() -> None:
     assert without_year("5 July", "all since 5 July", "en", TODAY) == datetime.date(2026, 7, 5)
     assert without_year("5 de dezembro", "desde 5 de dezembro", "pt", TODAY) == datetime.date(2025, 12, 5)
     assert without_year("dawn", "at dawn", "en", TODAY) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "said"),
+    [
+        ("December 12 to December 15, pets", "en", {"December 12": "2026-12-12", "December 15": "2026-12-15"}),
+        ("from December 12 to 15, 2027", "en", {"12": "2027-12-12", "15": "2027-12-15"}),
+        ("2023 April 4th to April 8th", "en", {"April 4th": "2023-04-04", "April 8th": "2023-04-08"}),
+        (
+            "the 4th of July, 2027 and 15th October,2023",
+            "en",
+            {"4th of July, 2027": "2027-07-04", "15th October,2023": "2023-10-15"},
+        ),
+        ("2027-01-02 or 03/04/2027", "en", {"2027-01-02": "2027-01-02", "03/04/2027": "2027-03-04"}),
+        (
+            "em 03/04/2027, de 12 a 15 de dezembro de 2027",
+            "pt",
+            {"03/04/2027": "2027-04-03", "12": "2027-12-12", "15": "2027-12-15"},
+        ),
+        ("entre 5 e 9 de maio", "pt", {"5": "2027-05-05", "9": "2027-05-09"}),
+        ("1º de março", "pt", {"1º de março": "2027-03-01"}),
+        ("March 2027, 3/4 of a cup, February 30", "en", {}),
+    ],
+)
+def test_days_said_in_whole_or_without_their_year(text: str, language: str, said: dict[str, str]) -> None:
+    found = whole(text, language, TODAY)
+    assert {text[one.start : one.end]: one.date.isoformat() for one in found} == said

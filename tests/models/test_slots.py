@@ -309,6 +309,16 @@ def test_numbers_within_what_is_pointed_at_are_meant_too() -> None:
     assert _said("It took 40 minutes", number, **{"40 minutes": 0.9, "It took": 0.1}) == [40]
     assert _said("For a dozen people", number, **{"a dozen": 1.0}) == [12]
     assert _said("Um saldo de 22 mil reais", number, **{"22 mil": 1.0}) == [22000]
+    assert _said("Convert 15 million yen", number, **{"15": 1.0}) == [15000000]
+    assert _said("In 2028 for 8 of 28", number, **{"8": 1.0}) == [8]
+
+
+def test_of_a_list_of_values_those_that_are_denied_are_left_out() -> None:
+    wished = {"type": "array", "items": {"type": "string", "enum": ["pool", "breakfast", "wifi"]}}
+    hotel = "A hotel with a pool, but no breakfast and no wifi"
+    assert _said(hotel, wished, pool=1.0) == [["pool"]]
+    assert _said(hotel, wished | {"description": "What is not wanted."}, pool=1.0) == [["pool", "breakfast", "wifi"]]
+    assert _said("A hotel without breakfast", wished, hotel=1.0) == [["breakfast"]]
 
 
 def test_of_two_that_are_as_likely_the_one_said_first_is_that_of_the_first_parameter() -> None:
