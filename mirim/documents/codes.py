@@ -16,6 +16,8 @@ from mirim.documents.words import STOPWORDS, fold
 
 KINDS = ("currency", "country", "language")
 
+_WORD = re.compile(r"[^\W\d_]+|[^\w\s]")
+
 Spans = tuple[tuple[int, int], ...]
 
 
@@ -35,23 +37,29 @@ def _table() -> dict[str, dict[str, list[str]]]:
 @functools.lru_cache(maxsize=256)
 def mentioned(text: str, kind: str) -> Mapping[str, Spans]:
     """The codes of what a text names, and where; also of codes that it has as such."""
-    called, pattern = _names(kind)
+    called, beginning = _names(kind)
     found: dict[str, list[tuple[int, int]]] = {}
-    for match in pattern.finditer(text):
+    end = 0
+    for word in _WORD.finditer(text):
+        names = beginning.get(word.group().lower())
+        match = names.match(text, word.start()) if names and word.start() >= end else None
+        if match is None:
+            continue
         said = match.group()
         code = called.get(said) or called.get(_plain(said), "")
         # "all" and "try" are words before they are money, "it" and "no" before they are languages.
         if code and not (fold(said) == fold(code) and not said.isupper() and _common(said)):
             found.setdefault(code, []).append(match.span())
+            end = match.end()
     return {code: tuple(spans) for code, spans in found.items()}
 
 
 def _common(word: str) -> bool:
-    return len(word) < 3 or any(fold(word) in words for words in STOPWORDS.values()) or word.lower() in _WORDS
+    return len(word) < 3 or any(fold(word) in words for words in STOPWORDS.values()) or word.lower() in _EVERYDAY
 
 
 #: Codes of money that are everyday words too.
-_WORDS = frozenset({"all", "cup", "gel", "mad", "mop", "nad", "pen", "sos", "top", "try", "won"})
+_EVERYDAY = frozenset({"all", "cup", "gel", "mad", "mop", "nad", "pen", "sos", "top", "try", "won"})
 
 
 def _plain(name: str) -> str:
@@ -59,15 +67,18 @@ def _plain(name: str) -> str:
 
 
 @functools.cache
-def _names(kind: str) -> tuple[dict[str, str], re.Pattern[str]]:
-    """name → code, and what finds the longest name."""
+def _names(kind: str) -> tuple[dict[str, str], dict[str, re.Pattern[str]]]:
+    """name → code, and by the word that names begin with what finds the longest of them."""
     called: dict[str, str] = {}
     for code, names in codes(kind).items():
         for name in (*names, code):
             called.setdefault(_plain(name), code)
             called.setdefault(name, code)
-    ordered = sorted({name.lower() for name in called}, key=len, reverse=True)
-    return called, re.compile("|".join(map(_bounded, ordered)), re.IGNORECASE)
+    beginning: dict[str, list[str]] = {}
+    for name in sorted({name.lower() for name in called}, key=len, reverse=True):
+        if word := _WORD.match(name):
+            beginning.setdefault(word.group(), []).append(_bounded(name))
+    return called, {word: re.compile("|".join(some), re.IGNORECASE) for word, some in beginning.items()}
 
 
 def _bounded(name: str) -> str:

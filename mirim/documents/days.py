@@ -114,12 +114,17 @@ def days(text: str, today: datetime.date) -> tuple[Day, ...]:
             if many:
                 add(match, today + datetime.timedelta(sign * unit * many[0]))
     for match in _WEEKDAY.finditer(text):
-        if not _EVERY.search(text[: match.start()]):
+        if not _EVERY.search(_before(text, match.start())):
             add(match, _weekday(match, today))
     for match in _OF_MONTH.finditer(text):
         if day := _of_month(int(match["en"] or match["pt"]), today):
             add(match, day)
     return tuple(sorted(found))
+
+
+def _before(text: str, at: int) -> str:
+    """The last few words before a place."""
+    return text[max(at - 20, 0) : max(at, 0)]
 
 
 def _weekday(match: re.Match[str], today: datetime.date) -> datetime.date:
@@ -159,14 +164,14 @@ def whole(text: str, language: str, today: datetime.date) -> tuple[Day, ...]:
 
 def _dated(said: str, text: str, at: int, language: str, today: datetime.date) -> datetime.date | None:
     for one in (language, *LANGUAGES):
-        if day := date(said, one) or date(said, one, year(text, one)) or _yearless(said, text[:at], one, today):
+        if day := date(said, one) or date(said, one, year(text, one)) or _yearless(said, _before(text, at), one, today):
             return day
     return None
 
 
 def without_year(said: str, text: str, language: str, today: datetime.date) -> datetime.date | None:
     """The day that is said without its year: the next one, or the last one where the text says since when."""
-    return _yearless(said, text[: text.find(said)], language, today)
+    return _yearless(said, _before(text, text.find(said)), language, today)
 
 
 def _yearless(said: str, before: str, language: str, today: datetime.date) -> datetime.date | None:
