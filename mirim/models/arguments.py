@@ -35,6 +35,15 @@ class Request(NamedTuple):
     today: datetime.date
 
 
+def spans(words: str, text: str) -> tuple[tuple[int, int], ...]:
+    """Where words stand in a text."""
+    found, at = [], text.find(words) if words else -1
+    while at >= 0:
+        found.append((at, at + len(words)))
+        at = text.find(words, at + len(words))
+    return tuple(found)
+
+
 def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, ...]:
     """What words of a request may mean as a value of this schema; a list is a tuple. () where they mean none."""
     kind = schema["type"]
@@ -63,7 +72,7 @@ def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple
     """The numbers, or the days, that stand within words which are none themselves, and what each may mean: "March 3rd
     to March 5th"."""
     if schema["type"] in ("integer", "number"):
-        inside = [match.span() for match in re.finditer(re.escape(said), request.text)]
+        inside = spans(said, request.text)
         parts = [
             request.text[one.start : one.end]
             for one in values.numbers(request.text)

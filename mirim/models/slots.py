@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -178,7 +177,7 @@ def _lists(pointed: Pointed, found: Sequence[choices.Named], request: Request) -
 
 def _touched(said: str, found: Sequence[choices.Named], request: Request) -> list[int]:
     """Which of the values named stand where these words do, in part at least."""
-    spans = _spans(said, request.text)
+    spans = arguments.spans(said, request.text)
     return [n for n, one in enumerate(found) if any(a < d and c < b for a, b in one.spans for c, d in spans)]
 
 
@@ -206,7 +205,8 @@ def _places(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Req
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
     return [
-        _Place(math.log(max(worth[values], 1e-9)), values, _spans(words[values], request.text)) for values in ranked
+        _Place(math.log(max(worth[values], 1e-9)), values, arguments.spans(words[values], request.text))
+        for values in ranked
     ]
 
 
@@ -219,10 +219,6 @@ def _free(schema: Mapping[str, Any]) -> bool:
     if kind == "string" and schema.get("format") == "date":
         more -= {"format"}
     return kind in ("string", "integer", "number") and not more
-
-
-def _spans(words: str, request: str) -> tuple[tuple[int, int], ...]:
-    return tuple(match.span() for match in re.finditer(re.escape(words), request))
 
 
 def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
