@@ -1,4 +1,8 @@
-"""Days that a text says from today on, in English and Portuguese: "tomorrow", "sexta que vem", "in 3 days"."""
+"""Days that a text says from today on, in English and Portuguese: "tomorrow", "sexta que vem", "in 3 days"; and those
+that it says without their year.
+
+dateparser, which reads those that are said in whole, knows few of the Portuguese ones, and finds none in a text.
+"""
 
 from __future__ import annotations
 
