@@ -113,7 +113,9 @@ def days(text: str, today: datetime.date) -> tuple[Day, ...]:
             add(match, today + datetime.timedelta(ahead))
     for counted, sign in ((_AHEAD, 1), (_AGO, -1)):
         for match in counted.finditer(text):
-            many = [int(value) for value in number(match["a"] or match["b"]) if 0 < value < 1000]
+            counted_in = match["a"] or match["b"]
+            said = (1,) if counted_in.lower() in ("a", "an") else number(counted_in)
+            many = [int(value) for value in said if 0 < value < 1000]
             unit = 7 if fold(match["au"] or match["bu"])[0] in "ws" else 1
             if many:
                 add(match, today + datetime.timedelta(sign * unit * many[0]))

@@ -73,7 +73,8 @@ def listed(schema: Mapping[str, Any]) -> list[Any]:
         if not found and match.group().lower().startswith("either "):
             # "Either the name or the number" is no list of values; one of values has the one that is taken otherwise.
             some = _pieces(match["list"])
-            found = some if {*_QUOTED.findall(says), schema.get("default")}.intersection(some) else []
+            taken = {*_QUOTED.findall(says), str(schema.get("default"))}
+            found = some if taken.intersection(some) else []
         if len(found) > 1:
             return list(dict.fromkeys(found))
     return []

@@ -21,9 +21,9 @@ _DENIED = {
         re.IGNORECASE,
     ),
 }
-#: Where a clause ends; the words of it behind and before a denial that are looked at.
+#: Where a clause ends; the words of it behind and before a denial that are looked at, in so many characters at most.
 _CLAUSE = re.compile(r"[.;:!?]\s|,\s|\n")
-BEHIND, BEFORE = 6, 5
+BEHIND, BEFORE, NEAR = 6, 5, 120
 #: Words between a denial and what it denies.
 BETWEEN = 2
 
@@ -38,8 +38,8 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
         denied = _DENIED[one]
         about = set(stems(denied.sub(" ", asked), one, content=True))
         for match in denied.finditer(request):
-            behind = stems(_CLAUSE.split(request[match.end() :])[0], one)[:BEHIND]
-            before = stems(_CLAUSE.split(request[: match.start()])[-1], one)[-BEFORE:]
+            behind = stems(_CLAUSE.split(request[match.end() : match.end() + NEAR])[0], one)[:BEHIND]
+            before = stems(_CLAUSE.split(request[max(match.start() - NEAR, 0) : match.start()])[-1], one)[-BEFORE:]
             if about.intersection(behind + before):
                 return bool(denied.search(asked))
     return True if known else None
@@ -47,7 +47,7 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
 
 def denied(span: tuple[int, int], request: str, language: str) -> bool:
     """Whether a request denies what it says at `span`: "no pets", "sem glúten"."""
-    before = _CLAUSE.split(request[: span[0]])[-1]
+    before = _CLAUSE.split(request[max(span[0] - NEAR, 0) : span[0]])[-1]
     known = [language] if language in _DENIED else [] if language else list(_DENIED)
     return any(
         len(before[match.end() :].split()) <= BETWEEN for one in known for match in _DENIED[one].finditer(before)

@@ -127,11 +127,13 @@ def _narrowed(function: Mapping[str, Any], told: Mapping[str, Pointed | None], r
 
 
 def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:
-    """Of the values that a parameter lists, or of the codes that it may be, those that the request names, the likeliest
-    first; of a list of such values the one list of them. None where it names none."""
+    """Of the values that a parameter lists, or of the codes, days or times that it may be, those that the request
+    names, the likeliest first; of a list of listed values the one list of them. None where it names none."""
     several = schema.get("type") == "array"
     inner = schema.get("items") if several else schema
     if not isinstance(inner, dict) or (several and set(schema) - _FREE - {"items"}):
+        return []
+    if "enum" not in inner and not _free(inner):
         return []
     listed, kind = choices.listed(inner), choices.coded(name, inner)
     found = choices.named(listed, request.text, request.language)

@@ -22,7 +22,7 @@ TODAY = datetime.date(2026, 11, 29)
         ("on Monday next week", {"Monday next week": "2026-11-30"}),
         ("last Sunday, last Friday", {"last Sunday": "2026-11-22", "last Friday": "2026-11-27"}),
         ("in three days, two weeks from now", {"in three days": "2026-12-02", "two weeks from now": "2026-12-13"}),
-        ("5 days ago", {"5 days ago": "2026-11-24"}),
+        ("5 days ago, in a week", {"5 days ago": "2026-11-24", "in a week": "2026-12-06"}),
         ("on the 15th, by the 29th", {"on the 15th": "2026-12-15", "by the 29th": "2026-11-29"}),
         ("amanhã de manhã e depois de amanhã", {"amanhã": "2026-11-30", "depois de amanhã": "2026-12-01"}),
         ("hoje, ontem ou anteontem", {"hoje": "2026-11-29", "ontem": "2026-11-28", "anteontem": "2026-11-27"}),

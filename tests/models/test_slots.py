@@ -252,6 +252,8 @@ def test_money_countries_and_languages_are_given_by_their_codes_where_codes_are_
     assert _said(pay, text | {"description": "Language, e.g. 'Portuguese'"}, English=1.0) == ["English"]
     assert _said(pay, text | {"description": "Two-letter country code"}, Brazil=1.0) == ["BR"]
     assert _said(pay, text | {"enum": ["BRL", "EUR", "USD"]}, pay=1.0) == ["USD"]
+    # Held to more than that it is a text: left to the model.
+    assert _said(pay, text | {"pattern": "[a-z]{3}"}, "currency", **{"500 US": 1.0}) is None
     # None is named: what is pointed at.
     assert _said("Convert 20 bitcoin", text, "currency", bitcoin=1.0) == ["bitcoin"]
 
@@ -293,6 +295,8 @@ def test_a_description_may_list_the_values_or_show_how_they_are_written() -> Non
     assert said("A heart card", "One of: 'spades', 'hearts'.", **{"a heart card": 1.0}) == ["hearts"]
     assert said("Um voo só de ida", "Pode ser 'só ida' ou 'ida e volta'.", voo=1.0) == ["só ida"]
     # It names none of them, or more may be meant than are listed.
+    place = {"type": "string", "description": "Either major or minor", "default": ["major"]}
+    assert _said("The C major scale", place, **{"C major": 1.0}) == ["C major"]
     assert said("A card of clubs", "One of: 'spades', 'hearts'.", clubs=1.0) == ["clubs"]
     assert said("A heart card", "Can be 'spades', 'hearts' etc.", **{"heart card": 1.0}) == ["heart card"]
     assert said("Some vegetarian pasta", "Diet, e.g. 'Vegetarian'.", vegetarian=1.0) == ["Vegetarian"]
