@@ -22,9 +22,23 @@ _AND = r"and|or|plus|as well as|e|ou|mais|bem como|assim como"
 _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IGNORECASE)
 _RANGE = re.compile(r"\s+(?:to|until|till|through|and|a|até|ao|e)\s+|\s*[–—]\s*|\s-\s", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
-#: How a description says what a date looks like, and a time of 24 hours.
+#: How a description says what a date looks like, and a time of 24 hours, in letters or by an example; and both in one.
+_LIKE = r"(?:\be\.g\.|\bex\.|\b(?:eg|example|such as|like|as|exemplo|como|formato?))[,:]?\s*['\"“(]?"
 _DATE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
-_TIME = re.compile(r"\bhh:mm(:ss)?\b(?!:|.{0,3}\b[ap]m\b)", re.IGNORECASE)
+_ISO = re.compile(rf"{_LIKE}\d{{4}}-\d\d-\d\d(?![\w-])", re.IGNORECASE)
+_TIME = re.compile(
+    rf"(?:\bhh:mm(:ss)?|{_LIKE}\d\d:\d\d(:\d\d)?)\b(?!:|.{{0,3}}\b[ap]m\b)",
+    re.IGNORECASE,
+)
+_MOMENT = re.compile(
+    rf"(?:\b(?:YYYY|AAAA)-MM-DD|{_LIKE}\d{{4}}-\d\d-\d\d)(?P<between>[T ])(?:HH:MM|\d\d:\d\d)"
+    r"(?P<seconds>:SS|:\d\d)?(?P<offset>Z|[+-]\d\d:\d\d)?",
+    re.IGNORECASE,
+)
+#: Of a moment with its offset from universal time (RFC 3339).
+_WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
+
+Spans = tuple[tuple[int, int], ...]
 
 
 class Request(NamedTuple):
@@ -35,7 +49,7 @@ class Request(NamedTuple):
     today: datetime.date
 
 
-def spans(words: str, text: str) -> tuple[tuple[int, int], ...]:
+def spans(words: str, text: str) -> Spans:
     """Where words stand in a text."""
     found, at = [], text.find(words) if words else -1
     while at >= 0:
@@ -86,14 +100,44 @@ def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple
     return [(part, meant) for part, meant in found if meant]
 
 
-def told(schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+def told(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spans]]:
     """The days or times of a request, as a parameter that takes such wants them, and where they stand."""
     if shape := _day(schema):
-        said = (*days.days(request.text, request.today), *days.whole(request.text, request.language, request.today))
-        return [(one.date.strftime(shape), ((one.start, one.end),)) for one in sorted(said)]
+        return [(one.date.strftime(shape), ((one.start, one.end),)) for one in _days(request)]
     if shape := _clock(schema):
         return [(one.time.strftime(shape), ((one.start, one.end),)) for one in times.times(request.text)]
-    return []
+    return _moments(schema, request)
+
+
+def _days(request: Request) -> list[days.Day]:
+    said = (*days.days(request.text, request.today), *days.whole(request.text, request.language, request.today))
+    return sorted(said)
+
+
+def _moments(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spans]]:
+    """Each time of a request with the day that stands nearest to it, or today."""
+    if not (shape := _moment(schema)):
+        return []
+    every = _days(request)
+    found: list[tuple[str, Spans]] = []
+    for time in times.times(request.text):
+        day = min(every, key=lambda one: max(one.start - time.end, time.start - one.end), default=None)
+        moment = datetime.datetime.combine(day.date if day else request.today, time.time)
+        # Whoever asks for an offset and says none means that of the place.
+        said = moment.astimezone().isoformat(timespec="seconds") if shape == _WITH_OFFSET else moment.strftime(shape)
+        # Two moments of one day stand on different words.
+        found.append((said, ((time.start, time.end),)))
+    return found
+
+
+def _moment(schema: Mapping[str, Any]) -> str:
+    """How a text that is a day and a time is to be written, as strftime asks for it; "" for what is none."""
+    if schema.get("type") != "string":
+        return ""
+    match = _MOMENT.search(str(schema.get("description") or ""))
+    if match is None or match["offset"]:
+        return _WITH_OFFSET if match or schema.get("format") == "date-time" else ""
+    return f"%Y-%m-%d{match['between'].upper()}%H:%M{':%S' if match['seconds'] else ''}"
 
 
 def _clock(schema: Mapping[str, Any]) -> str:
@@ -101,18 +145,22 @@ def _clock(schema: Mapping[str, Any]) -> str:
     day too."""
     says = str(schema.get("description") or "")
     clock = _TIME.search(says)
-    if clock is None or schema.get("type") != "string" or _DATE.search(says) or schema.get("format") == "date":
+    if clock is None or schema.get("type") != "string" or _dated(schema) or _moment(schema):
         return ""
-    return "%H:%M:%S" if clock.group(1) else "%H:%M"
+    return "%H:%M:%S" if clock.group(1) or clock.group(2) else "%H:%M"
 
 
 def _day(schema: Mapping[str, Any]) -> str:
     """How a text that is a day is to be written, as strftime asks for it; "" for what is none, or has a time too."""
     says = str(schema.get("description") or "")
-    shape = _DATE.search(says)
-    if schema.get("type") != "string" or not (schema.get("format") == "date" or (shape and not _TIME.search(says))):
+    if schema.get("type") != "string" or _moment(schema) or not _dated(schema):
         return ""
-    return _strftime(shape)
+    return "" if _TIME.search(says) and schema.get("format") != "date" else _strftime(_DATE.search(says))
+
+
+def _dated(schema: Mapping[str, Any]) -> bool:
+    says = str(schema.get("description") or "")
+    return bool(schema.get("format") == "date" or _DATE.search(says) or _ISO.search(says))
 
 
 def _text(bare: str, schema: Mapping[str, Any], request: Request) -> tuple[str, ...]:
@@ -124,8 +172,8 @@ def _text(bare: str, schema: Mapping[str, Any], request: Request) -> tuple[str, 
     if clock := _clock(schema):
         time = times.time(bare)
         return (time.strftime(clock),) if time else ()
-    if _TIME.search(says):
-        return ()  # with a day in one: left to the model
+    if _moment(schema) or _TIME.search(says):
+        return ()  # a day and a time in one: not in so few words
     found = values.date(bare, language)
     said = choices.spelt(bare, schema, language)
     return tuple(dict.fromkeys(filter(None, (said, found.isoformat() if found else ""))))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mirim.documents import codes
-from mirim.documents.words import fold, stems
+from mirim.documents.words import fold, kindred, stems
 from mirim.examples.tasks import slot
 
 #: What says that a list in a description is of all values, or of some; up to the end of the sentence.
@@ -166,7 +166,11 @@ def _parts(
     """Where a request has words of a value that no other has."""
     others = {word for other in values if other != value for word in _words(str(other), language)}
     own = set(_words(value, language)) - others
-    return tuple(span for span, word in content if word in own)
+    return tuple(
+        span
+        for span, word in content
+        if word in own or (any(kindred(word, one) for one in own) and not any(kindred(word, one) for one in others))
+    )
 
 
 def _words(text: str, language: str) -> list[str]:

@@ -218,7 +218,7 @@ def _free(schema: Mapping[str, Any]) -> bool:
     if kind == "array":
         items = schema.get("items")
         return more == {"items"} and isinstance(items, dict) and items.get("type") != "array" and _free(items)
-    if kind == "string" and schema.get("format") == "date":
+    if kind == "string" and schema.get("format") in ("date", "date-time"):
         more -= {"format"}
     return kind in ("string", "integer", "number") and not more
 

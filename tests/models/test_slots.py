@@ -268,6 +268,9 @@ def test_values_are_named_by_their_words_in_any_form() -> None:
         assert _said(said, kinds, said=1.0) == [value]
     list_of = {"type": "array", "items": {"type": "string", "enum": ["Goals Scored", "Assists Made", "Cards Received"]}}
     assert _said("What about Messi's goals and assists?", list_of, goals=1.0) == [["Goals Scored", "Assists Made"]]
+    # Kindred words of the other language.
+    cabin = {"type": "string", "enum": ["economy", "business", "first"]}
+    assert _said("Um voo amanhã, classe econômica", cabin, voo=1.0) == ["economy"]
     # A value within a longer one is not meant; one word for all values names none.
     miles = {"type": "string", "enum": ["miles", "nautical_miles"]}
     assert _said("In nautical miles, please", miles, **{"nautical miles": 1.0}) == ["nautical_miles"]
@@ -359,6 +362,40 @@ def test_a_time_is_written_as_the_parameter_wants_it() -> None:
     twelve = clock | {"description": "HH:MM AM/PM"}
     assert _said("Wake me at 6:30 pm, Ana", twelve, **{"6:30 pm": 1.0}) == ["6:30 pm"]
     assert _said("Wake me at dawn, Ana", clock, dawn=1.0) is None
+
+
+def test_a_day_and_a_time_may_be_wanted_in_one() -> None:
+    both, call = (
+        {"type": "string", "description": "YYYY-MM-DD HH:MM"},
+        "Meet Ana tomorrow at 3 pm or on March 5th at 11:15",
+    )
+    assert _said(call, both, **{"tomorrow at 3 pm": 1.0}) == ["2026-11-30 15:00"]
+    assert _said(call, both, **{"11:15": 1.0}) == ["2027-03-05 11:15"]
+    shown = {"type": "string", "description": "Start, e.g. 2024-05-01T10:00:00"}
+    assert _said("Das 9h às 10h30 de amanhã, por favor", shown, **{"9h": 1.0}) == ["2026-11-30T09:00:00"]
+    # Without a day it is today's; with an offset that of this place.
+    assert _said("Call Ana at 8 pm, please", both, **{"8 pm": 1.0}) == ["2026-11-29 20:00"]
+    moment = datetime.datetime(2026, 11, 29, 20).astimezone().isoformat()
+    assert _said("Call Ana at 8 pm, please", {"type": "string", "format": "date-time"}, **{"8 pm": 1.0}) == [moment]
+    # The end is not the beginning, where both are told; and left out where one is.
+    span = {"name": "f", "parameters": {"properties": {"it": both, "on": both}, "required": ["it"]}}
+    pointer = _Pointer(it=Pointed(5.0, {"9h": 1.0}), on=Pointed(3.0, {"10h30": 0.6, "9h": 0.4}))
+    for request, moments in (
+        ("Das 9h às 10h30 de amanhã", [["2026-11-30 09:00"], ["2026-11-30 10:30"]]),
+        ("Às 9h de amanhã", [["2026-11-30 09:00"]]),
+    ):
+        (found,) = fill(pointer, request, [span], TODAY)  # type: ignore[arg-type]
+        assert [p["enum"] for p in found["parameters"]["properties"].values()] == moments
+    # An example of a day or of a time says how it is written too.
+    day, clock = (
+        {"type": "string", "description": "Day, e.g. 2024-05-01"},
+        {"type": "string", "description": "As 09:30"},
+    )
+    assert _said(call, day, tomorrow=1.0) == ["2026-11-30"]
+    assert _said(call, clock, **{"3 pm": 1.0}) == ["15:00"]
+    # Hours and days that a description has for other reasons.
+    note = {"type": "string", "description": "Note; we read it from 09:00 to 17:00, since 2024-05-01."}
+    assert _said(call, note, Ana=1.0) == ["Ana"]
 
 
 def test_what_stands_between_quotation_marks_is_one_value() -> None:
