@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -83,9 +84,14 @@ def _cpu_multiplies_bf16() -> bool:
 
 def matmul_peak(device: Device) -> float:
     """Measured floating-point operations per second of a square matrix product, the best of several and of two sizes:
-    tiles of bfloat16 (AMX) need a large one."""
-    kind = torch.bfloat16 if device.bf16 else torch.float32
-    return max(_peak(device.kind, kind, size) for size in ((8192,) if device.kind == "cuda" else (1024, 2048)))
+    tiles of bfloat16 (AMX) need a large one. Once a process and number of threads: on an old processor it takes some
+    five seconds, more than a small model's tuning."""
+    return _highest(device.kind, torch.bfloat16 if device.bf16 else torch.float32, torch.get_num_threads())
+
+
+@functools.cache
+def _highest(where: str, kind: torch.dtype, threads: int) -> float:
+    return max(_peak(where, kind, size) for size in ((8192,) if where == "cuda" else (1024, 2048)))
 
 
 def _peak(where: str, kind: torch.dtype, size: int) -> float:
