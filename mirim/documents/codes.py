@@ -1,7 +1,7 @@
 """Currencies, countries and languages that a text names, and their codes (ISO 4217, 3166-1 and 639-1).
 
-Their names in English and Portuguese are those of the Unicode CLDR, under the Unicode licence; `scripts/make_codes.py`
-takes them from Babel.
+Their names in English and Portuguese are those of the Unicode CLDR (copyright Unicode, Inc.; Unicode License v3), which
+`scripts/make_codes.py` takes from Babel.
 """
 
 from __future__ import annotations
