@@ -175,12 +175,8 @@ def _dated(said: str, text: str, at: int, language: str, today: datetime.date) -
     return None
 
 
-def without_year(said: str, text: str, language: str, today: datetime.date) -> datetime.date | None:
-    """The day that is said without its year: the next one, or the last one where the text says since when."""
-    return _yearless(said, _before(text, text.find(said)), language, today)
-
-
 def _yearless(said: str, before: str, language: str, today: datetime.date) -> datetime.date | None:
+    """The day that is said without its year: the next one, or the last one where words before say since when."""
     since = _SINCE.search(before)
     for ahead in (0, -1) if since else (0, 1):
         day = date(said, language, str(today.year + ahead))

@@ -20,7 +20,6 @@ _SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
 #: What stands between the parts of a list, and before one of them.
 _AND = r"and|or|plus|as well as|e|ou|mais|bem como|assim como"
 _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IGNORECASE)
-_RANGE = re.compile(r"\s+(?:to|until|till|through|and|a|até|ao|e)\s+|\s*[–—]\s*|\s-\s", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
 #: How a description says what a date looks like, and a time of 24 hours, in letters or by an example; and both in one.
 _LIKE = r"(?:\be\.g\.|\bex\.|\b(?:eg|example|such as|like|as|exemplo|como|formato?))[,:]?\s*['\"“(]?"
@@ -83,19 +82,15 @@ def _number(said: str, request: str) -> tuple[float, ...]:
 
 
 def within(said: str, schema: Mapping[str, Any], request: Request) -> list[tuple[str, tuple[Any, ...]]]:
-    """The numbers, or the days, that stand within words which are none themselves, and what each may mean: "March 3rd
-    to March 5th"."""
-    if schema["type"] in ("integer", "number"):
-        inside = spans(said, request.text)
-        parts = [
-            request.text[one.start : one.end]
-            for one in values.numbers(request.text)
-            if any(a <= one.start and one.end <= b for a, b in inside)
-        ]
-    elif _day(schema):
-        parts = _RANGE.split(said)
-    else:
+    """The numbers that stand within words which are none themselves, and what each may mean."""
+    if schema["type"] not in ("integer", "number"):
         return []
+    inside = spans(said, request.text)
+    parts = [
+        request.text[one.start : one.end]
+        for one in values.numbers(request.text)
+        if any(a <= one.start and one.end <= b for a, b in inside)
+    ]
     found = [(part, read(part, schema, request)) for part in dict.fromkeys(parts)]
     return [(part, meant) for part, meant in found if meant]
 
@@ -167,7 +162,6 @@ def _text(bare: str, schema: Mapping[str, Any], request: Request) -> tuple[str, 
     says, language = str(schema.get("description") or ""), request.language
     if shape := _day(schema):
         found = values.date(bare, language, values.year(request.text, language))
-        found = found or days.without_year(bare, request.text, language, request.today)
         return (found.strftime(shape),) if found else ()
     if clock := _clock(schema):
         time = times.time(bare)

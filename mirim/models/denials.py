@@ -33,7 +33,7 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
     denies it, and where the parameter itself says what is not to be and the request says so. `language`: "" where it
     cannot be told. None in one whose denials are not known."""
     asked = f"{name.replace('_', ' ')} {schema.get('description') or ''}"
-    known = [language] if language in _DENIED else [] if language else list(_DENIED)
+    known = _known(language)
     for one in known:
         denied = _DENIED[one]
         about = set(stems(denied.sub(" ", asked), one, content=True))
@@ -48,14 +48,19 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
 def denied(span: tuple[int, int], request: str, language: str) -> bool:
     """Whether a request denies what it says at `span`: "no pets", "sem glúten"."""
     before = _CLAUSE.split(request[max(span[0] - NEAR, 0) : span[0]])[-1]
-    known = [language] if language in _DENIED else [] if language else list(_DENIED)
+    known = _known(language)
     return any(
         len(before[match.end() :].split()) <= BETWEEN for one in known for match in _DENIED[one].finditer(before)
     )
 
 
-def denying(name: str, schema: Mapping[str, Any], language: str) -> bool:
+def denying(name: str, schema: Mapping[str, Any]) -> bool:
     """Whether a parameter says what is not to be."""
     asked = f"{name.replace('_', ' ')} {schema.get('description') or ''}"
-    known = [language] if language in _DENIED else list(_DENIED)
-    return any(_DENIED[one].search(asked) for one in known)
+    # It may be in another language than the request.
+    return any(pattern.search(asked) for pattern in _DENIED.values())
+
+
+def _known(language: str) -> list[str]:
+    """The languages whose denials a request may have; all where its own cannot be told."""
+    return [language] if language in _DENIED else [] if language else list(_DENIED)

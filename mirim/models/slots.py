@@ -138,14 +138,19 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
     listed, kind = choices.listed(inner), choices.coded(name, inner)
     found = choices.named(listed, request.text, request.language)
     if kind:
+        said_so = {one.value for one in found if one.whole}
         coded = codes.mentioned(request.text, kind).items()
-        found = [choices.Named(code, spans, True) for code, spans in coded if not listed or code in listed]
+        found += [
+            choices.Named(code, spans, True)
+            for code, spans in coded
+            if code not in said_so and (not listed or code in listed)
+        ]
     if not listed and not several:
         found += [choices.Named(said, spans, True) for said, spans in arguments.told(inner, request)]
     if not found:
         return []
     if several and not kind:
-        if not denials.denying(name, schema, request.language):
+        if not denials.denying(name, schema):
             found = [one for one in found if not denials.denied(one.spans[0], request.text, request.language)] or found
         found.sort(key=lambda one: one.spans[0])
         return [_Place(0.0, (tuple(one.value for one in found),), ())]
@@ -157,8 +162,6 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
         for n in (touched := _touched(said, found, request)):
             worth[n] += share / len(touched)
     places = [_Place(math.log(w), (one.value,), one.spans) for w, one in zip(worth, found, strict=True)]
-    if not listed and not kind:
-        places += _places(name, pointed, schema, request)  # days that are said in whole, mere hours
     total = math.log(sum(math.exp(place.log_share) for place in places))
     places = [place._replace(log_share=place.log_share - total) for place in places]
     return sorted(places, key=lambda place: -place.log_share)[:PLACES]

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from mirim.documents.days import days, told, whole, without_year
+from mirim.documents.days import days, told, whole
 
 #: A Sunday.
 TODAY = datetime.date(2026, 11, 29)
@@ -66,11 +66,14 @@ def test_instructions_that_say_no_day() -> None:
 
 
 def test_a_day_without_its_year_is_the_next_one_or_the_last_one() -> None:
-    assert without_year("March 4th", "from March 4th", "en", TODAY) == datetime.date(2027, 3, 4)
-    assert without_year("29 de novembro", "em 29 de novembro", "pt", TODAY) == TODAY
-    assert without_year("5 July", "all since 5 July", "en", TODAY) == datetime.date(2026, 7, 5)
-    assert without_year("5 de dezembro", "desde 5 de dezembro", "pt", TODAY) == datetime.date(2025, 12, 5)
-    assert without_year("dawn", "at dawn", "en", TODAY) is None
+    def said(text: str, language: str) -> list[str]:
+        return [one.date.isoformat() for one in whole(text, language, TODAY)]
+
+    assert said("from March 4th", "en") == ["2027-03-04"]
+    assert said("em 29 de novembro", "pt") == ["2026-11-29"]
+    assert said("all since 5 July", "en") == ["2026-07-05"]
+    assert said("desde 5 de dezembro", "pt") == ["2025-12-05"]
+    assert said("at dawn", "en") == []
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,10 @@ def test_money_countries_and_languages_are_given_by_their_codes_where_codes_are_
     assert _said(pay, text | {"description": "Language, e.g. 'Portuguese'"}, English=1.0) == ["English"]
     assert _said(pay, text | {"description": "Two-letter country code"}, Brazil=1.0) == ["BR"]
     assert _said(pay, text | {"enum": ["BRL", "EUR", "USD"]}, pay=1.0) == ["USD"]
+    # Values that are codes of languages too, but sizes or said as they are.
+    assert _said("Use sm please", text | {"enum": ["sm", "lg"]}, sm=1.0) == ["sm"]
+    assert _said("Put it into pt, please", text | {"enum": ["pt", "en"]}, pt=1.0) == ["pt"]
+    assert _said("Put it into English", text | {"enum": ["pt", "en"]}, English=1.0) == ["en"]
     # Held to more than that it is a text: left to the model.
     assert _said(pay, text | {"pattern": "[a-z]{3}"}, "currency", **{"500 US": 1.0}) is None
     # None is named: what is pointed at.
