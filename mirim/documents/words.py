@@ -15,6 +15,10 @@ from functools import cache
 from typing import Any
 
 _WORD = re.compile(r"[^\W_]+")
+#: Where the words of a program's name meet. The plural of an acronym ("IDs") is no word.
+_SEAM = re.compile(
+    r"[_\s]+|(?<=[^\W\d_])[-.](?=[^\W\d_])|(?:(?<=[a-zà-ÿ])|(?<=[a-zà-ÿ]\d))(?=[A-ZÀ-Ý])|(?<=[A-ZÀ-Ý])(?=[A-ZÀ-Ý][a-zà-ÿ]{2})"
+)
 
 #: Scripts written without spaces: runs of them are cut into overlapping pairs of characters.
 _UNSPACED = re.compile(r"[぀-ヿ㐀-䶿一-鿿豈-﫿]+")
@@ -68,6 +72,13 @@ def fold(text: str) -> str:
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in plain if not unicodedata.combining(c))
+
+
+def parted(name: str) -> str:
+    """A program's name as the words that it is made of: 'check_in_date', 'checkInDate', 'check-in-date' and
+    'CHECK_IN_DATE' are 'check in date'. An acronym among them stays one: 'userID' is 'user ID'."""
+    words = _SEAM.sub(" ", name).split()
+    return " ".join(word if word.isupper() and len(word) > 1 and not name.isupper() else word.lower() for word in words)
 
 
 #: Words of each language that say nothing of the topic, folded as `tokens` folds.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mirim.documents import codes
-from mirim.documents.words import fold, kindred, stems
+from mirim.documents.words import fold, kindred, parted, stems
 from mirim.examples.tasks import slot
 
 #: What says that a list in a description is of all values, or of some; up to the end of the sentence.
@@ -45,7 +45,7 @@ _UNLIKE = re.compile(
     r"\b(?:symbols?|s[íi]mbolos?|pairs?|dial\w*|calling|phones?|telefone|programming)\b", re.IGNORECASE
 )
 #: A parameter that is a kind of something.
-_KIND = re.compile(r"(?:\w*_)?(?P<en>[^\W_]+)_(?:type|kind)$|tipo_(?:d[aeo]_)?(?P<pt>[^\W_]+)$", re.IGNORECASE)
+_KIND = re.compile(r"(?:.* )?(?P<en>\w+) (?:type|kind)$|tipo (?:d[aeo] )?(?P<pt>\w+)$")
 #: Words of a value that a description lists at most, where no quotation marks tell where it ends.
 _LONGEST = 3
 #: Letters of a value at least that may be written as one word or as several ("multi-player").
@@ -87,7 +87,7 @@ def coded(name: str, schema: Mapping[str, Any]) -> str:
     if isinstance(values, list):
         shown = [value for value in values if isinstance(value, str)]
         return next((kind for kind in codes.KINDS if shown and set(shown) <= set(codes.codes(kind))), "")
-    called = f"{name.replace('_', ' ')}: {' '.join(says.split()[:2])}"
+    called = f"{parted(name)}: {' '.join(says.split()[:2])}"
     if schema.get("type") != "string" or _NONE.search(called) or _UNLIKE.search(says):
         return ""
     for kind, words in _KINDS.items():
@@ -112,7 +112,7 @@ def spelt(said: str, schema: Mapping[str, Any], language: str) -> str:
 
 def bare(name: str, said: str) -> str:
     """What is said for a kind without the thing itself: 'single' for "single room" as a `room_type`."""
-    found = _KIND.match(name)
+    found = _KIND.match(parted(name))
     first, _, last = said.rpartition(" ")
     thing = (found["en"] or found["pt"]).lower() if found else ""
     return first if first and thing and last.lower().removesuffix("s") == thing.removesuffix("s") else said
@@ -175,8 +175,8 @@ def _parts(
 
 def _words(text: str, language: str) -> list[str]:
     """Stems of a value's words, whether blanks, lines or capitals part them."""
-    parted, language = re.sub(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý])", " ", text).replace("_", " "), language or "en"
-    return stems(parted, language, content=True) or stems(parted, language)
+    apart, language = parted(text), language or "en"
+    return stems(apart, language, content=True) or stems(apart, language)
 
 
 def _pieces(listing: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mirim.documents.words import stems
+from mirim.documents.words import parted, stems
 
 #: Words by which a request, or a parameter, may not want what it mentions.
 _DENIED = {
@@ -32,7 +32,7 @@ def wanted(name: str, schema: Mapping[str, Any], request: str, language: str) ->
     """Whether a parameter that is true or false is to be true, given that the request mentions it: it is where nothing
     denies it, and where the parameter itself says what is not to be and the request says so. `language`: "" where it
     cannot be told. None in one whose denials are not known."""
-    asked = f"{name.replace('_', ' ')} {schema.get('description') or ''}"
+    asked = f"{parted(name)} {schema.get('description') or ''}"
     known = _known(language)
     for one in known:
         denied = _DENIED[one]
@@ -56,7 +56,7 @@ def denied(span: tuple[int, int], request: str, language: str) -> bool:
 
 def denying(name: str, schema: Mapping[str, Any]) -> bool:
     """Whether a parameter says what is not to be."""
-    asked = f"{name.replace('_', ' ')} {schema.get('description') or ''}"
+    asked = f"{parted(name)} {schema.get('description') or ''}"
     # It may be in another language than the request.
     return any(pattern.search(asked) for pattern in _DENIED.values())
 

@@ -4,7 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirim.documents.words import STOPWORDS, detect, fold, kindred, stem, stems, tokens
+from mirim.documents.words import STOPWORDS, detect, fold, kindred, parted, stem, stems, tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        *((name, "check in date") for name in ("check_in_date", "checkInDate", "CheckInDate", "CHECK_IN_DATE")),
+        ("check-in-date", "check in date"),
+        ("guest.firstName", "guest first name"),
+        ("códigoÓrgão", "código órgão"),
+        ("userID", "user ID"),
+        ("userIDs", "user ids"),
+        ("HTMLPage2Print", "HTML page2 print"),
+        ("ratio2.5", "ratio2.5"),
+        ("4K", "4k"),
+        ("_x__", "x"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_parted_into_its_words(name: str, words: str) -> None:
+    assert parted(name) == words
 
 
 def test_tokens_are_folded_words() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mirim.core.types import Passage
+from mirim.documents.words import parted
 from mirim.examples.tasks import slot
 from mirim.models.pointing import Pointed
 from mirim.models.slots import MOST, fill, serves
@@ -55,6 +56,9 @@ def test_each_parameter_is_asked_for_and_a_function_by_its_name() -> None:
     assert (printed["name"], scanned["name"]) == ("print", "scan")
     assert serves(pointer, REQUEST, [printing, scanning]) == [3.0, None]  # type: ignore[arg-type]
     assert pointer.asked == ["print", "scan"]
+    for name in ("paperSize", "PaperSize", "paper-size", "PAPER_SIZE"):
+        fill(pointer, REQUEST, [_function(**{name: size})])  # type: ignore[arg-type]
+        assert pointer.asked == ["paper size (A4, A3)"]
 
 
 def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
@@ -209,7 +213,7 @@ TODAY = datetime.date(2026, 11, 29)
 
 
 def _said(request: str, place: dict[str, Any], name: str = "it", odds: float = 2.0, **spans: float) -> Any:
-    pointer = _Pointer(**{name.split("_")[0]: Pointed(odds, spans)})
+    pointer = _Pointer(**{parted(name).split()[0]: Pointed(odds, spans)})
     function = {"name": "f", "parameters": {"properties": {name: place}}}
     (found,) = fill(pointer, request, [function], TODAY)  # type: ignore[arg-type]
     properties = found["parameters"]["properties"]
@@ -309,7 +313,8 @@ def test_a_description_may_list_the_values_or_show_how_they_are_written() -> Non
     assert said("Some vegetarian pasta", "Diet, e.g. 'Vegetarian'.", vegetarian=1.0) == ["Vegetarian"]
     assert said("A gluten-free cake", "Diet such as Gluten free, Vegan", **{"gluten-free": 1.0}) == ["Gluten free"]
     assert said("Some vegan pasta", "Diet, e.g. 'Vegetarian'.", vegan=1.0) == ["vegan"]
-    assert said("A single room now", "Kind of room.", "room_type", **{"single room": 1.0}) == ["single"]
+    for name in ("room_type", "hotelRoomType"):
+        assert said("A single room now", "Kind of room.", name, **{"single room": 1.0}) == ["single"]
     assert said("Um quarto duplo", "Tipo", "tipo_de_quarto", duplo=1.0) == ["duplo"]
     assert said("A single room now", "Room.", "room", **{"single room": 1.0}) == ["single room"]
 

@@ -15,6 +15,7 @@ from typing import Any
 from mirim.core.types import Passage
 from mirim.documents.times import time, times
 from mirim.documents.values import LANGUAGES, date, dates, numbers
+from mirim.documents.words import parted
 
 #: Values of a parameter's `enum` that are named.
 NAMED = 6
@@ -31,7 +32,7 @@ def passage(function: Mapping[str, Any], request: str) -> Passage:
 
 def question(name: str, place: Mapping[str, Any]) -> str:
     """What is asked for a parameter of this name and JSON schema."""
-    asked = name.replace("_", " ")
+    asked = parted(name)
     if says := str(place.get("description") or "").strip():
         asked += f": {says}"
     values = place.get("enum")
