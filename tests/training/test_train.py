@@ -367,3 +367,21 @@ def test_nothing_to_read_is_refused(project: Make, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="every document is empty"):
         train(method="pretrain", corpus=(tmp_path / "empty.txt",), out=tmp_path / "o", **SMALL)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.slow
+def test_a_tuned_model_that_no_engine_runs_keeps_the_bound_of_its_base(
+    base: Path, project: Make, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.training import stages
+
+    def unfit(folder: Path, **_: Any) -> Any:
+        raise UsageError(f"nothing here runs {folder.name}")
+
+    monkeypatch.setattr(stages, "open_engine", unfit)
+    made = project()
+    train(made, method="lora", base=str(base), steps=1, context=64, threads=1)
+    bundle = Bundle.open(made.model)
+    bundle.verify()
+    assert bundle.reading == {}
+    assert any("stays as its base's: nothing here runs" in line for line in notes)
