@@ -1,0 +1,56 @@
+"""Where the value of a parameter stands in a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mirim.examples.tasks import slot
+
+REQUEST = 'Print 30 copies of "menu.pdf" on Canon-Lobby, please.'
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("canon-lobby", ["Canon-Lobby"]),
+        (30, ["30"]),
+        (0.3, ["30"]),
+        (3, []),
+        (True, []),
+        ("menu", ["menu"]),
+        ("lobby_please", []),
+        (["menu.pdf", "Canon-Lobby"], ['menu.pdf" on Canon-Lobby']),
+        (["menu.pdf", "tray"], []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_where_a_value_stands(value: Any, said: list[str]) -> None:
+    assert [REQUEST[a:b] for a, b in slot.places(value, REQUEST)] == said
+
+
+def test_underscores_may_be_blanks_and_numbers_have_either_point() -> None:
+    assert slot.places("pain_relief", "Some pain relief") == ((5, 16),)
+    assert slot.places(1234.5, "R$ 1.234,5 or 1,234.5") == ((3, 10), (14, 21))
+
+
+def test_where_days_times_numbers_in_words_and_lists_stand() -> None:
+    stay = "From 3 May 2031 to May 5th, 2031: two adults, one child and two dogs."
+    assert [stay[a:b] for a, b in slot.places("2031-05-05", stay)] == ["May 5th, 2031"]
+    assert [stay[a:b] for a, b in slot.places(2, stay)] == ["two", "two"]
+    assert [stay[a:b] for a, b in slot.places(1, stay)] == ["one"]
+    assert [stay[a:b] for a, b in slot.places([2, 1], stay)] == ["two adults, one"]
+    assert [stay[a:b] for a, b in slot.places(["child", "dogs"], stay)] == ["child and two dogs"]
+    assert slot.places(["dogs", "child"], stay) == ()
+    assert [stay[a:b] for a, b in slot.places("2031-05-03", stay, "pt")] == []
+    assert slot.places("2031-05-06", stay) == ()
+    assert [stay[a:b] for a, b in slot.places("2031-05-03", stay.replace("May 2031", "May"))] == ["3 May"]
+    late = "Dinner at 8 pm for 8, or at 20:00"
+    assert [late[a:b] for a, b in slot.places("20:00", late)] == ["20:00"]
+    assert [late[a:b] for a, b in slot.places("20:00", late[:18])] == ["8 pm"]
+    assert slot.places("21:00", late) == ()
+    # As the parameter wants it, the day first, although the request is in English.
+    assert [stay[a:b] for a, b in slot.places("05/05/2031", stay)] == ["May 5th, 2031"]
+    assert [stay[a:b] for a, b in slot.places("03/05/2031", stay)] == ["3 May 2031"]
