@@ -15,6 +15,7 @@ def test_money_countries_and_languages_are_given_by_their_codes_where_codes_are_
         "US dollars"
     ]
     assert meant("Quanto são 30 reais em euros?", text, "moeda", reais=0.4, euros=0.6) == ["EUR"]
+    assert meant(pay, text, "toCurrency", **{"US dollars": 1.0}) == ["USD"]
     codes = {"type": "array", "items": {"type": "string", "description": "ISO code of a currency"}}
     assert meant(pay, codes, **{"Canadian dollars are 500 US dollars": 0.9, "500": 0.1}) == [["CAD", "USD"]]
     assert meant(pay, text | {"description": "Language, e.g. 'pt'"}, English=1.0) == ["en"]
@@ -89,4 +90,5 @@ def test_of_a_list_of_values_those_that_are_denied_are_left_out() -> None:
     hotel = "A hotel with a pool, but no breakfast and no wifi"
     assert meant(hotel, wished, pool=1.0) == [["pool"]]
     assert meant(hotel, wished | {"description": "What is not wanted."}, pool=1.0) == [["pool", "breakfast", "wifi"]]
+    assert meant(hotel, wished, "withoutThese", pool=1.0) == [["pool", "breakfast", "wifi"]]
     assert meant("A hotel without breakfast", wished, hotel=1.0) == [["breakfast"]]
