@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from mirim.server.check import Schema
+from mirim.core.check import Schema
 from mirim.server.review import simplify
 
 #: What says by itself which other properties an object may hold.

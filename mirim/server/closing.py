@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from mirim.server.check import FORMATS, Misfit, Schema, check, fits, resolve, types
+from mirim.core.check import FORMATS, Misfit, Schema, check, fits, resolve, types
 from mirim.server.partial import Open, read, string
 from mirim.server.patterns import matching
 

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mirim.core.check import Misfit
 from mirim.core.types import Message, Sampling
 from mirim.server import wire
-from mirim.server.check import Misfit
 from mirim.server.door import Visit
 from mirim.server.produce import Order, Piece, produce
 from mirim.server.review import refuse

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from mirim.server.check import Misfit
+from mirim.core.check import Misfit
 
 
 @dataclass(slots=True)

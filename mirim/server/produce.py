@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mirim.core.check import Misfit, Schema
 from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.documents import days
@@ -17,7 +18,6 @@ from mirim.examples.tasks.tools import MARK
 from mirim.models import slots
 from mirim.models.pointing import Pointer
 from mirim.server.calls import call_schema, loose, parsed
-from mirim.server.check import Misfit, Schema
 from mirim.server.closing import close
 from mirim.server.partial import Nesting
 from mirim.server.room import Served

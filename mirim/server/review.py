@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mirim.server.check import FORMATS, TYPES, Misfit, Schema, resolve, shown, types
+from mirim.core.check import FORMATS, TYPES, Misfit, Schema, resolve, shown, types
 from mirim.server.least import least
 from mirim.server.patterns import explodes, steps
 

@@ -8,9 +8,9 @@ import secrets
 import time
 from typing import Any
 
+from mirim.core.check import Misfit, Schema, check, shown
 from mirim.core.types import Message, TokenLogprob
 from mirim.server import schemas
-from mirim.server.check import Misfit, Schema, check, shown
 
 #: Brackets inside brackets of a request, and bytes of its body.
 DEPTH, BODY = 64, 4 * 2**20

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mirim.server.check import Misfit, check
+from mirim.core.check import Misfit, check
 from mirim.server.closing import close
 from mirim.server.review import refuse
 

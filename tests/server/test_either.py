@@ -13,9 +13,9 @@ from conftest import built
 from server_fakes import HI, TOOLS, Scripted, chat, events, house
 
 from mirim.core import plugins
+from mirim.core.check import check
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
-from mirim.server.check import check
 
 WORDS = '{"city": "São João", "days": 12}'
 CALL = '{"name": "news", "arguments": {"city": "Belém"}}'
