@@ -12,13 +12,16 @@ import datetime
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
+from mirim.core.check import fits
 from mirim.documents import codes
 from mirim.documents.words import detect
 from mirim.examples.tasks import slot
 from mirim.models import arguments, choices, denials
 from mirim.models.arguments import Request
+from mirim.models.parameters import Parameter, Path, names, narrowed, parameters
 from mirim.models.pointing import Pointed, Pointer
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
@@ -38,10 +41,10 @@ OTHERWISE = 0.5
 #: Log-odds that a parameter is given of which the request names a value, beside what pointing tells; and the share
 #: that a value has which is named and not pointed at.
 NAMED, LIFT, UNSEEN = 6.0, 3.0, 0.02
-#: What a parameter may say of itself beside its type and still be held to words of the request; a list, of its items.
-_FREE = frozenset({"type", "description", "title", "default", "examples"})
-#: Where an object is put together of several, or of names that fit a pattern, its parameters do not stand in one place.
-_JOINED = frozenset({"allOf", "anyOf", "oneOf", "$ref", "patternProperties"})
+#: What says what a value is, so that it is not held to words of the request. Bounds and patterns can be tried on them.
+_HELD = frozenset({"enum", "const", "$ref", "anyOf", "oneOf", "allOf", "prefixItems"})
+#: What is kept of a parameter's schema beside the values that it is narrowed to.
+_SAYS = ("type", "description")
 
 
 class _Place(NamedTuple):
@@ -70,60 +73,48 @@ def fill(
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
     too long to be seen whole, or they take too many. `today`: what "tomorrow" is the day after; the computer's day if
     it is not given."""
-    known = [_parameters(function) for function in functions]
+    known = [list(islice(parameters(function), MOST + 1)) for function in functions]
     if not 0 < sum(map(len, known)) <= MOST:
         return list(functions)
     asked = [
-        (slot.question(name, schema), slot.passage(function, request))
-        for function, schemas in zip(functions, known, strict=True)
-        for name, schema in schemas.items()
+        (slot.question(name, one.schema), slot.passage(function, request))
+        for function, several in zip(functions, known, strict=True)
+        for name, one in zip(names(several), several, strict=True)
     ]
     found = iter(pointer.point(asked, longest=len(request)))
     said = Request(request, detect(request), today or datetime.date.today())
     return [
-        _narrowed(function, {name: next(found) for name in schemas}, said)
-        for function, schemas in zip(functions, known, strict=True)
+        _narrowed(function, [(one, next(found)) for one in several], said)
+        for function, several in zip(functions, known, strict=True)
     ]
 
 
-def _parameters(function: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Those of a function that stand in one place, by name."""
-    parameters: Mapping[str, Any] = function.get("parameters") or {}
-    properties = parameters.get("properties")
-    if _JOINED & set(parameters) or not isinstance(properties, dict):
-        return {}
-    return {name: schema for name, schema in properties.items() if isinstance(schema, dict)}
-
-
-def _narrowed(function: Mapping[str, Any], told: Mapping[str, Pointed | None], request: Request) -> Mapping[str, Any]:
+def _narrowed(
+    function: Mapping[str, Any], told: Sequence[tuple[Parameter, Pointed | None]], request: Request
+) -> Mapping[str, Any]:
     """A function with what is pointed at for its parameters, if all of them could be seen."""
-    if not told or any(pointed is None for pointed in told.values()):
-        return function
-    parameters: Mapping[str, Any] = function["parameters"]
-    needed = parameters.get("required") or ()
-    kept, places = dict(parameters["properties"]), {}
-    for name, pointed in told.items():
-        assert pointed is not None
-        schema, optional, odds = kept[name], name not in needed, pointed.odds
-        likely, odds = _named(name, pointed, schema, request), max(odds, min(odds + NAMED, GIVEN + LIFT))
+    schemas = {one.path: one.schema for one, _ in told}
+    given: dict[Path, Mapping[str, Any] | None] = dict(schemas)
+    places: dict[Path, list[_Place]] = {}
+    for one, pointed in told:
+        if pointed is None:
+            return function
+        odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
+        likely = _named(one.name, pointed, one.schema, request)
         if not likely:
-            likely, odds = _places(name, pointed, schema, request), pointed.odds
+            likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
         if likely:
-            places[name] = _or_none(likely, odds) if optional else likely
-        elif optional and odds < GIVEN:
-            del kept[name]
-        elif schema.get("type") == "boolean" and odds >= GIVEN:
-            wanted = denials.wanted(name, schema, request.text, request.language)
-            kept[name] = schema if wanted is None else {**schema, "enum": [wanted]}
-    for name, place in _apart(places).items():
-        if place.values:
-            kept[name] = {**kept[name], "enum": [list(v) if isinstance(v, tuple) else v for v in place.values]}
-        else:
-            del kept[name]
-    # An object without properties would hold any. What the request gives is asked for: a small model leaves out much.
-    required = [name for name in kept if name in told or name in needed]
-    narrowed = {"additionalProperties": False, **parameters, "properties": kept, "required": required}
-    return {**function, "parameters": narrowed}
+            places[one.path] = _or_none(likely, odds) if one.optional else likely
+        elif one.optional and odds < GIVEN:
+            given[one.path] = None
+        elif one.schema.get("type") == "boolean" and odds >= GIVEN:
+            wanted = denials.wanted(one.name, one.schema, request.text, request.language)
+            given[one.path] = one.schema if wanted is None else {**one.schema, "enum": [wanted]}
+    for path, place in _apart(places).items():
+        values = [list(value) if isinstance(value, tuple) else value for value in place.values]
+        says = {key: value for key, value in schemas[path].items() if key in _SAYS}
+        given[path] = {**says, "enum": values} if values else None
+    return narrowed(function, given) if told else function
 
 
 def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:
@@ -131,7 +122,7 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
     names, the likeliest first; of a list of listed values the one list of them. None where it names none."""
     several = schema.get("type") == "array"
     inner = schema.get("items") if several else schema
-    if not isinstance(inner, dict) or (several and set(schema) - _FREE - {"items"}):
+    if not isinstance(inner, dict) or (several and _HELD & set(schema)):
         return []
     if "enum" not in inner and not _free(inner):
         return []
@@ -143,10 +134,11 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
         found += [
             choices.Named(code, spans, True)
             for code, spans in coded
-            if code not in said_so and (not listed or code in listed)
+            if code not in said_so and (code in listed if listed else fits(code, dict(inner)))
         ]
     if not listed and not several:
-        found += [choices.Named(said, spans, True) for said, spans in arguments.told(inner, request)]
+        told = arguments.told(inner, request)
+        found += [choices.Named(said, spans, True) for said, spans in told if fits(said, dict(inner))]
     if not found:
         return []
     if several and not kind:
@@ -204,8 +196,9 @@ def _places(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Req
             meant = arguments.within(said, schema, request)
         otherwise += 0.0 if meant else share
         for stands, values in meant:
-            worth[values] += share / len(meant)
-            words.setdefault(values, stands)
+            if values := _fitting(values, schema):
+                worth[values] += share / len(meant)
+                words.setdefault(values, stands)
     if otherwise > OTHERWISE:
         return []
     ranked = sorted(worth, key=worth.__getitem__, reverse=True)[:PLACES]
@@ -215,15 +208,19 @@ def _places(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Req
     ]
 
 
+def _fitting(values: Sequence[Any], schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Those of some values that keep within the bounds of a schema."""
+    return tuple(value for value in values if fits(list(value) if isinstance(value, tuple) else value, dict(schema)))
+
+
 def _free(schema: Mapping[str, Any]) -> bool:
-    """Whether a parameter takes any text, number or day, or any list of such."""
-    kind, more = schema.get("type"), set(schema) - _FREE
+    """Whether a parameter takes texts, numbers or days, or lists of such, whatever they are within bounds."""
+    kind, items = schema.get("type"), schema.get("items")
+    if _HELD & set(schema):
+        return False
     if kind == "array":
-        items = schema.get("items")
-        return more == {"items"} and isinstance(items, dict) and items.get("type") != "array" and _free(items)
-    if kind == "string" and schema.get("format") in ("date", "date-time"):
-        more -= {"format"}
-    return kind in ("string", "integer", "number") and not more
+        return isinstance(items, dict) and items.get("type") != "array" and _free(items)
+    return kind in ("string", "integer", "number")
 
 
 def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
@@ -234,7 +231,7 @@ def _or_none(likely: list[_Place], odds: float) -> list[_Place]:
     return [*(one._replace(log_share=one.log_share + given) for one in likely), _Place(none, (), ())]
 
 
-def _apart(places: Mapping[str, list[_Place]]) -> dict[str, _Place]:
+def _apart(places: Mapping[Path, list[_Place]]) -> dict[Path, _Place]:
     """The likeliest places of all parameters together, no word meant for two of them where that can be, rather in the
     order in which the function has them."""
     ways: list[tuple[float, tuple[_Place, ...]]] = [(0.0, ())]

@@ -20,6 +20,7 @@ from mirim.models.pointing import Pointer
 from mirim.server.calls import call_schema, loose, parsed
 from mirim.server.closing import close
 from mirim.server.partial import Nesting
+from mirim.server.review import simplify
 from mirim.server.room import Served
 from mirim.server.wire import DEPTH, ApiError, invalid
 
@@ -215,7 +216,11 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str,
     if (pointed := _pointed(order)) is None:
         return tools
     told = "" if isinstance(order.prompt, str) else "\n".join(m.content for m in order.prompt if m.role == "system")
-    filled = slots.fill(*pointed, [tool["function"] for tool in tools], days.told(told))
+    known = [
+        {**tool["function"], "parameters": simplify(tool["function"].get("parameters") or {}, notes=True)}
+        for tool in tools
+    ]
+    filled = slots.fill(*pointed, known, days.told(told))
     return [{**tool, "function": function} for tool, function in zip(tools, filled, strict=True)]
 
 

@@ -26,9 +26,11 @@ PARTS, LEAST, STEPS = 5_000, 20_000, 400
 
 
 def refuse(schema: Any, path: str = "") -> None:
-    """Raise Misfit where a schema is malformed or asks for what no grammar here enforces."""
+    """Raise Misfit where a schema is malformed, or else (kind "keyword") asks for what no grammar here enforces."""
     review = _Review(schema)
     review.look(schema, path, 0)
+    if review.beyond:
+        raise review.beyond
     size = least(schema, review.places)
     if size == math.inf:
         raise Misfit(path, 'a "$ref" leads back to itself without a way out; leave it out of "required"', "schema")
@@ -40,6 +42,11 @@ class _Review:
     def __init__(self, root: Any) -> None:
         self.root, self.parts = root, 0
         self.places: dict[str, Schema] = {}
+        self.beyond: Misfit | None = None
+
+    def _beyond(self, path: str, why: str) -> None:
+        """Note what no grammar enforces: what stands behind it may be malformed."""
+        self.beyond = self.beyond or Misfit(path, why, "keyword")
 
     def look(self, schema: Any, path: str, depth: int) -> None:
         if isinstance(schema, bool):
@@ -51,7 +58,7 @@ class _Review:
             raise Misfit(path, f"a schema holds at most {PARTS} schemas, 40 deep", "schema")
         for key in schema:
             if key not in ENFORCED and key not in NOTES:
-                raise Misfit(path, f'"{key}" cannot be enforced here; leave it out', "keyword")
+                self._beyond(path, f'"{key}" cannot be enforced here; leave it out')
         self._keywords(schema, path)
         for key in ("title", "description"):
             if not isinstance(schema.get(key, ""), str):
@@ -75,7 +82,7 @@ class _Review:
             if not TYPES["number"](schema[key]):
                 raise Misfit(path, f'"{key}" must be a number', "schema")
             if kinds != ["integer"]:
-                raise Misfit(path, f'"{key}" can be enforced for integers only; leave it out', "keyword")
+                self._beyond(path, f'"{key}" can be enforced for integers only; leave it out')
         for key in ("enum", "anyOf", "oneOf", "allOf", "prefixItems"):
             if key in schema and (not isinstance(schema[key], list) or not schema[key]):
                 raise Misfit(path, f'"{key}" must be a list that is not empty', "schema")
@@ -85,24 +92,24 @@ class _Review:
         required = schema.get("required", [])
         if not isinstance(required, list) or not all(isinstance(k, str) for k in required):
             raise Misfit(path, '"required" must be a list of names', "schema")
+        if not isinstance(schema.get("format", ""), str):
+            raise Misfit(path, '"format" must be text', "schema")
         if "format" in schema and schema["format"] not in FORMATS:
-            raise Misfit(
-                path, f'"format": {schema["format"]!r} cannot be enforced; known: {", ".join(FORMATS)}', "keyword"
-            )
+            self._beyond(path, f'"format": {schema["format"]!r} cannot be enforced; known: {", ".join(FORMATS)}')
         if "pattern" in schema:
             self._pattern(schema["pattern"], path)
 
     def _pattern(self, pattern: Any, path: str) -> None:
         if not isinstance(pattern, str) or not (pattern.startswith("^") and pattern.endswith("$")):
-            raise Misfit(path, '"pattern" must be text that begins with ^ and ends with $', "keyword")
+            return self._beyond(path, '"pattern" must be text that begins with ^ and ends with $')
         if len(pattern) > 500 or re.search(r"\\[bBAZpP1-9]|\(\?[^:]", pattern):
-            raise Misfit(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces', "keyword")
+            return self._beyond(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces')
         try:
             re.compile(pattern)
             if steps(pattern) > STEPS:
-                raise Misfit(path, f'"pattern": {pattern[:60]!r} asks for more than {STEPS} characters', "keyword")
-            if explodes(pattern):
-                raise Misfit(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter', "keyword")
+                self._beyond(path, f'"pattern": {pattern[:60]!r} asks for more than {STEPS} characters')
+            elif explodes(pattern):
+                self._beyond(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter')
         except (re.error, RecursionError, OverflowError) as error:
             raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
 
@@ -126,20 +133,21 @@ def _parts(schema: Schema, path: str) -> Iterator[tuple[str, Any]]:
             yield f"{path}.{key}", schema[key]
 
 
-def simplify(schema: Any) -> Any:
-    """The part of a schema that grammars enforce; the rest of it stays a description for the model."""
+def simplify(schema: Any, notes: bool = False) -> Any:
+    """The part of a schema that grammars enforce; the rest of it stays a description for the model. `notes`: what is
+    said of values besides is kept too."""
     if not isinstance(schema, dict):
         return schema
     kinds = types(schema)
     out: Schema = {}
     for key, value in schema.items():
         if key in ("properties", "$defs", "definitions"):
-            out[key] = {name: simplify(part) for name, part in value.items()}
+            out[key] = {name: simplify(part, notes) for name, part in value.items()}
         elif key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-            out[key] = [simplify(part) for part in value]
+            out[key] = [simplify(part, notes) for part in value]
         elif key in ("items", "additionalProperties"):
-            out[key] = simplify(value)
-        elif key in ENFORCED and _enforceable(key, value, kinds):
+            out[key] = simplify(value, notes)
+        elif (key in ENFORCED and _enforceable(key, value, kinds)) or (notes and key in NOTES):
             out[key] = value
     return out
 

@@ -144,7 +144,7 @@ def test_a_share_may_be_said_in_hundredths() -> None:
 
 def test_what_cannot_be_told_is_left_as_it_is() -> None:
     text = {"type": "string"}
-    joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}]}}
+    joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}}
     bare = {"name": "print"}
     for odd in ({"properties": ["it"]}, {"properties": {"it": True}}, {"required": None}, {}):
         assert fill(Pointer(), REQUEST, [{"name": "print", "parameters": odd}]) == [

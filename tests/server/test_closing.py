@@ -124,6 +124,16 @@ def test_schemas_that_cannot_be_kept_are_refused(schema: Any) -> None:
         refuse(schema)
 
 
+def test_what_is_malformed_is_told_behind_what_cannot_be_kept() -> None:
+    beyond = {"multipleOf": 2, "minimum": 1, "format": "hostname", "pattern": "a"}
+    for malformed in ({"type": 5}, {"format": []}, {"minLength": "x"}, {"pattern": "^(a$"}, {"properties": []}):
+        with pytest.raises(Misfit) as refused:
+            refuse({"properties": {"a": beyond, "b": malformed}})
+        assert (refused.value.path, refused.value.kind) == (".properties.b", "schema")
+    with pytest.raises(Misfit, match="multipleOf"):
+        refuse({"properties": {"a": beyond, "b": {"not": {}}}})
+
+
 def test_a_property_named_type_is_like_any_other() -> None:
     check({"type": "a"}, {"anyOf": [{"properties": {"type": True}, "required": ["type"]}]})
     with pytest.raises(Misfit):
