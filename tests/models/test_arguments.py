@@ -47,7 +47,7 @@ def test_a_day_is_written_as_the_parameter_wants_it() -> None:
     assert meant(stay, text | {"description": "First day, YYYY-MM-DD."}, **day) == ["2031-03-04"]
     assert meant(stay, text | {"description": "Dia (DD/MM/AAAA)."}, **day) == ["04/03/2031"]
     assert meant(stay, text | {"format": "date"}, **day) == ["2031-03-04"]
-    assert meant(stay, text | {"format": "date-time"}, **day) is None
+    assert meant(stay, text | {"format": "date-time"}, **day) == "left out"
     # Not said how: either will do.
     assert meant(stay, text, **day) == ["March 4th, 2031", "2031-03-04"]
     brazil = {"04/03/2031": 1.0}
@@ -55,7 +55,7 @@ def test_a_day_is_written_as_the_parameter_wants_it() -> None:
     between = {"March 4th": 1.0}
     assert meant("From March 4th to May 6th, 2031", text | {"format": "date"}, **between) == ["2031-03-04"]
     # A day with its time is for the model to say.
-    assert meant(stay, text | {"description": "YYYY-MM-DD HH:MM"}, **day) is None
+    assert meant(stay, text | {"description": "YYYY-MM-DD HH:MM"}, **day) == "left out"
 
 
 def test_a_time_is_written_as_the_parameter_wants_it() -> None:
@@ -68,7 +68,7 @@ def test_a_time_is_written_as_the_parameter_wants_it() -> None:
     # Of twelve hours, or no time at all: what the model writes.
     twelve = clock | {"description": "HH:MM AM/PM"}
     assert meant("Wake me at 6:30 pm, Ana", twelve, **{"6:30 pm": 1.0}) == ["6:30 pm"]
-    assert meant("Wake me at dawn, Ana", clock, dawn=1.0) is None
+    assert meant("Wake me at dawn, Ana", clock, dawn=1.0) == "left out"
 
 
 def test_a_day_and_a_time_may_be_wanted_in_one() -> None:
@@ -127,18 +127,19 @@ def test_a_list_is_of_the_parts_that_are_said() -> None:
     assert meant("Compre arroz, feijão e lima", texts, **{"arroz, feijão e lima": 1.0}) == [["arroz", "feijão", "lima"]]
     whole = {"type": "array", "items": {"type": "integer"}}
     both = {"rice as well as the beans, plus lime": 1.0}
-    assert meant("rice as well as the beans, plus lime", texts, **both) is None  # all that is said: left to the model
+    assert meant("rice as well as the beans, plus lime", texts, **both) == "left out"  # all that is said: not made up
     assert meant("Buy rice as well as the beans, plus lime", texts, **both) == [["rice", "beans", "lime"]]
     assert meant(request, whole, **{"3, 4 or five": 0.7, "3": 0.3}) == [[3, 4, 5]]
-    assert meant("The mean of 2.5 and 3", whole, **{"2.5 and 3": 1.0}) is None
+    assert meant("The mean of 2.5 and 3", whole, **{"2.5 and 3": 1.0}) == "left out"
     assert meant("The mean of 2.5 and 3", {"type": "array", "items": {"type": "number"}}, **{"2.5 and 3": 1.0}) == [
         [2.5, 3]
     ]
     named = {"type": "array", "items": {"type": "string", "enum": ["beans", "lime", "rice", "salt"]}}
     assert meant(request, named, rice=1.0) == [["rice", "beans", "lime"]]
-    # What a list must be beyond that, or lists of lists: left to the model.
-    for more in ({"minItems": 2}, {"items": {"type": "array", "items": {"type": "string"}}}, {"items": {}}):
-        assert meant(request, texts | more, rice=1.0) is None
+    assert meant(request, texts | {"minItems": 2}, rice=1.0) == "left out"
+    # Lists of lists, or of anything: left to the model.
+    for items in ({"type": "array", "items": {"type": "string"}}, {}):
+        assert meant(request, texts | {"items": items}, rice=1.0) is None
 
 
 def test_a_long_number_keeps_its_last_digit() -> None:

@@ -26,8 +26,8 @@ def test_money_countries_and_languages_are_given_by_their_codes_where_codes_are_
     assert meant("Use sm please", text | {"enum": ["sm", "lg"]}, sm=1.0) == ["sm"]
     assert meant("Put it into pt, please", text | {"enum": ["pt", "en"]}, pt=1.0) == ["pt"]
     assert meant("Put it into English", text | {"enum": ["pt", "en"]}, English=1.0) == ["en"]
-    # Held to more than that it is a text: left to the model.
-    assert meant(pay, text | {"pattern": "[a-z]{3}"}, "currency", **{"500 US": 1.0}) is None
+    # Held to what no code is like.
+    assert meant(pay, text | {"pattern": "[a-z]{3}"}, "currency", **{"500 US": 1.0}) == "left out"
     # None is named: what is pointed at.
     assert meant("Convert 20 bitcoin", text, "currency", bitcoin=1.0) == ["bitcoin"]
 

@@ -24,7 +24,7 @@ def _function(required: Sequence[str] = (), **places: Any) -> dict[str, Any]:
 
 def _filled(place: dict[str, Any], **spans: float) -> Any:
     pointer = Pointer(print=Pointed(3.0, {REQUEST: 1.0}), it=Pointed(2.0, spans))
-    (found,) = fill(pointer, REQUEST, [_function(it=place)])  # type: ignore[arg-type]
+    (found,) = fill(pointer, REQUEST, [_function(("it",), it=place)])  # type: ignore[arg-type]
     return found["parameters"]["properties"]["it"].get("enum")
 
 
@@ -132,6 +132,11 @@ def test_only_free_texts_and_numbers_are_held_to_the_request(place: dict[str, An
 def test_what_the_request_says_in_other_words_may_be_anything() -> None:
     assert _filled({"type": "string"}, **{REQUEST: 0.6, "menu.pdf": 0.4}) is None
     assert _filled({"type": "string"}, **{REQUEST: 0.4, "menu.pdf": 0.6}) == ["menu.pdf"]
+    # But where it may be left out, a text or number that the request does not have is not made up.
+    text, listed = {"type": "string"}, {"type": "string", "enum": ["a", "b"]}
+    pointer = Pointer(it=Pointed(9.0, {REQUEST: 1.0}), one=Pointed(9.0, {REQUEST: 1.0}))
+    (found,) = fill(pointer, REQUEST, [_function(it=text, one=listed)])  # type: ignore[arg-type]
+    assert found["parameters"]["properties"] == {"one": listed}
 
 
 def test_a_share_may_be_said_in_hundredths() -> None:
