@@ -40,12 +40,20 @@ _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
 Spans = tuple[tuple[int, int], ...]
 
 
+#: What stands around what somebody answers.
+_LEADING = re.compile(
+    r"^(?:(?:at|in|on|for|from|to|it['’]?s|it is|em|n[oa]s?|para|pra|[ée]|de|d[oa]s?)\s+)?(?=\S)", re.IGNORECASE
+)
+_TRAILING = re.compile(r",?\s+(?:please|thanks|thank you|por favor|obrigad[oa])\W*$", re.IGNORECASE)
+
+
 class Request(NamedTuple):
-    """What is asked of a function, and on which day."""
+    """What is asked of a function, and on which day; and the end of it that answers what was asked back."""
 
     text: str
     language: str
     today: datetime.date
+    reply: str = ""
 
 
 def spans(words: str, text: str) -> Spans:
@@ -55,6 +63,17 @@ def spans(words: str, text: str) -> Spans:
         found.append((at, at + len(words)))
         at = text.find(words, at + len(words))
     return tuple(found)
+
+
+def answered(said: str, request: Request) -> str:
+    """What is said without thanks behind it, and with the word before it where the answer to what was asked back has
+    that one besides: the first word of an answer is often not pointed at."""
+    if not request.reply:
+        return said
+    said = _TRAILING.sub("", said).strip()
+    whole = _TRAILING.sub("", _LEADING.sub("", request.reply.strip())).strip(AROUND)
+    behind = whole.partition(" ")[2]
+    return whole if behind and behind == said.strip(AROUND) and len(spans(behind, request.text)) == 1 else said
 
 
 def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -28,6 +29,13 @@ from mirim.models.pointing import Pointed, Pointer
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
 #: out.
 SERVES, SURE, GIVEN = -2.5, 3.0, 1.0
+#: Log-odds of pointing at anything for a parameter, below which one that must be given is asked for.
+ASKED = 0.0
+#: How a description says that a parameter goes without saying.
+_UNSAID = re.compile(
+    r"\b(?:defaults?|optional|padr[ãa]o|opcional|(?:if|when) (?:not|none|omitted|absent)|se (?:n[ãa]o|omitid[oa]))\b",
+    re.IGNORECASE,
+)
 #: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
 MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
@@ -55,6 +63,14 @@ class _Place(NamedTuple):
     spans: tuple[tuple[int, int], ...]
 
 
+class Filled(NamedTuple):
+    """A function with its parameters narrowed to what a request says for them, and those that it must have and of which
+    the request says nothing."""
+
+    function: Mapping[str, Any]
+    missing: tuple[Parameter, ...] = ()
+
+
 def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> list[float | None]:
     """Log-odds that each function, in OpenAI's shape, serves a request; None where that cannot be told: the request is
     too long to be seen whole, or there are too many."""
@@ -69,20 +85,21 @@ def fill(
     request: str,
     functions: Sequence[Mapping[str, Any]],
     today: datetime.date | None = None,
-) -> list[Mapping[str, Any]]:
+    reply: str = "",
+) -> list[Filled]:
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
     too long to be seen whole, or they take too many. `today`: what "tomorrow" is the day after; the computer's day if
-    it is not given."""
+    it is not given. `reply`: the end of the request that answers what was asked back."""
     known = [list(islice(parameters(function), MOST + 1)) for function in functions]
     if not 0 < sum(map(len, known)) <= MOST:
-        return list(functions)
+        return [Filled(function) for function in functions]
     asked = [
         (slot.question(name, one.schema), slot.passage(function, request))
         for function, several in zip(functions, known, strict=True)
         for name, one in zip(names(several), several, strict=True)
     ]
     found = iter(pointer.point(asked, longest=len(request)))
-    said = Request(request, detect(request), today or datetime.date.today())
+    said = Request(request, detect(request), today or datetime.date.today(), reply)
     return [
         _narrowed(function, [(one, next(found)) for one in several], said)
         for function, several in zip(functions, known, strict=True)
@@ -91,19 +108,23 @@ def fill(
 
 def _narrowed(
     function: Mapping[str, Any], told: Sequence[tuple[Parameter, Pointed | None]], request: Request
-) -> Mapping[str, Any]:
+) -> Filled:
     """A function with what is pointed at for its parameters, if all of them could be seen."""
     schemas = {one.path: one.schema for one, _ in told}
     given: dict[Path, Mapping[str, Any] | None] = dict(schemas)
     places: dict[Path, list[_Place]] = {}
+    missing = []
     for one, pointed in told:
         if pointed is None:
-            return function
+            return Filled(function)
         odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
         likely = _named(one.name, pointed, one.schema, request)
+        unsaid = not likely and not one.optional and pointed.odds < ASKED
         if not likely:
             likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
-        if likely:
+        if unsaid and "default" in one.schema and fits(one.schema["default"], dict(one.schema)):
+            given[one.path] = _only(one.schema, [one.schema["default"]])
+        elif likely:
             places[one.path] = _or_none(likely, odds) if one.optional else likely
         elif one.optional and (odds < GIVEN or _free(one.schema)):
             # What is said for it in other words a small model makes up: 1 of 22 such values were right.
@@ -111,11 +132,22 @@ def _narrowed(
         elif one.schema.get("type") == "boolean" and odds >= GIVEN:
             wanted = denials.wanted(one.name, one.schema, request.text, request.language)
             given[one.path] = one.schema if wanted is None else {**one.schema, "enum": [wanted]}
+        if unsaid and _asked(one.schema):
+            missing.append(one)
     for path, place in _apart(places).items():
         values = [list(value) if isinstance(value, tuple) else value for value in place.values]
-        says = {key: value for key, value in schemas[path].items() if key in _SAYS}
-        given[path] = {**says, "enum": values} if values else None
-    return narrowed(function, given) if told else function
+        given[path] = _only(schemas[path], values) if values else None
+    return Filled(narrowed(function, given) if told else function, tuple(missing))
+
+
+def _only(schema: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
+    return {**{key: value for key, value in schema.items() if key in _SAYS}, "enum": values}
+
+
+def _asked(schema: Mapping[str, Any]) -> bool:
+    """Whether somebody is asked for a parameter: not whether or not, nor what goes without saying."""
+    says = str(schema.get("description") or "")
+    return schema.get("type") != "boolean" and not {"default", "const"} & set(schema) and not _UNSAID.search(says)
 
 
 def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:
@@ -186,7 +218,8 @@ def _places(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Req
     worth: dict[tuple[Any, ...], float] = defaultdict(float)
     words: dict[tuple[Any, ...], str] = {}
     otherwise = 0.0
-    for said, share in pointed.spans.items():
+    for pointed_at, share in pointed.spans.items():
+        said = arguments.answered(pointed_at, request) if schema["type"] == "string" else pointed_at
         values = () if said == request.text.strip() else arguments.read(said, schema, request)
         # What stands between quotation marks may be more than the words pointed at.
         whole = values[0] if values and isinstance(values[0], str) and values[0] in request.text else ""

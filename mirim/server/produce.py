@@ -13,6 +13,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Delta, Engine, Message, Sampling, TokenLogprob
 from mirim.documents import days
 from mirim.documents.words import detect
+from mirim.examples.tasks import slot
 from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
 from mirim.models import slots
@@ -65,7 +66,7 @@ def produce(order: Order) -> Iterator[Piece]:
         elif order.choice not in ("none", "auto"):
             name = order.choice.removeprefix("=") if order.choice != "required" else ""
             named = [tool for tool in order.tools if name in ("", tool["function"]["name"])]
-            yield from _call(order, _filled(order, _serving(order, named)[0] if len(named) > 1 else named))
+            yield from _call(order, _filled(order, _serving(order, named)[0] if len(named) > 1 else named)[0])
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -211,26 +212,37 @@ def _serving(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[di
     return [tools[best]], odds[best]
 
 
-def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """The functions, their parameters narrowed to what the request says of them."""
+def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], str]:
+    """The functions, their parameters narrowed to what the request says of them; and for one alone the words
+    that ask for what it needs and the request does not say."""
     if (pointed := _pointed(order)) is None:
-        return tools
+        return tools, ""
     told = "" if isinstance(order.prompt, str) else "\n".join(m.content for m in order.prompt if m.role == "system")
     known = [
         {**tool["function"], "parameters": simplify(tool["function"].get("parameters") or {}, notes=True)}
         for tool in tools
     ]
-    filled = slots.fill(*pointed, known, days.told(told))
-    return [{**tool, "function": function} for tool, function in zip(tools, filled, strict=True)]
+    reply = order.prompt[-1].content if _asked_back(order) else ""  # type: ignore[union-attr]
+    filled = slots.fill(*pointed, known, days.told(told), reply)
+    wanted = [slot.wanted(one.name, one.schema) for one in filled[0].missing] if len(filled) == 1 else []
+    return (
+        [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],
+        listing.asking(wanted, _language(order)) if wanted else "",
+    )
 
 
 def _maybe_call(order: Order) -> Iterator[Piece]:
     """Text, until the model begins a call: then the call is made under a grammar, so that it is valid. Where the model
-    can tell whether a function serves the request, none is called that does not, and one at once that surely does."""
+    can tell whether a function serves the request, none is called that does not, and one at once that surely does, or
+    about which something was asked back. What a call needs and nobody said is asked for; if that is not answered, the
+    model may speak of something else."""
     serving, odds = _serving(order, order.tools)
-    if odds >= slots.SURE:
-        yield from _call(order, _filled(order, serving))
-        return
+    asked = _asked_back(order)
+    if odds >= slots.SURE or (asked and odds >= slots.SERVES):
+        tools, asking = _filled(order, serving)
+        if not asking or asking not in asked:
+            yield from _asking(order, asking) if asking else _call(order, tools)
+            return
     names = {tool["function"]["name"] for tool in order.tools}
     said = sent = ""
     made, end = 0, Delta("")
@@ -265,7 +277,9 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
             yield Piece(none)
             yield _last(order, end, made, before + none, "stop")
         else:
-            for piece in _call(order, _filled(order, serving)):
+            tools, asking = _filled(order, serving)
+            asking = f" {asking}" if asking and before.strip() else asking
+            for piece in _asking(order, asking) if asking else _call(order, tools):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -280,14 +294,32 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     yield _last(order, end, made, said)
 
 
-def _none(order: Order) -> str:
+def _asking(order: Order, words: str) -> Iterator[Piece]:
+    assert order.served.engine is not None
+    yield Piece(words)
+    yield _last(order, Delta("", prompt_tokens=order.served.engine.count(order.prompt)), 0, words, "stop")
+
+
+def _asked_back(order: Order) -> str:
+    """What the assistant asked back before the user's last words; "" where it did not."""
+    if isinstance(order.prompt, str) or order.prompt[-1].role != "user":
+        return ""
+    said = [m.content for m in order.prompt if m.role == "assistant"]
+    return said[-1] if said and listing.asks(said[-1]) else ""
+
+
+def _language(order: Order) -> str:
     last = order.prompt[-1]
-    return listing.NONE.get(detect(last if isinstance(last, str) else last.content), listing.NONE["en"])
+    return detect(last if isinstance(last, str) else last.content)
+
+
+def _none(order: Order) -> str:
+    return listing.NONE.get(_language(order), listing.NONE["en"])
 
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:
     """JSON in the format or a call, as the model begins: one grammar holds it to either, what is cut off is closed."""
-    calls = call_schema(_filled(order, _serving(order, order.tools)[0]))
+    calls = call_schema(_filled(order, _serving(order, order.tools)[0])[0])
     said, made, end = "", 0, Delta("")
     for end in _json(order, schema, order.tools, calls):
         said += end.text

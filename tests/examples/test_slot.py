@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirim.examples.tasks import slot
+from mirim.examples.tasks import slot, tools
 
 REQUEST = 'Print 30 copies of "menu.pdf" on Canon-Lobby, please.'
 
@@ -54,3 +54,19 @@ def test_where_days_times_numbers_in_words_and_lists_stand() -> None:
     # As the parameter wants it, the day first, although the request is in English.
     assert [stay[a:b] for a, b in slot.places("05/05/2031", stay)] == ["May 5th, 2031"]
     assert [stay[a:b] for a, b in slot.places("03/05/2031", stay)] == ["3 May 2031"]
+
+
+def test_a_parameter_is_asked_for_in_its_own_words() -> None:
+    assert slot.wanted("arrival_city", {}) == "arrival city"
+    assert slot.wanted("city", {"description": " City of arrival. Not its code."}) == "City of arrival"
+    assert slot.wanted("size", {"enum": ["S", 2]}) == "size (S, 2)"
+    sizes = {"type": "array", "items": {"enum": list("abcdefg")}}
+    assert slot.wanted("sizes", sizes) == "sizes (a, b, c, d, e, f, …)"
+    assert slot.wanted("sizes", {"type": "array", "items": True}) == "sizes"
+    one = tools.asking(["city"], "pt")
+    several = tools.asking(["City", "day"], "de")
+    assert one == "Para isso ainda preciso saber: city."
+    assert several == "To do that I still need to know:\n- City\n- day"
+    assert tools.asks(one)
+    assert tools.asks(f"Well. {several}")
+    assert not tools.asks("To do that I still need time.")

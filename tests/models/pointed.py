@@ -32,6 +32,6 @@ class Pointer:
 def meant(request: str, place: dict[str, Any], name: str = "it", odds: float = 2.0, **spans: float) -> Any:
     pointer = Pointer(**{parted(name).split()[0]: Pointed(odds, spans)})
     function = {"name": "f", "parameters": {"properties": {name: place}}}
-    (found,) = fill(pointer, request, [function], TODAY)  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, request, [function], TODAY)  # type: ignore[arg-type]
     properties = found["parameters"]["properties"]
     return properties[name].get("enum") if name in properties else "left out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from mirim.models.pointing import Pointed
 from mirim.models.slots import fill
@@ -27,7 +28,7 @@ def test_a_day_may_be_said_from_today_on() -> None:
     # Two days in one piece of text: each may be meant.
     function = {"name": "f", "parameters": {"properties": {"it": day, "on": day}}}
     pointed = Pointed(4.0, {"December 4th to December 8th": 0.8, "December 8th": 0.1, "December 4th": 0.1})
-    (found,) = fill(Pointer(it=pointed, on=pointed), "Paris, December 4th to December 8th", [function], TODAY)  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(it=pointed, on=pointed), "Paris, December 4th to December 8th", [function], TODAY)  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["2026-12-04"], ["2026-12-08"]]
 
 
@@ -91,7 +92,7 @@ def test_a_day_and_a_time_may_be_wanted_in_one() -> None:
         ("Das 9h às 10h30 de amanhã", [["2026-11-30 09:00"], ["2026-11-30 10:30"]]),
         ("Às 9h de amanhã", [["2026-11-30 09:00"]]),
     ):
-        (found,) = fill(pointer, request, [span], TODAY)  # type: ignore[arg-type]
+        ((found, _),) = fill(pointer, request, [span], TODAY)  # type: ignore[arg-type]
         assert [p["enum"] for p in found["parameters"]["properties"].values()] == moments
     # An example of a day or of a time says how it is written too.
     day, clock = (
@@ -155,3 +156,19 @@ def test_a_value_keeps_its_own_full_stop_and_loses_half_a_quotation() -> None:
     assert meant("Look for Ana. Then stop.", text, **{"Ana.": 1.0}) == ["Ana"]
     assert meant("Find the card 'Queen' now.", text, **{"the card 'Queen": 1.0}) == ["Queen"]
     assert meant("Find Ana's card.", text, **{"Ana's card": 1.0}) == ["Ana's card"]
+
+
+def test_what_answers_a_question_is_taken_whole() -> None:
+    def told(reply: str, **spans: float) -> Any:
+        pointer, function = Pointer(it=Pointed(2.0, spans)), {"name": "f", "parameters": {"properties": {"it": text}}}
+        ((found, _),) = fill(pointer, f"A trip.\n{reply}", [function], TODAY, reply)  # type: ignore[arg-type]
+        return found["parameters"]["properties"]["it"]["enum"]
+
+    text = {"type": "string"}
+    assert told("Kuala Lumpur", Lumpur=1.0) == ["Kuala Lumpur"]
+    assert told("To Kuala Lumpur, please.", Lumpur=1.0) == ["Kuala Lumpur"]
+    assert told("Porto, por favor", **{"Porto, por favor": 1.0}) == ["Porto"]
+    assert told("I want Porto", Porto=1.0) == ["Porto"]
+    assert told("We go to a trip. Porto", Porto=1.0) == ["Porto"]
+    # Only what was asked back is answered so.
+    assert meant("A trip.\nKuala Lumpur", text, Lumpur=1.0) == ["Lumpur"]

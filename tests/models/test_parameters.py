@@ -26,7 +26,7 @@ def _function(properties: dict[str, Any], required: tuple[str, ...] = ("drink",)
 def _told(function: dict[str, Any]) -> dict[str, Any]:
     """The values that what is asked for may have, by name; None for what must be null."""
     pointer = Pointer(drink=Pointed(3.0, {"coffees": 1.0}), table=Pointed(3.0, {"12": 1.0}))
-    (found,) = fill(pointer, REQUEST, [function])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, REQUEST, [function])  # type: ignore[arg-type]
     return _values(found["parameters"])
 
 
@@ -96,7 +96,7 @@ def test_objects_hold_parameters_too() -> None:
     }
     # What an object that is given needs is left to the model where the request does not say it.
     seat = {"type": "object", "properties": {"table": {"type": "integer"}, "hall": TEXT}, "required": ["hall"]}
-    (found,) = fill(
+    ((found, _),) = fill(
         Pointer(table=Pointed(3.0, {"12": 1.0})),  # type: ignore[arg-type]
         REQUEST,
         [_function({"seat": seat}, ())],
@@ -128,7 +128,7 @@ def test_schemas_that_lead_back_to_themselves_end() -> None:
 def test_values_are_kept_within_bounds() -> None:
     def told(schema: dict[str, Any]) -> Any:
         pointer = Pointer(table=Pointed(3.0, {"12": 0.4, "Two": 0.3, "table": 0.3}))
-        (found,) = fill(pointer, REQUEST, [_function({"table": schema}, ("table",))])  # type: ignore[arg-type]
+        ((found, _),) = fill(pointer, REQUEST, [_function({"table": schema}, ("table",))])  # type: ignore[arg-type]
         return found["parameters"]["properties"]["table"]
 
     assert told({"type": "integer", "minimum": 1, "maximum": 20})["enum"] == [12]

@@ -24,7 +24,7 @@ def _function(required: Sequence[str] = (), **places: Any) -> dict[str, Any]:
 
 def _filled(place: dict[str, Any], **spans: float) -> Any:
     pointer = Pointer(print=Pointed(3.0, {REQUEST: 1.0}), it=Pointed(2.0, spans))
-    (found,) = fill(pointer, REQUEST, [_function(("it",), it=place)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, REQUEST, [_function(("it",), it=place)])  # type: ignore[arg-type]
     return found["parameters"]["properties"]["it"].get("enum")
 
 
@@ -33,7 +33,7 @@ def test_each_parameter_is_asked_for_and_a_function_by_its_name() -> None:
     size = {"type": "string", "enum": ["A4", "A3"]}
     printing = _function(paper_size=size, copies={"type": "integer", "description": "How many."})
     scanning = {"name": "scan", "parameters": {"properties": {"copies": {"type": "string"}}}}
-    printed, scanned = fill(pointer, REQUEST, [printing, scanning])  # type: ignore[arg-type]
+    (printed, _), (scanned, _) = fill(pointer, REQUEST, [printing, scanning])  # type: ignore[arg-type]
     assert pointer.asked == ["paper size (A4, A3)", "copies: How many.", "copies"]
     assert pointer.shown == {f"print: Print a file. | {REQUEST}", f"scan | {REQUEST}"}
     assert (printed["name"], scanned["name"]) == ("print", "scan")
@@ -47,7 +47,7 @@ def test_each_parameter_is_asked_for_and_a_function_by_its_name() -> None:
 def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
     places = {name: {"type": "string"} for name in ("file", "tray", "ink")}
     pointer = Pointer(print=Pointed(3.0, {}), file=Pointed(2.0, {"menu.pdf": 1.0}))
-    (found,) = fill(pointer, REQUEST, [_function(("ink",), **places)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, REQUEST, [_function(("ink",), **places)])  # type: ignore[arg-type]
     assert found["parameters"]["properties"] == {
         "file": {"type": "string", "enum": ["menu.pdf"]},
         "ink": {"type": "string"} | {"enum": ["x"]},
@@ -55,7 +55,7 @@ def test_what_is_not_given_is_left_out_unless_it_is_needed() -> None:
     # What the request gives is asked for, as what is needed anyway.
     assert found["parameters"]["required"] == ["file", "ink"]
     # What nothing is said for holds nothing, and not whatever comes to mind.
-    (found,) = fill(Pointer(print=Pointed(3.0, {})), REQUEST, [_function(tray={"type": "string"})])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(print=Pointed(3.0, {})), REQUEST, [_function(tray={"type": "string"})])  # type: ignore[arg-type]
     assert found["parameters"] == {
         "type": "object",
         "properties": {},
@@ -83,22 +83,22 @@ def test_no_words_are_meant_for_two_parameters_where_that_can_be() -> None:
     likely = {"menu.pdf": 0.7, "Canon-Lobby": 0.3}
     pointer = Pointer(it=Pointed(2.0, likely), on=Pointed(2.0, {"menu.pdf": 0.95, "Canon-Lobby": 0.05}))
     text = {"type": "string"}
-    (found,) = fill(pointer, REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     values = {name: place["enum"] for name, place in found["parameters"]["properties"].items()}
     assert values == {"it": ["Canon-Lobby"], "on": ["menu.pdf"]}
     # One that may be left out is, where nothing else is likely for it: the one that is the less likely given.
     alike = Pointed(2.0, {"menu.pdf": 0.999, "Print": 0.001})
     less = alike._replace(odds=1.0)
-    (found,) = fill(Pointer(it=less, on=alike), REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(it=less, on=alike), REQUEST, [_function(it=text, on=text)])  # type: ignore[arg-type]
     assert found["parameters"]["properties"] == {"on": text | {"enum": ["menu.pdf"]}}
     # If both are needed and what is left is hardly pointed at, both have the same words.
     alike = Pointed(2.0, {"menu.pdf": 0.99999, "Print": 0.00001})
-    (found,) = fill(Pointer(it=alike, on=alike), REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(it=alike, on=alike), REQUEST, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["menu.pdf"]] * 2
     # Words that stand twice may be meant twice.
     twice = "From Porto to Porto."
     pointer = Pointer(it=Pointed(2.0, {"Porto": 0.7, "From": 0.3}), on=Pointed(2.0, {"Porto": 0.7, "From": 0.3}))
-    (found,) = fill(pointer, twice, [_function(it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, twice, [_function(it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"]] * 2
 
 
@@ -106,7 +106,7 @@ def test_two_parts_of_a_quotation_are_the_same_words() -> None:
     book, text = "Lend 'Salt: A Tale' to Ana", {"type": "string"}
     title = {"Salt": 0.6, "Ana": 0.4}
     pointer = Pointer(it=Pointed(2.0, title), on=Pointed(2.0, {"A Tale": 0.9, "Ana": 0.1}))
-    (found,) = fill(pointer, book, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, book, [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Ana"], ["Salt: A Tale"]]
 
 
@@ -135,15 +135,15 @@ def test_what_the_request_says_in_other_words_may_be_anything() -> None:
     # But where it may be left out, a text or number that the request does not have is not made up.
     text, listed = {"type": "string"}, {"type": "string", "enum": ["a", "b"]}
     pointer = Pointer(it=Pointed(9.0, {REQUEST: 1.0}), one=Pointed(9.0, {REQUEST: 1.0}))
-    (found,) = fill(pointer, REQUEST, [_function(it=text, one=listed)])  # type: ignore[arg-type]
+    ((found, _),) = fill(pointer, REQUEST, [_function(it=text, one=listed)])  # type: ignore[arg-type]
     assert found["parameters"]["properties"] == {"one": listed}
 
 
 def test_a_share_may_be_said_in_hundredths() -> None:
     function = {"name": "f", "parameters": {"properties": {"rate": {"type": "number"}}}}
-    (found,) = fill(Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", [function])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", [function])  # type: ignore[arg-type]
     assert found["parameters"]["properties"]["rate"]["enum"] == [3.5, 0.035]
-    (found,) = fill(Pointer(rate=Pointed(1.0, {"5": 1.0})), "5 at 15%", [function])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(rate=Pointed(1.0, {"5": 1.0})), "5 at 15%", [function])  # type: ignore[arg-type]
     assert found["parameters"]["properties"]["rate"]["enum"] == [5]
 
 
@@ -152,28 +152,29 @@ def test_what_cannot_be_told_is_left_as_it_is() -> None:
     joined = {"name": "print", "parameters": {"anyOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}]}}
     bare = {"name": "print"}
     for odd in ({"properties": ["it"]}, {"properties": {"it": True}}, {"required": None}, {}):
-        assert fill(Pointer(), REQUEST, [{"name": "print", "parameters": odd}]) == [
-            {"name": "print", "parameters": odd}
-        ]  # type: ignore[arg-type]
+        assert fill(Pointer(), REQUEST, [{"name": "print", "parameters": odd}]) == [  # type: ignore[arg-type]
+            ({"name": "print", "parameters": odd}, ())
+        ]
     nothing = {"name": "print", "parameters": {"properties": {"it": text}, "required": None}}
-    (found,) = fill(Pointer(), REQUEST, [nothing])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(), REQUEST, [nothing])  # type: ignore[arg-type]
     assert found["parameters"]["required"] == []
     # Too long to be seen whole: one parameter cannot be told without the others.
     long = _function(it=text, on=text)
     pointer = Pointer(it=None, on=Pointed(2.0, {"menu.pdf": 1.0}))
-    assert fill(pointer, REQUEST, [joined, bare, long]) == [joined, bare, long]  # type: ignore[arg-type]
+    assert fill(pointer, REQUEST, [joined, bare, long]) == [(one, ()) for one in (joined, bare, long)]  # type: ignore[arg-type]
     assert pointer.asked == ["it", "on"]
     # Too many to be asked for in passing.
     many = [_function(**{f"p{n}": text for n in range(MOST // 2)})] * 2
-    assert fill(Pointer(), REQUEST, many) != many  # type: ignore[arg-type]
-    assert fill(Pointer(), REQUEST, [*many, _function(it=text)]) == [*many, _function(it=text)]  # type: ignore[arg-type]
+    assert all(found != one for (found, _), one in zip(fill(Pointer(), REQUEST, many), many, strict=True))  # type: ignore[arg-type]
+    more = [*many, _function(it=text)]
+    assert fill(Pointer(), REQUEST, more) == [(one, ()) for one in more]  # type: ignore[arg-type]
     assert serves(Pointer(), REQUEST, [bare] * MOST) == [-4.0] * MOST  # type: ignore[arg-type]
     assert serves(Pointer(), REQUEST, [bare] * (MOST + 1)) == [None] * (MOST + 1)  # type: ignore[arg-type]
 
 
 def test_of_two_that_are_as_likely_the_one_said_first_is_that_of_the_first_parameter() -> None:
     likely, text = Pointed(2.0, {"Porto": 0.5, "Faro": 0.5}), {"type": "string"}
-    (found,) = fill(Pointer(it=likely, on=likely), "Porto to Faro", [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
+    ((found, _),) = fill(Pointer(it=likely, on=likely), "Porto to Faro", [_function(("it", "on"), it=text, on=text)])  # type: ignore[arg-type]
     assert [p["enum"] for p in found["parameters"]["properties"].values()] == [["Porto"], ["Faro"]]
 
 
@@ -181,7 +182,7 @@ def test_what_may_be_true_is_where_it_is_mentioned() -> None:
     told, place = Pointer(ink=Pointed(2.0, {"x": 1.0})), {"ink": {"type": "boolean"}, "tray": {"type": "boolean"}}
 
     def ink(request: str, pointer: Pointer = told) -> Any:
-        (found,) = fill(pointer, request, [_function(("ink",), **place)])  # type: ignore[arg-type]
+        ((found, _),) = fill(pointer, request, [_function(("ink",), **place)])  # type: ignore[arg-type]
         assert "tray" not in found["parameters"]["properties"]
         return found["parameters"]["properties"]["ink"].get("enum")
 
@@ -194,3 +195,39 @@ def test_what_may_be_true_is_where_it_is_mentioned() -> None:
     # Needed and not mentioned, or in a language whose denials are not known: for the model to say.
     assert ink("Print it", Pointer()) is None
     assert ink("Bitte das ist nicht mit der Tinte zu drucken") is None
+
+
+def test_what_must_be_given_and_is_not_said_is_missing() -> None:
+    def missing(*required: str, **places: Any) -> list[str]:
+        ((_, found),) = fill(pointer, REQUEST, [_function(required, **places)])  # type: ignore[arg-type]
+        return [one.name for one in found]
+
+    pointer = Pointer(file=Pointed(0.1, {"menu.pdf": 1.0}), paper=Pointed(-0.1, {"Canon-Lobby": 1.0}))
+    text = {"type": "string"}
+    assert missing("file", "paper", file=text, paper=text) == ["paper"]
+    assert missing("file", file=text, paper=text) == []
+    assert missing("paper", paper={"type": ["string", "null"]}) == []
+    assert missing("paper", paper={"type": "object", "properties": {"tray": text}, "required": ["tray"]}) == ["tray"]
+    assert missing("paper", paper={"type": "object", "properties": {"tray": text}}) == []
+    # Named, whatever pointing says; a question of yes or no; what goes without saying.
+    assert missing("paper", paper={"type": "string", "enum": ["canon-lobby", "office"]}) == []
+    assert missing("paper", paper={"type": "string", "enum": ["A4", "A3"]}) == ["paper"]
+    assert missing("paper", paper={"type": "boolean"}) == []
+    assert missing("paper", paper=text | {"const": "A4"}) == []
+    for says in ("Size, default is A4.", "Tamanho; o padrão é A4", "Tray, if not the first"):
+        assert missing("paper", paper=text | {"description": says}) == []
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    def given(place: dict[str, Any], odds: float = -0.1) -> Any:
+        pointer = Pointer(it=Pointed(odds, {"menu.pdf": 1.0}))
+        ((found, missing),) = fill(pointer, REQUEST, [_function(("it",), it=place)])  # type: ignore[arg-type]
+        assert not missing
+        return found["parameters"]["properties"]["it"]["enum"]
+
+    assert given({"type": "string", "default": "A4"}) == ["A4"]
+    assert given({"type": "string", "default": "A4"}, 0.1) == ["menu.pdf"]
+    assert given({"type": "string", "default": "a", "enum": ["a", "b"]}) == ["a"]
+    assert given({"type": "boolean", "default": False}) == [False]
+    # One that does not fit is none.
+    assert given({"type": "string", "default": 4}) == ["menu.pdf"]

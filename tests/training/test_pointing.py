@@ -278,7 +278,7 @@ def test_requests_are_learned_as_another_task(data: Path, tmp_path: Path) -> Non
         right = 0
         for thing in THINGS:
             asked = engine.pointers["tools"], f"Sell the {thing}, 301.", [function]
-            (odds,), (found,) = slots.serves(*asked), slots.fill(*asked)
+            (odds,), ((found, _),) = slots.serves(*asked), slots.fill(*asked)
             assert odds is not None
             assert odds > 0
             right += found["parameters"]["properties"] == {"thing": place | {"enum": [thing]}}

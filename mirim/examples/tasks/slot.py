@@ -41,6 +41,18 @@ def question(name: str, place: Mapping[str, Any]) -> str:
     return asked
 
 
+def wanted(name: str, place: Mapping[str, Any]) -> str:
+    """A parameter in words for whoever is to say what it is given: what its description says first, or its name; and
+    some of the values that it may have."""
+    says = re.split(r"(?<=[.!?;])\s", str(place.get("description") or "").strip())[0].rstrip(".!;: ")
+    items = place.get("items")
+    values = place.get("enum") or (items.get("enum") if isinstance(items, Mapping) else None)
+    listed = ""
+    if isinstance(values, list) and values:
+        listed = f" ({', '.join(map(str, values[:NAMED]))}{', …' if len(values) > NAMED else ''})"
+    return f"{says or parted(name)}{listed}"
+
+
 def places(value: Any, request: str, language: str = "en") -> Spans:
     """Where a value stands in a request: a text as it is but for case, or as the day or time that it is; a number
     in digits or in words; a list from the first of its parts to the last. None where it is said in other ways."""

@@ -14,6 +14,20 @@ MARK, CLOSE = "<tool_call>", "</tool_call>"
 #: What a model says when no function fits.
 NONE = {"en": "None of these functions can do that.", "pt": "Nenhuma destas funções faz isso."}
 
+#: What is said where a call needs what nobody said.
+ASK = {"en": "To do that I still need to know", "pt": "Para isso ainda preciso saber"}
+
+
+def asking(wanted: Sequence[str], language: str) -> str:
+    """The words that ask for what a call needs; in English where the language is neither."""
+    begin = ASK.get(language, ASK["en"])
+    return f"{begin}: {wanted[0]}." if len(wanted) == 1 else "\n- ".join((f"{begin}:", *wanted))
+
+
+def asks(text: str) -> bool:
+    """Whether these are such words, or end in some."""
+    return any(f"{begin}:" in text for begin in ASK.values())
+
 
 def messages(history: Sequence[Message], tools: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
     """The prompt for a model whose chat template has no place for tools: they are listed in the system's turn.
