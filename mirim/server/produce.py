@@ -241,7 +241,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     if odds >= slots.SURE or (asked and odds >= slots.SERVES):
         tools, asking = _filled(order, serving)
         if not asking or asking not in asked:
-            yield from _asking(order, asking) if asking else _call(order, tools)
+            yield from _say(order, asking) if asking else _call(order, tools)
             return
     names = {tool["function"]["name"] for tool in order.tools}
     said = sent = ""
@@ -271,15 +271,11 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
         if native and MARK not in said:
             yield Piece(calls=native)
             yield _last(order, end, made, said, "tool_calls")
-        elif odds < slots.SERVES:
-            # What the model learned to say where no function fits, and seldom enough says by itself.
-            none = f"{' ' if before.strip() else ''}{_none(order)}"
-            yield Piece(none)
-            yield _last(order, end, made, before + none, "stop")
         else:
-            tools, asking = _filled(order, serving)
-            asking = f" {asking}" if asking and before.strip() else asking
-            for piece in _asking(order, asking) if asking else _call(order, tools):
+            # What the model learned to say where no function fits, and seldom enough says by itself.
+            tools, words = (serving, _none(order)) if odds < slots.SERVES else _filled(order, serving)
+            words = f" {words}" if words and before.strip() else words
+            for piece in _say(order, words) if words else _call(order, tools):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -294,7 +290,8 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     yield _last(order, end, made, said)
 
 
-def _asking(order: Order, words: str) -> Iterator[Piece]:
+def _say(order: Order, words: str) -> Iterator[Piece]:
+    """Words that are not the model's."""
     assert order.served.engine is not None
     yield Piece(words)
     yield _last(order, Delta("", prompt_tokens=order.served.engine.count(order.prompt)), 0, words, "stop")
