@@ -123,6 +123,13 @@ def told(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spans]]
     return _moments(schema, request)
 
 
+def unsaid(schema: Mapping[str, Any], request: Request) -> bool:
+    """Whether a request has no day, time or number where one is wanted."""
+    if schema.get("type") in ("integer", "number"):
+        return not values.numbers(request.text)
+    return bool(_day(schema) or _clock(schema) or _moment(schema)) and not told(schema, request)
+
+
 def _days(request: Request) -> list[days.Day]:
     said = (*days.days(request.text, request.today), *days.whole(request.text, request.language, request.today))
     return sorted(said)

@@ -119,9 +119,10 @@ def _narrowed(
             return Filled(function)
         odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
         likely = _named(one.name, pointed, one.schema, request)
-        unsaid = not likely and not one.optional and pointed.odds < ASKED
+        unsaid = not one.optional and not likely and pointed.odds < ASKED
         if not likely:
             likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
+            unsaid |= not one.optional and not likely and arguments.unsaid(one.schema, request)
         if unsaid and "default" in one.schema and fits(one.schema["default"], dict(one.schema)):
             given[one.path] = _only(one.schema, [one.schema["default"]])
         elif likely:

@@ -227,7 +227,7 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dic
     wanted = [slot.wanted(one.name, one.schema) for one in filled[0].missing] if len(filled) == 1 else []
     return (
         [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],
-        listing.asking(wanted, _language(order)) if wanted else "",
+        listing.asking(wanted, detect(pointed[1])) if wanted else "",
     )
 
 
@@ -305,13 +305,9 @@ def _asked_back(order: Order) -> str:
     return said[-1] if said and listing.asks(said[-1]) else ""
 
 
-def _language(order: Order) -> str:
-    last = order.prompt[-1]
-    return detect(last if isinstance(last, str) else last.content)
-
-
 def _none(order: Order) -> str:
-    return listing.NONE.get(_language(order), listing.NONE["en"])
+    last = order.prompt[-1]
+    return listing.NONE.get(detect(last if isinstance(last, str) else last.content), listing.NONE["en"])
 
 
 def _either(order: Order, schema: Schema) -> Iterator[Piece]:

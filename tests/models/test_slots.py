@@ -214,6 +214,13 @@ def test_what_must_be_given_and_is_not_said_is_missing() -> None:
     assert missing("paper", paper={"type": "string", "enum": ["A4", "A3"]}) == ["paper"]
     assert missing("paper", paper={"type": "boolean"}) == []
     assert missing("paper", paper=text | {"const": "A4"}) == []
+    # Pointed at, but there is no such thing in the request.
+    pointer = Pointer(on=Pointed(9.0, {REQUEST: 1.0}))
+    assert missing("on", on=text | {"format": "date"}) == ["on"]
+    assert missing("on", on=text | {"description": "Starts at, HH:MM"}) == ["on"]
+    assert (
+        missing(on=text | {"format": "date"}) == missing("on", on=text) == missing("on", on={"type": "integer"}) == []
+    )
     for says in ("Size, default is A4.", "Tamanho; o padrão é A4", "Tray, if not the first"):
         assert missing("paper", paper=text | {"description": says}) == []
 
