@@ -128,7 +128,7 @@ def _narrowed(
         elif likely:
             places[one.path] = _or_none(likely, odds) if one.optional else likely
         elif one.optional and (odds < GIVEN or _free(one.schema)):
-            # What is said for it in other words a small model makes up: 1 of 22 such values were right.
+            # What is said for it in other words a small model makes up: one of 17 such values was right.
             given[one.path] = None
         elif one.schema.get("type") == "boolean" and odds >= GIVEN:
             wanted = denials.wanted(one.name, one.schema, request.text, request.language)
