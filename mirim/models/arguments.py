@@ -37,14 +37,13 @@ _MOMENT = re.compile(
 #: Of a moment with its offset from universal time (RFC 3339).
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
 
-Spans = tuple[tuple[int, int], ...]
-
-
 #: What stands around what somebody answers.
 _LEADING = re.compile(
     r"^(?:(?:at|in|on|for|from|to|it['’]?s|it is|em|n[oa]s?|para|pra|[ée]|de|d[oa]s?)\s+)?(?=\S)", re.IGNORECASE
 )
 _TRAILING = re.compile(r",?\s+(?:please|thanks|thank you|por favor|obrigad[oa])\W*$", re.IGNORECASE)
+
+Spans = tuple[tuple[int, int], ...]
 
 
 class Request(NamedTuple):

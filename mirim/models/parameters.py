@@ -7,7 +7,7 @@ The values of one stand with it or under `$defs`. Some stand within an object, w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mirim.core.check import Misfit, Schema, resolve, types
@@ -40,11 +40,12 @@ def parameters(function: Mapping[str, Any]) -> Iterator[Parameter]:
     return _within(_plain(root, root)[0], root, (), False)
 
 
-def names(several: Sequence[Parameter]) -> list[str]:
-    """What parameters of a function are called: by their own names, and where two have the same by those of the objects
-    that hold them too."""
+def named(several: Iterable[Parameter]) -> list[tuple[str, Parameter]]:
+    """Parameters of a function and what they are called: by their own names, and where two have the same by those of
+    the objects that hold them too."""
+    several = list(several)
     counts = Counter(one.name for one in several)
-    return [one.name if counts[one.name] == 1 else " ".join(one.path) for one in several]
+    return [(one.name if counts[one.name] == 1 else " ".join(one.path), one) for one in several]
 
 
 def narrowed(function: Mapping[str, Any], given: Given) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mirim.core.check import fits
@@ -22,7 +23,7 @@ from mirim.documents.words import detect
 from mirim.examples.tasks import slot
 from mirim.models import arguments, choices, denials
 from mirim.models.arguments import Request
-from mirim.models.parameters import Parameter, Path, names, narrowed, parameters
+from mirim.models.parameters import Parameter, Path, named, narrowed, parameters
 from mirim.models.pointing import Pointed, Pointer
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
@@ -64,11 +65,11 @@ class _Place(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """A function with its parameters narrowed to what a request says for them, and those that it must have and of which
-    the request says nothing."""
+    """A function with its parameters narrowed to what a request says for them, and those, by what they are called, that
+    it must have and of which the request says nothing."""
 
     function: Mapping[str, Any]
-    missing: tuple[Parameter, ...] = ()
+    missing: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> list[float | None]:
@@ -90,31 +91,31 @@ def fill(
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
     too long to be seen whole, or they take too many. `today`: what "tomorrow" is the day after; the computer's day if
     it is not given. `reply`: the end of the request that answers what was asked back."""
-    known = [list(islice(parameters(function), MOST + 1)) for function in functions]
+    known = [named(islice(parameters(function), MOST + 1)) for function in functions]
     if not 0 < sum(map(len, known)) <= MOST:
         return [Filled(function) for function in functions]
     asked = [
         (slot.question(name, one.schema), slot.passage(function, request))
         for function, several in zip(functions, known, strict=True)
-        for name, one in zip(names(several), several, strict=True)
+        for name, one in several
     ]
     found = iter(pointer.point(asked, longest=len(request)))
     said = Request(request, detect(request), today or datetime.date.today(), reply)
     return [
-        _narrowed(function, [(one, next(found)) for one in several], said)
+        _narrowed(function, [(name, one, next(found)) for name, one in several], said)
         for function, several in zip(functions, known, strict=True)
     ]
 
 
 def _narrowed(
-    function: Mapping[str, Any], told: Sequence[tuple[Parameter, Pointed | None]], request: Request
+    function: Mapping[str, Any], told: Sequence[tuple[str, Parameter, Pointed | None]], request: Request
 ) -> Filled:
     """A function with what is pointed at for its parameters, if all of them could be seen."""
-    schemas = {one.path: one.schema for one, _ in told}
+    schemas = {one.path: one.schema for _, one, _ in told}
     given: dict[Path, Mapping[str, Any] | None] = dict(schemas)
     places: dict[Path, list[_Place]] = {}
-    missing = []
-    for one, pointed in told:
+    missing = {}
+    for name, one, pointed in told:
         if pointed is None:
             return Filled(function)
         odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
@@ -134,11 +135,11 @@ def _narrowed(
             wanted = denials.wanted(one.name, one.schema, request.text, request.language)
             given[one.path] = one.schema if wanted is None else {**one.schema, "enum": [wanted]}
         if unsaid and _asked(one.schema):
-            missing.append(one)
+            missing[name] = one.schema
     for path, place in _apart(places).items():
         values = [list(value) if isinstance(value, tuple) else value for value in place.values]
         given[path] = _only(schemas[path], values) if values else None
-    return Filled(narrowed(function, given) if told else function, tuple(missing))
+    return Filled(narrowed(function, given) if told else function, missing)
 
 
 def _only(schema: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dic
     ]
     reply = order.prompt[-1].content if _asked_back(order) else ""  # type: ignore[union-attr]
     filled = slots.fill(*pointed, known, days.told(told), reply)
-    wanted = [slot.wanted(one.name, one.schema) for one in filled[0].missing] if len(filled) == 1 else []
+    wanted = slot.wanted(filled[0].missing) if len(filled) == 1 else []
     return (
         [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],
         listing.asking(wanted, detect(pointed[1])) if wanted else "",

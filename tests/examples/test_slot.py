@@ -57,12 +57,25 @@ def test_where_days_times_numbers_in_words_and_lists_stand() -> None:
 
 
 def test_a_parameter_is_asked_for_in_its_own_words() -> None:
-    assert slot.wanted("arrival_city", {}) == "arrival city"
-    assert slot.wanted("city", {"description": " City of arrival. Not its code."}) == "City of arrival"
-    assert slot.wanted("size", {"enum": ["S", 2]}) == "size (S, 2)"
+    def wanted(name: str, place: dict[str, Any]) -> str:
+        (words,) = slot.wanted({name: place})
+        return words
+
+    assert wanted("arrival_city", {}) == "arrival city"
+    assert wanted("city", {"description": " City of arrival. Not its code."}) == "City of arrival"
+    assert wanted("size", {"enum": ["S", 2]}) == "size (S, 2)"
     sizes = {"type": "array", "items": {"enum": list("abcdefg")}}
-    assert slot.wanted("sizes", sizes) == "sizes (a, b, c, d, e, f, …)"
-    assert slot.wanted("sizes", {"type": "array", "items": True}) == "sizes"
+    assert wanted("sizes", sizes) == "sizes (a, b, c, d, e, f, …)"
+    assert wanted("sizes", {"type": "array", "items": True}) == "sizes"
+    city = {"description": "Name of the city"}
+    assert slot.wanted({"from city": city, "to city": city}) == [
+        "from city: Name of the city",
+        "to city: Name of the city",
+    ]
+    assert slot.wanted({"from city": {}, "to city": city}) == ["from city", "Name of the city"]
+
+
+def test_what_is_asked_back_is_known_again() -> None:
     one = tools.asking(["city"], "pt")
     several = tools.asking(["City", "day"], "de")
     assert one == "Para isso ainda preciso saber: city."

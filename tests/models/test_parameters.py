@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirim.models.parameters import DEEP, names, narrowed, parameters
+from mirim.models.parameters import DEEP, named, narrowed, parameters
 from mirim.models.pointing import Pointed
 from mirim.models.slots import fill
 from tests.models.pointed import Pointer
@@ -110,7 +110,7 @@ def test_objects_hold_parameters_too() -> None:
 def test_parameters_of_the_same_name_are_told_apart_by_what_holds_them() -> None:
     place = {"type": "object", "properties": {"city": TEXT}}
     function = _function({"from": place, "to": place, "date": TEXT})
-    assert names(list(parameters(function))) == ["from city", "to city", "date"]
+    assert [name for name, _ in named(parameters(function))] == ["from city", "to city", "date"]
     assert [one.path for one in parameters(function)] == [("from", "city"), ("to", "city"), ("date",)]
 
 

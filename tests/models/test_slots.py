@@ -153,7 +153,7 @@ def test_what_cannot_be_told_is_left_as_it_is() -> None:
     bare = {"name": "print"}
     for odd in ({"properties": ["it"]}, {"properties": {"it": True}}, {"required": None}, {}):
         assert fill(Pointer(), REQUEST, [{"name": "print", "parameters": odd}]) == [  # type: ignore[arg-type]
-            ({"name": "print", "parameters": odd}, ())
+            ({"name": "print", "parameters": odd}, {})
         ]
     nothing = {"name": "print", "parameters": {"properties": {"it": text}, "required": None}}
     ((found, _),) = fill(Pointer(), REQUEST, [nothing])  # type: ignore[arg-type]
@@ -161,13 +161,13 @@ def test_what_cannot_be_told_is_left_as_it_is() -> None:
     # Too long to be seen whole: one parameter cannot be told without the others.
     long = _function(it=text, on=text)
     pointer = Pointer(it=None, on=Pointed(2.0, {"menu.pdf": 1.0}))
-    assert fill(pointer, REQUEST, [joined, bare, long]) == [(one, ()) for one in (joined, bare, long)]  # type: ignore[arg-type]
+    assert fill(pointer, REQUEST, [joined, bare, long]) == [(one, {}) for one in (joined, bare, long)]  # type: ignore[arg-type]
     assert pointer.asked == ["it", "on"]
     # Too many to be asked for in passing.
     many = [_function(**{f"p{n}": text for n in range(MOST // 2)})] * 2
     assert all(found != one for (found, _), one in zip(fill(Pointer(), REQUEST, many), many, strict=True))  # type: ignore[arg-type]
     more = [*many, _function(it=text)]
-    assert fill(Pointer(), REQUEST, more) == [(one, ()) for one in more]  # type: ignore[arg-type]
+    assert fill(Pointer(), REQUEST, more) == [(one, {}) for one in more]  # type: ignore[arg-type]
     assert serves(Pointer(), REQUEST, [bare] * MOST) == [-4.0] * MOST  # type: ignore[arg-type]
     assert serves(Pointer(), REQUEST, [bare] * (MOST + 1)) == [None] * (MOST + 1)  # type: ignore[arg-type]
 
@@ -200,15 +200,17 @@ def test_what_may_be_true_is_where_it_is_mentioned() -> None:
 def test_what_must_be_given_and_is_not_said_is_missing() -> None:
     def missing(*required: str, **places: Any) -> list[str]:
         ((_, found),) = fill(pointer, REQUEST, [_function(required, **places)])  # type: ignore[arg-type]
-        return [one.name for one in found]
+        return list(found)
 
     pointer = Pointer(file=Pointed(0.1, {"menu.pdf": 1.0}), paper=Pointed(-0.1, {"Canon-Lobby": 1.0}))
     text = {"type": "string"}
     assert missing("file", "paper", file=text, paper=text) == ["paper"]
     assert missing("file", file=text, paper=text) == []
     assert missing("paper", paper={"type": ["string", "null"]}) == []
-    assert missing("paper", paper={"type": "object", "properties": {"tray": text}, "required": ["tray"]}) == ["tray"]
     assert missing("paper", paper={"type": "object", "properties": {"tray": text}}) == []
+    tray = {"type": "object", "properties": {"tray": text}, "required": ["tray"]}
+    assert missing("paper", paper=tray) == ["tray"]
+    assert missing("paper", "ink", paper=tray, ink=tray) == ["paper tray", "ink tray"]
     # Named, whatever pointing says; a question of yes or no; what goes without saying.
     assert missing("paper", paper={"type": "string", "enum": ["canon-lobby", "office"]}) == []
     assert missing("paper", paper={"type": "string", "enum": ["A4", "A3"]}) == ["paper"]

@@ -41,9 +41,17 @@ def question(name: str, place: Mapping[str, Any]) -> str:
     return asked
 
 
-def wanted(name: str, place: Mapping[str, Any]) -> str:
-    """A parameter in words for whoever is to say what it is given: what its description says first, or its name; and
-    some of the values that it may have."""
+def wanted(missing: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Parameters in words for whoever is to say what they are given: what their descriptions say first, or their names;
+    both where two of them say the same."""
+    words = [_described(name, place) for name, place in missing.items()]
+    if len(set(words)) == len(words):
+        return words
+    return [f"{parted(name)}: {said}" for name, said in zip(missing, words, strict=True)]
+
+
+def _described(name: str, place: Mapping[str, Any]) -> str:
+    """A parameter in the first words of its description, and some of the values that it may have."""
     says = re.split(r"(?<=[.!?;])\s", str(place.get("description") or "").strip())[0].rstrip(".!;: ")
     items = place.get("items")
     values = place.get("enum") or (items.get("enum") if isinstance(items, Mapping) else None)
