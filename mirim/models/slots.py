@@ -114,17 +114,17 @@ def _narrowed(
     schemas = {one.path: one.schema for _, one, _ in told}
     given: dict[Path, Mapping[str, Any] | None] = dict(schemas)
     places: dict[Path, list[_Place]] = {}
-    missing = {}
-    for name, one, pointed in told:
+    unsaid: set[Path] = set()
+    for _, one, pointed in told:
         if pointed is None:
             return Filled(function)
         odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
         likely = _named(one.name, pointed, one.schema, request)
-        unsaid = not one.optional and not likely and pointed.odds < ASKED
         if not likely:
             likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
-            unsaid |= not one.optional and not likely and arguments.unsaid(one.schema, request)
-        if unsaid and "default" in one.schema and fits(one.schema["default"], dict(one.schema)):
+            if not one.optional and (odds < ASKED or (not likely and arguments.unsaid(one.schema, request))):
+                unsaid.add(one.path)
+        if one.path in unsaid and "default" in one.schema and fits(one.schema["default"], dict(one.schema)):
             given[one.path] = _only(one.schema, [one.schema["default"]])
         elif likely:
             places[one.path] = _or_none(likely, odds) if one.optional else likely
@@ -134,11 +134,12 @@ def _narrowed(
         elif one.schema.get("type") == "boolean" and odds >= GIVEN:
             wanted = denials.wanted(one.name, one.schema, request.text, request.language)
             given[one.path] = one.schema if wanted is None else {**one.schema, "enum": [wanted]}
-        if unsaid and _asked(one.schema):
-            missing[name] = one.schema
-    for path, place in _apart(places).items():
+    chosen = _apart(places)
+    for path, place in chosen.items():
         values = [list(value) if isinstance(value, tuple) else value for value in place.values]
         given[path] = _only(schemas[path], values) if values else None
+    needed = [(name, one) for name, one, _ in told if not one.optional and _asked(one.schema)]
+    missing = {name: one.schema for name, one in needed if one.path in unsaid or _taken(one.path, chosen)}
     return Filled(narrowed(function, given) if told else function, missing)
 
 
@@ -279,6 +280,13 @@ def _apart(places: Mapping[Path, list[_Place]]) -> dict[Path, _Place]:
         ]
         ways = sorted(grown, key=lambda way: -way[0])[:WAYS]
     return dict(zip(places, ways[0][1], strict=True))
+
+
+def _taken(path: Path, chosen: Mapping[Path, _Place]) -> bool:
+    """Whether the words for a parameter, of which nothing else is said, are likelier meant for another."""
+    if (place := chosen.get(path)) is None or isinstance(place.values[0], tuple):
+        return False
+    return any(_same(place, other) and place.log_share < other.log_share for other in chosen.values())
 
 
 def _anywhere(one: _Place, taken: Sequence[_Place]) -> bool:

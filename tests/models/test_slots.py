@@ -227,6 +227,25 @@ def test_what_must_be_given_and_is_not_said_is_missing() -> None:
         assert missing("paper", paper=text | {"description": says}) == []
 
 
+def test_what_has_the_words_of_another_alone_is_missing() -> None:
+    def missing(*required: str, **places: Any) -> list[str]:
+        ((_, found),) = fill(pointer, "Convert 500 dollars", [_function(required, **places)])  # type: ignore[arg-type]
+        return list(found)
+
+    text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    surely, hardly = Pointed(3.0, {"dollars": 1.0}), Pointed(3.0, {"dollars": 0.8, "500 dollars": 0.2})
+    pointer = Pointer(money=surely, into=hardly)
+    assert missing("money", "into", money=text, into=text) == ["into"]
+    assert missing("into", "money", into=text, money=text) == ["into"]
+    assert missing("money", money=text, into=text) == []
+    assert missing("into", into=text) == []
+    assert missing("money", "into", money=text, into=texts) == []
+    assert missing("money", "into", money=text, into=text | {"default": "BRL"}) == []
+    # Each has words of its own.
+    pointer = Pointer(money=surely, into=Pointed(3.0, {"Convert": 0.5, "dollars": 0.5}))
+    assert missing("money", "into", money=text, into=text) == []
+
+
 def test_what_is_not_said_has_its_default() -> None:
     def given(place: dict[str, Any], odds: float = -0.1) -> Any:
         pointer = Pointer(it=Pointed(odds, {"menu.pdf": 1.0}))
