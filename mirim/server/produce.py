@@ -200,14 +200,14 @@ def _pointed(order: Order) -> tuple[Pointer, str] | None:
     return pointer, "\n".join(m.content for m in said if m.role == "user")
 
 
-def _serving(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], float]:
-    """The one function that likeliest serves the request, and the log-odds that it does; all, and even odds, where that
+def _serving(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], float | None]:
+    """The one function that likeliest serves the request, and the log-odds that it does; all, and None, where that
     cannot be told. A small model that has several to choose from takes the wrong one more often."""
     if (pointed := _pointed(order)) is None:
-        return tools, 0.0
+        return tools, None
     odds = [one for one in slots.serves(*pointed, [tool["function"] for tool in tools]) if one is not None]
     if len(odds) < len(tools):
-        return tools, 0.0
+        return tools, None
     best = max(range(len(odds)), key=odds.__getitem__)
     return [tools[best]], odds[best]
 
@@ -238,7 +238,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     model may speak of something else."""
     serving, odds = _serving(order, order.tools)
     asked = _asked_back(order)
-    if odds >= slots.SURE or (asked and odds >= slots.SERVES):
+    if odds is not None and (odds >= slots.SURE or (asked and odds >= slots.SERVES)):
         tools, asking = _filled(order, serving)
         if not asking or asking not in asked:
             yield from _say(order, asking) if asking else _call(order, tools)
@@ -273,7 +273,8 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
             yield _last(order, end, made, said, "tool_calls")
         else:
             # What the model learned to say where no function fits, and seldom enough says by itself.
-            tools, words = (serving, _none(order)) if odds < slots.SERVES else _filled(order, serving)
+            none = odds is not None and odds < slots.SERVES
+            tools, words = (serving, _none(order)) if none else _filled(order, serving)
             words = f" {words}" if words and before.strip() else words
             for piece in _say(order, words) if words else _call(order, tools):
                 # What was written before the call counts too.

@@ -93,3 +93,15 @@ def test_what_is_not_answered_is_left_to_the_model_and_never_made_up(client: Any
     other = _talk("The news?", "Which city?", "Never mind, thank you.")
     row = chat(client(house(_engine([], 3.5))), messages=other, tools=[NEWS]).json()["choices"][0]
     assert row["message"]["content"] == ASKED
+
+
+@pytest.mark.parametrize("tasks", [(), ("tools",)])
+def test_a_model_that_does_not_see_what_is_missing_goes_its_own_way(client: Any, tasks: tuple[str, ...]) -> None:
+    class Blind:
+        def point(self, asked: list[tuple[str, Passage]], longest: int) -> list[Pointed | None]:
+            return [None] * len(asked)
+
+    engine = Scripted(["As you like."])
+    engine.pointers = {task: Blind() for task in tasks}  # type: ignore[attr-defined]
+    row = chat(client(house(engine)), messages=_talk("The news?", ASKED, "No."), tools=[NEWS]).json()["choices"][0]
+    assert (row["message"]["content"], row["message"].get("tool_calls")) == ("As you like.", None)
