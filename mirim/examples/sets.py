@@ -13,19 +13,19 @@ import json
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mirim.core.errors import UsageError
-from mirim.core.files import numbered_jsonl
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.sentences import sentences
 from mirim.examples import quiz
 from mirim.examples.calls import UNFIT
 from mirim.examples.drills import ABSENT
 from mirim.examples.quiz import SHORT
-from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, slot, summarise, tools, translate
+from mirim.examples.rows import Row, flat, function_of, language_of, read_rows
+from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
 
 #: Characters of a passage at most: a tiny model reads a few hundred tokens well.
 ROOM = 1600
@@ -38,7 +38,6 @@ SELDOM = UNFIT / 3
 #: Of the questions that a passage holds, the share that is learned the other way round, and of those that follow one
 #: another the shares that are left as they are and that ask the same about another name.
 TURNED, STANDING, SWAPPED = 0.3, 0.15, 0.45
-_SPACES = re.compile(r"[ \t]+")
 #: A name within a question, and what before it keeps it from being left out.
 _NAME = re.compile(r"(?<=[\w,] )[A-ZÀ-Ý][\w'’-]+(?: (?:d[aeo]s? |of |the )?[A-ZÀ-Ý][\w'’-]+)*")
 _BOUND = re.compile(
@@ -46,14 +45,12 @@ _BOUND = re.compile(
     re.IGNORECASE,
 )
 
-Row = dict[str, Any]
-
 
 def read(path: Path, most: int = 0, seed: int = 0, vain: float = 1.0) -> Iterator[Example]:
     """Examples of a file, from at most `most` rows drawn evenly (0: all); of the questions that were asked in vain, a
     share of `vain`. UsageError for a row of another shape."""
     rng = random.Random(f"{seed} {path.name}")
-    rows = [(n, row) for n, row in _rows(path) if row.get("task", "text") != "text" and _wanted(row, vain, rng)]
+    rows = [(n, row) for n, row in read_rows(path) if row.get("task", "text") != "text" and _wanted(row, vain, rng)]
     if most and len(rows) > most:
         rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
     known: dict[str, set[str]] = defaultdict(set)
@@ -89,111 +86,25 @@ def apart(path: Path, seed: int = 0) -> Iterator[Example]:
 def _short(path: Path, vain: float, rng: random.Random) -> list[tuple[str, str, str, str, str]]:
     """(passage, title, question, answer, language) of the questions about short passages."""
     found = []
-    for _, row in _rows(path):
-        context, said = _flat(row.get("context", "")), str(row.get("output", "")).strip()
+    for _, row in read_rows(path):
+        context, said = flat(row.get("context", "")), str(row.get("output", "")).strip()
         if row.get("task") != "read" or len(context) > ROOM:
             continue
         if "asked" in row and not said:
             if not _wanted(row, vain, rng):
                 continue
-            said = answer.REFUSAL[_language(row)]
+            said = answer.REFUSAL[language_of(row)]
         elif not 0 < len(said) < 200 or said not in context:
             continue
-        found.append((context, str(row.get("title", "")), str(row["input"]), said, _language(row)))
+        found.append((context, str(row.get("title", "")), str(row["input"]), said, language_of(row)))
     return found
-
-
-class Placed(NamedTuple):
-    """A question and where in a text its answer stands: no `places` where it does not. `task`: read, where a part of
-    the text may be shown in its place; or tools, where the text is a request."""
-
-    text: str
-    heading: str
-    question: str
-    places: tuple[tuple[int, int], ...]
-    language: str
-    task: str
-
-
-def placed(path: Path, most: int = 0, seed: int = 0) -> Iterator[Placed]:
-    """What can be pointed at, in at most `most` rows drawn evenly (0: all): the answers of a file's questions that
-    stand in their passages as they are, and what requests to functions say for each parameter."""
-    rng = random.Random(f"{seed} {path.name} placed")
-    rows = list(_rows(path))
-    if most and len(rows) > most:
-        rows = sorted(rng.sample(rows, most), key=lambda pair: pair[0])
-    before: list[Row] = []
-    known: dict[str, Row] = defaultdict(dict)
-    for number, row in rows:
-        try:
-            if row.get("task") == "read" and "label" not in row:
-                yield from _answering(row)
-            for request, function, arguments in _requests(row, known, rng):
-                # The one before is often of the same field; one of all before it seldom is.
-                others = (before[-1], rng.choice(before)) if before else ()
-                yield from _slots(request, function, arguments, others, _language(row))
-            if "function" in row:
-                before.append(row["function"])
-        except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
-
-
-def _answering(row: Row) -> Iterator[Placed]:
-    context, said = _flat(row["context"]), [*(row.get("answers") or ()), row["output"]]
-    found = next((a for a in (str(a).strip() for a in said) if a and a in context), "")
-    if found and row.get("answerable", True):
-        places = tuple(match.span() for match in re.finditer(re.escape(found), context))
-        yield Placed(context, str(row.get("title", "")), str(row["input"]), places, _language(row), "read")
-
-
-def _requests(
-    row: Row, known: dict[str, Row], rng: random.Random
-) -> Iterator[tuple[str, Row, Mapping[str, Any] | None]]:
-    """(request, function, arguments or None where it cannot serve) of a row. Of a conversation, what its user said
-    until the first call. A function of which only calls are known takes what its calls were given, here and before."""
-    if "calls" in row:
-        for request, arguments in row["calls"]:
-            yield request, row["function"], arguments
-    elif row.get("task") == "tools" and "messages" in row:
-        turns = row["messages"]
-        first = next((n for n, turn in enumerate(turns) if turn.get("call")), len(turns))
-        listed = {f["name"]: _function(f)["function"] for f in row["tools"]}
-        for turn in turns[first : first + 1]:
-            said = "\n".join(t["content"] for t in turns[:first] if t["role"] == "user")
-            yield said, listed[turn["call"]["name"]], turn["call"]["arguments"]
-    elif row.get("call"):
-        call = json.loads(row["call"])
-        name, arguments = call["name"], call["arguments"]
-        absent = [place for place in known[name] if place not in arguments]
-        known[name] |= {place: {} for place in arguments}
-        asked = [*arguments, *rng.sample(absent, min(len(absent), 2))]
-        yield row["input"], {"name": name, "parameters": {"properties": {place: {} for place in asked}}}, arguments
-
-
-def _slots(
-    request: str, function: Row, arguments: Mapping[str, Any] | None, others: Iterable[Row], language: str
-) -> Iterator[Placed]:
-    """Whether the function serves a request, that no other does, and what stands for each parameter."""
-    whole = ((0, len(request)),)
-
-    def asked(other: Row, question: str, places: slot.Spans) -> Placed:
-        return Placed(request, slot.passage(other, request).heading, question, places, language, "tools")
-
-    yield asked(function, function["name"], () if arguments is None else whole)
-    if arguments is None:
-        return
-    for name, other in {other["name"]: other for other in others if other["name"] != function["name"]}.items():
-        yield asked(other, name, ())
-    for name, place in function["parameters"].get("properties", {}).items():
-        said = (slot.places(arguments[name], request, language) or whole) if name in arguments else ()
-        yield asked(function, slot.question(name, place), said)
 
 
 def questions(path: Path, seed: int = 0) -> Iterator[Example]:
     """To ask, from the sentences that answer the questions of a file's passages; and to say a question as a whole that
     follows another one about the same passage."""
     rng = random.Random(f"{seed} {path.name} questions")
-    for number, row in _rows(path):
+    for number, row in read_rows(path):
         try:
             if row.get("task") == "read" and "asked" in row and str(row["output"]).strip():
                 yield from _turned(row, rng)
@@ -203,7 +114,7 @@ def questions(path: Path, seed: int = 0) -> Iterator[Example]:
 
 
 def _turned(row: Row, rng: random.Random) -> Iterator[Example]:
-    language, context = _language(row), _flat(row["context"])
+    language, context = language_of(row), flat(row["context"])
     where = context.find(str(row["output"]).strip())
     home = next((span for span in sentences(context, language) if span[0] <= where < span[1]), None)
     if home and rng.random() < TURNED:
@@ -213,7 +124,7 @@ def _turned(row: Row, rng: random.Random) -> Iterator[Example]:
 
 def _followed(row: Row, rng: random.Random) -> Iterator[Example]:
     """Another question after this one: about another name, without the name of both, or one that stands alone."""
-    language, first = _language(row), str(row["input"])
+    language, first = language_of(row), str(row["input"])
     found = _NAME.search(first)
     if not found or first[found.end() :].startswith("."):
         return
@@ -246,36 +157,20 @@ def _wanted(row: Row, vain: float, rng: random.Random) -> bool:
     return vain >= 1 or row.get("answerable", True) or rng.random() < vain
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The lines of a file, one with "asked" once for each of its questions. UsageError when these are no pairs."""
-    for number, row in numbered_jsonl(path):
-        if "asked" not in row:
-            yield number, row
-            continue
-        for pair in row["asked"]:
-            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-                raise UsageError(f'{path} line {number}: "asked" holds {pair!r}, not a question and its answer')
-            yield number, row | {"input": pair[0], "output": pair[1], "answerable": bool(pair[1].strip())}
-
-
-def _language(row: Row) -> str:
-    return "pt" if row.get("lang") == "pt" else "en"
-
-
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
 def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[Example]:
     """The question with its passage and with a short stretch of it; refusals with a passage of the row before, or with
     the answer taken out; and which sentence answers it."""
-    language, target = _language(row), str(row["output"]).strip()
+    language, target = language_of(row), str(row["output"]).strip()
     if "label" in row:
         # A claim to be checked against a text.
         words = ["supported", "refuted", "not enough"]
         label = {"S": words[0], "R": words[1]}.get(str(row["label"])[:1], words[2])
-        yield _made("classify", classify.messages(f"{_flat(row['context'])}\n> {row['input']}", words), label, language)
+        yield _made("classify", classify.messages(f"{flat(row['context'])}\n> {row['input']}", words), label, language)
         return
-    context = _flat(row["context"])
+    context = flat(row["context"])
     spans = sentences(context, language)
     where = context.find(target) if row.get("answerable", True) else -1
     home = next((i for i, (a, b) in enumerate(spans) if a <= where < b), -1)
@@ -303,7 +198,7 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
             near = _window(gone, rest, min(home, len(rest) - 1))
             yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
     elif refusal < ABSENT and before and before.get("context") and target not in before["context"]:
-        other = _flat(before["context"])
+        other = flat(before["context"])
         near = _window(other, sentences(other, language), 0)
         yield _made("answer", _ask(row, near, language), answer.REFUSAL[language], language)
 
@@ -312,7 +207,7 @@ def _near(row: Row, context: str, spans: Sequence[tuple[int, int]], home: int, r
     """The question with the sentence that answers it and few others, and perhaps with the others alone.
 
     A short passage costs a quarter of the tokens and teaches which words of a sentence are asked for."""
-    language, target = _language(row), str(row["output"]).strip()
+    language, target = language_of(row), str(row["output"]).strip()
     first, last = max(0, home - rng.randint(0, BESIDE)), min(len(spans), home + 1 + rng.randint(0, BESIDE))
     yield _made("answer", _ask(row, context[spans[first][0] : spans[last - 1][1]], language), target, language, SHORT)
     others = " ".join(context[slice(*spans[i])] for i in range(first, last) if i != home)
@@ -323,10 +218,6 @@ def _near(row: Row, context: str, spans: Sequence[tuple[int, int]], home: int, r
 def _ask(row: Row, text: str, language: str) -> tuple[Message, ...]:
     passage = Passage("", "", 0, len(text), str(row.get("title", "")), text, None, language)
     return answer.messages(str(row["input"]), [passage], language)
-
-
-def _flat(text: str) -> str:
-    return _SPACES.sub(" ", str(text)).strip()
 
 
 def _window(text: str, spans: Sequence[tuple[int, int]], home: int) -> str:
@@ -344,7 +235,7 @@ def _window(text: str, spans: Sequence[tuple[int, int]], home: int) -> str:
 
 
 def _asked(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
-    language, context = _language(row), _flat(row["context"])
+    language, context = language_of(row), flat(row["context"])
     questions = [q.strip() for q in str(row["output"]).split("\n") if q.strip()]
     answers = row.get("answers") or [str(row["input"]).rpartition("The answer must be: ")[2]]
     for question, wanted in zip(questions, answers, strict=False):
@@ -362,15 +253,15 @@ def _rewritten(row: Row, *_: Any) -> Iterator[Example]:
     evaluation set holds it, teaches nothing."""
     if row.get("input") and "question" in str(row.get("kind", "")) and "steps" not in row["kind"]:
         history = [Message(m["role"], m["content"]) for m in row.get("messages", ())]
-        yield _made("rewrite", rewrite.messages(history, row["input"]), row["output"], _language(row))
+        yield _made("rewrite", rewrite.messages(history, row["input"]), row["output"], language_of(row))
 
 
 def _summarised(row: Row, *_: Any) -> Iterator[Example]:
     if "meeting" in str(row.get("kind", "")) or len(row["output"]) > 400:
         return
     kind = "headline" if re.search("headline|title", str(row.get("kind", ""))) else "summary"
-    language = _language(row)
-    text = _flat(row["context"])
+    language = language_of(row)
+    text = flat(row["context"])
     text = _window(text, sentences(text, language), 0)
     yield _made("summarise", summarise.messages(text, language, kind), row["output"], language)
 
@@ -382,7 +273,7 @@ def _translated(row: Row, *_: Any) -> Iterator[Example]:
 
 
 def _classified(row: Row, rng: random.Random, _: Row | None, labels: dict[str, list[str]]) -> Iterator[Example]:
-    language, target = _language(row), str(row["output"])
+    language, target = language_of(row), str(row["output"])
     known = [word for word in labels[str(row.get("domain", ""))] if word != target]
     if len(target) < 60 and known:
         shown = [target, *rng.sample(known, min(len(known), rng.randint(1, LABELS - 1)))]
@@ -412,19 +303,19 @@ def _called(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterato
         return
     target = row["messages"][turn]
     text = target.get("content") or tools.call(**target["call"])
-    listed = [_function(f) for f in row["tools"]]
+    listed = [function_of(f) for f in row["tools"]]
     named = (target.get("call") or {}).get("name")
     kept = [f for f in listed if f["function"]["name"] == named]
     others = [f for f in listed if f not in kept]
     kept += rng.sample(others, min(len(others), 2 - bool(kept)))
     rng.shuffle(kept)
-    yield _made("tools", tools.messages(history, kept), text, _language(row))
+    yield _made("tools", tools.messages(history, kept), text, language_of(row))
 
 
 def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
     """A request in one sentence, and a function of that name with the arguments that the call names; now and then the
     function of the row before, which does something else."""
-    wanted, language = json.loads(row["output"]), _language(row)
+    wanted, language = json.loads(row["output"]), language_of(row)
     # Rows of other tasks may stand in one file with these, and their output is no call.
     called = before is not None and before["task"] == "tools" and "output" in before
     other = json.loads(before["output"]) if before and called else {}
@@ -442,7 +333,7 @@ def _call(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]
 def _offered(row: Row, rng: random.Random, before: Row | None) -> Iterator[Example]:
     """Requests to one function, which is listed alone or beside that of the row before. Sometimes it is not listed,
     less often in rows that hold requests which it cannot serve."""
-    language, own = _language(row), row["function"]
+    language, own = language_of(row), row["function"]
     unfit = SELDOM if any(arguments is None for _, arguments in row["calls"]) else UNFIT
     other: Row = (before or {}).get("function") or own
     for request, arguments in row["calls"]:
@@ -463,24 +354,6 @@ def _python(schema: str) -> str:
     return schema.replace('"type": "object"', '"type": "dict"').replace('"type": "number"', '"type": "float"')
 
 
-def _function(row: Row) -> dict[str, Any]:
-    """OpenAI's shape of a function whose parameters are a list of {name, description?, enum?, required?}."""
-    places: dict[str, Any] = {}
-    for parameter in row.get("parameters") or []:
-        place: dict[str, Any] = {"type": "string"}
-        if parameter.get("enum"):
-            place["enum"] = parameter["enum"][:4]
-        elif parameter.get("description"):
-            place["description"] = parameter["description"]
-        places[parameter["name"]] = place
-    required = [p["name"] for p in row.get("parameters") or [] if p.get("required")]
-    function: dict[str, Any] = {"name": row["name"]}
-    if row.get("description"):
-        function["description"] = row["description"]
-    function["parameters"] = {"type": "object", "properties": places, "required": required}
-    return {"type": "function", "function": function}
-
-
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
@@ -488,7 +361,7 @@ def _kind(value: Any) -> str:
 
 
 def _told(row: Row, *_: Any) -> Iterator[Example]:
-    yield _made("chat", (Message("user", row["input"]),), row["output"], _language(row))
+    yield _made("chat", (Message("user", row["input"]),), row["output"], language_of(row))
 
 
 def _chatted(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
@@ -496,7 +369,7 @@ def _chatted(row: Row, rng: random.Random, *_: Any) -> Iterator[Example]:
     ends = [i for i, m in enumerate(turns) if m.role == "assistant" and i and turns[i - 1].role == "user"]
     if ends:
         end = rng.choice(ends)
-        yield _made("chat", tuple(turns[max(0, end - 3) : end]), turns[end].content, _language(row))
+        yield _made("chat", tuple(turns[max(0, end - 3) : end]), turns[end].content, language_of(row))
 
 
 def _made(task: str, prompt: tuple[Message, ...], target: str, language: str, passage: str = "") -> Example:

@@ -25,7 +25,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Passage
 from mirim.documents.sentences import sentences
 from mirim.documents.words import stems
-from mirim.examples import sets
+from mirim.examples.placed import Placed, read
 from mirim.examples.tasks import answer
 from mirim.models import convert, lora, unpack
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD
@@ -70,7 +70,7 @@ def learn(
     """
     family = convert.find_family(model.config.to_dict(), work)  # what cannot be written is not learned
     every = (
-        sets.placed(recipe.find(plan.corpus[0], source.path), source.most, plan.seed)
+        read(recipe.find(plan.corpus[0], source.path), source.most, plan.seed)
         for source in recipe.tasks
         if source.points
     )
@@ -136,9 +136,7 @@ def apart(question: str) -> bool:
     return int(hashlib.sha256(question.encode()).hexdigest()[:8], 16) % APART == 0
 
 
-def _rows(
-    asked: list[sets.Placed], tokenizer: Any, tokens: int, context: int, seed: int
-) -> tuple[list[Row], list[Row]]:
+def _rows(asked: list[Placed], tokenizer: Any, tokens: int, context: int, seed: int) -> tuple[list[Row], list[Row]]:
     """(to learn, to watch): as many ways to show each question as the tokens ask for."""
     spans = {one.text: sentences(one.text, one.language) for one in asked if one.task == "read"}
     rows: list[Row] = []
@@ -203,7 +201,7 @@ def show(
     return text[start:end]
 
 
-def placed(tokenizer: Any, one: sets.Placed) -> Row | None:
+def placed(tokenizer: Any, one: Placed) -> Row | None:
     """The prompt, and as its mask what is learned at each token: -100 where an answer cannot be, 0 where none begins,
     and where one does the token that it ends with. The last token stands for an answer that is not there. None where
     the answer is there and has no tokens of its own."""

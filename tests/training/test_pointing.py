@@ -18,7 +18,7 @@ from mirim.core.bundle import Bundle
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Passage, Sampling
 from mirim.documents.sentences import sentences
-from mirim.examples import sets
+from mirim.examples import placed
 from mirim.models import refusing, slots
 from mirim.training.recipe import load
 from mirim.training.train import train
@@ -153,7 +153,7 @@ def test_it_begins_where_the_base_left_off(data: Path, model: Path, tmp_path: Pa
     net = with_lora(plain, 8, 3)
     net.pointing = torch.nn.Linear(plain.config.hidden_size, 2)
     pointing._go_on(net, model / "pointing" / "read")
-    asked = list(sets.placed(data / "prices.jsonl"))[:200]
+    asked = list(placed.read(data / "prices.jsonl"))[:200]
     rows = [row for one in asked if (row := pointing.placed(tokenizer, one))]
     batches = pointing.Lengthwise(rows, 192, 1000, 1, 0)
     known = pointing.Places(net).mean([batches.collated([row]) for row in rows])
@@ -346,7 +346,7 @@ class _Words:
 
 
 def _placed(question: str, text: str, *places: tuple[int, int]) -> Any:
-    return pointing.placed(_Words(), sets.Placed(text, "Notes", question, places, "en", "read"))
+    return pointing.placed(_Words(), placed.Placed(text, "Notes", question, places, "en", "read"))
 
 
 def test_places_are_marked_by_their_first_and_last_tokens() -> None:

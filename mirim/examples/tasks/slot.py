@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mirim.core.types import Passage
+from mirim.documents import codes
 from mirim.documents.times import time, times
 from mirim.documents.values import LANGUAGES, date, dates, numbers
 from mirim.documents.words import parted
@@ -62,12 +63,16 @@ def _described(name: str, place: Mapping[str, Any]) -> str:
 
 
 def places(value: Any, request: str, language: str = "en") -> Spans:
-    """Where a value stands in a request: a text as it is but for case, or as the day or time that it is; a number
-    in digits or in words; a list from the first of its parts to the last. None where it is said in other ways."""
+    """Where a value stands in a request: a text as it is but for case, or as the money, country, language, day or time
+    that it is; a number in digits or in words; a list from the first of its parts to the last. None where it is said
+    in other ways."""
     if isinstance(value, str) and value.strip():
         for said in dict.fromkeys((value.strip(), value.strip().replace("_", " "))):
             whole = rf"(?<!\w){re.escape(said)}(?!\w)"
             if found := tuple(match.span() for match in re.finditer(whole, request, re.IGNORECASE)):
+                return found
+        for kind in codes.KINDS:
+            if value in codes.codes(kind) and (found := codes.mentioned(request, kind).get(value, ())):
                 return found
         # A parameter may want the day before the month whatever the language.
         for order in (language, *LANGUAGES):
