@@ -36,6 +36,13 @@ _MOMENT = re.compile(
 )
 #: Of a moment with its offset from universal time (RFC 3339).
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
+#: How a description says that a share is written as a part of one, or of a hundred.
+_FRACTION = re.compile(
+    r"\bas (?:a )?decimals?\b|\bdecimal (?:form|rate|fraction)|\bfra(?:ction|ç[ãa]o)|\b0[.,]\d+\b(?! ?%)"
+    r"|\b(?:between|from|entre|de) 0 (?:and|to|e|a) 1\b(?![.,]?\d)",
+    re.IGNORECASE,
+)
+_PERCENT = re.compile(r"%|\bper ?cent|\bporcent|\bpor cento|\bpercentua", re.IGNORECASE)
 
 #: What stands around what somebody answers.
 _LEADING = re.compile(
@@ -85,7 +92,11 @@ def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, .
     bare = _bare(said, request.text).strip("%$€£ ")
     meant = list(_number(bare, request.text))
     if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request.text):
-        meant.append(meant[0] / 100)
+        says = str(schema.get("description") or "")
+        if _FRACTION.search(says):
+            meant = [round(one / 100, 9) for one in meant]
+        elif not _PERCENT.search(says):
+            meant.append(round(meant[0] / 100, 9))
     return tuple(value for value in _whole(meant) if kind == "number" or isinstance(value, int))
 
 

@@ -139,6 +139,23 @@ def test_what_the_request_says_in_other_words_may_be_anything() -> None:
     assert found["parameters"]["properties"] == {"one": listed}
 
 
+def test_a_share_is_written_as_the_description_has_it() -> None:
+    for description, request, expected in (
+        ("Monthly rate in percent.", "3.5% a month", [3.5]),
+        ("Taxa em porcentagem, por exemplo 0.5%.", "3.5% ao mês", [3.5]),
+        ("Rate, as a decimal (0.05 is 5%).", "at 3.5 percent", [0.035]),
+        ("Desconto, como fração.", "3.5 por cento", [0.035]),
+        ("Chance, from 0 to 1.", "3.5%", [0.035]),
+        ("From 0 to 1.5.", "3.5%", [3.5, 0.035]),
+        ("Rounded to so many decimals.", "3.5%", [3.5, 0.035]),
+        ("As a decimal.", "3.5 a month", [3.5]),
+    ):
+        place = {"type": "number", "description": description}
+        function = {"name": "f", "parameters": {"properties": {"rate": place}}}
+        ((found, _),) = fill(Pointer(rate=Pointed(9.0, {"3.5": 1.0})), request, [function])  # type: ignore[arg-type]
+        assert found["parameters"]["properties"]["rate"]["enum"] == expected, description
+
+
 def test_a_share_may_be_said_in_hundredths() -> None:
     function = {"name": "f", "parameters": {"properties": {"rate": {"type": "number"}}}}
     ((found, _),) = fill(Pointer(rate=Pointed(1.0, {"3.5": 1.0})), "3.5% a year", [function])  # type: ignore[arg-type]
