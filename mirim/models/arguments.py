@@ -54,12 +54,14 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class Request(NamedTuple):
-    """What is asked of a function, and on which day; and the end of it that answers what was asked back."""
+    """What is asked of a function, and on which day; and the end of it that answers what was asked back, in the words
+    of `slot.wanted`."""
 
     text: str
     language: str
     today: datetime.date
     reply: str = ""
+    asked: Sequence[str] = ()
 
 
 def spans(words: str, text: str) -> Spans:
@@ -76,10 +78,14 @@ def answered(said: str, request: Request) -> str:
     that one besides: the first word of an answer is often not pointed at."""
     if not request.reply:
         return said
-    said = _TRAILING.sub("", said).strip()
-    whole = _TRAILING.sub("", _LEADING.sub("", request.reply.strip())).strip(AROUND)
+    said, whole = _TRAILING.sub("", said).strip(), alone(request)
     behind = whole.partition(" ")[2]
     return whole if behind and behind == said.strip(AROUND) and len(spans(behind, request.text)) == 1 else said
+
+
+def alone(request: Request) -> str:
+    """The answer to what was asked back, without what stands around it."""
+    return _TRAILING.sub("", _LEADING.sub("", request.reply.strip())).strip(AROUND)
 
 
 def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, ...]:
@@ -242,7 +248,7 @@ def _bare(said: str, request: str) -> str:
     bare = (opened.group(1) if opened else said).strip(AROUND)
     cased = request != request.lower()
     own = f"{bare}." in request and (
-        _SHORT.search(bare) or (cased and re.search(rf"{re.escape(bare)}\.\s+[^\W\dA-ZÀ-Ý]", request))
+        _SHORT.search(bare) or (cased and re.search(rf"{re.escape(bare)}\.[^\S\n]+[^\W\dA-ZÀ-Ý]", request))
     )
     return f"{bare}." if bare and own else bare
 

@@ -44,6 +44,10 @@ PLACES, WAYS = 8, 60
 #: What it costs, in nats, that the same words are meant for two parameters; and what it is worth that those of one
 #: stand behind those of the one before it of its kind: 69 of 100 do in requests written for mirim, of days 83.
 SHARED, ORDER = 9.0, 0.5
+#: What it costs, in nats, that what was asked for is not said in the answer, or something else is.
+TURN = 5.0
+#: Words of an answer at most that is the value of what was asked for alone, where nothing in it is pointed at.
+ANSWER = 6
 #: Share of what is pointed at that is the whole request, or has no number where one is wanted, above which anything may
 #: be written: the request says it in other words.
 OTHERWISE = 0.5
@@ -87,20 +91,22 @@ def fill(
     functions: Sequence[Mapping[str, Any]],
     today: datetime.date | None = None,
     reply: str = "",
+    asked: Sequence[str] = (),
 ) -> list[Filled]:
     """The functions with their parameters narrowed to what a request says for them; as they are where the request is
     too long to be seen whole, or they take too many. `today`: what "tomorrow" is the day after; the computer's day if
-    it is not given. `reply`: the end of the request that answers what was asked back."""
+    it is not given. `reply`: the end of the request that answers what was asked back; `asked`: for what, in the words
+    of `slot.wanted`."""
     known = [named(islice(parameters(function), MOST + 1)) for function in functions]
     if not 0 < sum(map(len, known)) <= MOST:
         return [Filled(function) for function in functions]
-    asked = [
+    questions = [
         (slot.question(name, one.schema), slot.passage(function, request))
         for function, several in zip(functions, known, strict=True)
         for name, one in several
     ]
-    found = iter(pointer.point(asked, longest=len(request)))
-    said = Request(request, detect(request), today or datetime.date.today(), reply)
+    found = iter(pointer.point(questions, longest=len(request)))
+    said = Request(request, detect(request), today or datetime.date.today(), reply, asked)
     return [
         _narrowed(function, [(name, one, next(found)) for name, one in several], said)
         for function, several in zip(functions, known, strict=True)
@@ -115,7 +121,7 @@ def _narrowed(
     given: dict[Path, Mapping[str, Any] | None] = dict(schemas)
     places: dict[Path, list[_Place]] = {}
     unsaid: set[Path] = set()
-    for _, one, pointed in told:
+    for name, one, pointed in told:
         if pointed is None:
             return Filled(function)
         odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
@@ -124,6 +130,8 @@ def _narrowed(
             likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
             if not one.optional and (odds < ASKED or (not likely and arguments.unsaid(one.schema, request))):
                 unsaid.add(one.path)
+        if request.asked and one.path not in unsaid:
+            likely = _in_turn(likely, name, one.schema, request)
         if one.path in unsaid and "default" in one.schema and fits(one.schema["default"], dict(one.schema)):
             given[one.path] = _only(one.schema, [one.schema["default"]])
         elif likely:
@@ -141,6 +149,27 @@ def _narrowed(
     needed = [(name, one) for name, one, _ in told if not one.optional and _asked(one.schema)]
     missing = {name: one.schema for name, one in needed if one.path in unsaid or _taken(one.path, chosen)}
     return Filled(narrowed(function, given) if told else function, missing)
+
+
+def _in_turn(likely: list[_Place], name: str, schema: Mapping[str, Any], request: Request) -> list[_Place]:
+    """Places of a parameter after something was asked back: those in the answer are likelier if it was asked for, and
+    the others if it was not. A short answer to what was asked for alone is one."""
+    begins = len(request.text) - len(request.reply)
+    # Alone, or beside another that its description says too.
+    wanted = {*slot.wanted({name: schema}), *slot.wanted({name: schema, "": schema})}
+    asked = not wanted.isdisjoint(request.asked)
+    inside = [any(start >= begins for start, _ in one.spans) for one in likely]
+    placed = [
+        one._replace(log_share=one.log_share - TURN * (asked != there))
+        for one, there in zip(likely, inside, strict=True)
+    ]
+    whole = arguments.alone(request)
+    short = 0 < len(whole.split()) <= ANSWER and len(request.asked) == 1
+    if asked and short and not any(inside) and _free(schema):
+        at = request.text.rindex(whole)
+        if values := _fitting(arguments.read(whole, schema, request), schema):
+            placed.append(_Place(math.log(UNSEEN), values, ((at, at + len(whole)),)))
+    return sorted(placed, key=lambda one: -one.log_share)
 
 
 def _only(schema: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:

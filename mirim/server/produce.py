@@ -222,8 +222,9 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dic
         {**tool["function"], "parameters": simplify(tool["function"].get("parameters") or {}, notes=True)}
         for tool in tools
     ]
-    reply = order.prompt[-1].content if _asked_back(order) else ""  # type: ignore[union-attr]
-    filled = slots.fill(*pointed, known, days.told(told), reply)
+    asked = listing.asked(_asked_back(order))
+    reply = order.prompt[-1].content if asked else ""  # type: ignore[union-attr]
+    filled = slots.fill(*pointed, known, days.told(told), reply, asked)
     wanted = slot.wanted(filled[0].missing) if len(filled) == 1 else []
     return (
         [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],

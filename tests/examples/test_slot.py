@@ -83,3 +83,8 @@ def test_what_is_asked_back_is_known_again() -> None:
     assert tools.asks(one)
     assert tools.asks(f"Well. {several}")
     assert not tools.asks("To do that I still need time.")
+    assert tools.asked(one) == ["city"]
+    assert tools.asked(f"Well. {several}") == ["City", "day"]
+    assert tools.asked("To do that I still need time.") == []
+    (said,) = slot.wanted({"size": {"description": "One of\n- small.\n- large."}})
+    assert tools.asked(tools.asking([said, "colour"], "en")) == ["One of - small", "colour"]

@@ -24,6 +24,15 @@ def asking(wanted: Sequence[str], language: str) -> str:
     return f"{begin}: {wanted[0]}." if len(wanted) == 1 else "\n- ".join((f"{begin}:", *wanted))
 
 
+def asked(text: str) -> list[str]:
+    """What such words ask for; nothing where they are none."""
+    begin = next((f"{begin}:" for begin in ASK.values() if f"{begin}:" in text), "")
+    behind = text.partition(begin)[2] if begin else ""
+    if behind.startswith("\n- "):
+        return [line.removeprefix("- ") for line in behind.strip().split("\n")]
+    return [behind.strip().removesuffix(".")] if behind else []
+
+
 def asks(text: str) -> bool:
     """Whether these are such words, or end in some."""
     return any(f"{begin}:" in text for begin in ASK.values())
