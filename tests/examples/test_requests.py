@@ -45,6 +45,36 @@ def test_every_call_fits_its_function(name: str, functions: int) -> None:
                 assert value in place.get("enum", [value]), (request, place_name)
 
 
+@pytest.mark.parametrize(("name", "functions"), [("turns-en", 555), ("turns-pt", 667)])
+def test_what_first_turns_lack_the_next_ones_tell(name: str, functions: int) -> None:
+    rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
+    known = {
+        (row["function"]["name"], str(row["function"]["parameters"]))
+        for path in FOLDER.glob(f"calls-{name[-2:]}*.jsonl")
+        for _, row in numbered_jsonl(path)
+    }
+    assert len(rows) == functions
+    requests = [request for row in rows for request, _ in row["calls"]]
+    assert len(requests) == len(set(requests)) == 5 * functions
+    for row in rows:
+        schema = row["function"]["parameters"]
+        assert row["lang"] == name[-2:]
+        assert (row["function"]["name"], str(schema)) in known
+        needed, listed = set(schema["required"]), schema["properties"]
+        (_, plain), *turns = row["calls"]
+        assert needed <= set(plain) <= set(listed)
+        for (first, told), (whole, arguments) in zip(turns[::2], turns[1::2], strict=True):
+            assert needed - set(told), first
+            assert needed <= set(arguments) <= set(listed), first
+            assert {**arguments, **told} == arguments, first
+            reply = whole.removeprefix(f"{first}\n")
+            assert reply.strip() not in ("", whole)
+        for _, arguments in row["calls"]:
+            for place, value in arguments.items():
+                assert isinstance(value, KINDS[listed[place]["type"]]), (place, value)
+                assert value in listed[place].get("enum", [value]), (place, value)
+
+
 @pytest.mark.parametrize(("name", "count"), [("follow-ups", 600), ("lay", 500)])
 def test_questions_said_otherwise(name: str, count: int) -> None:
     rows = [row for _, row in numbered_jsonl(FOLDER / f"{name}.jsonl")]
