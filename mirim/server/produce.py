@@ -294,9 +294,11 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
 
 def _say(order: Order, words: str) -> Iterator[Piece]:
     """Words that are not the model's."""
-    assert order.served.engine is not None
+    engine, prompt = order.served.engine, order.prompt
+    assert engine is not None
     yield Piece(words)
-    yield _last(order, Delta("", prompt_tokens=order.served.engine.count(order.prompt)), 0, words, "stop")
+    shown = prompt if isinstance(prompt, str) else _explained(engine, prompt, order.tools)
+    yield _last(order, Delta("", prompt_tokens=engine.count(shown)), 0, words, "stop")
 
 
 def _asked_back(order: Order) -> str:

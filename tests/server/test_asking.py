@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from server_fakes import Scripted, chat, events, house
 
-from mirim.core.types import Passage
+from mirim.core.types import Message, Passage
+from mirim.examples.tasks import tools
 from mirim.models.pointing import Pointed
 
 NEWS = {
@@ -59,6 +60,15 @@ def test_a_call_that_lacks_something_is_not_made(client: Any, serves: float, scr
     rows = events(chat(client(house(_engine(script, serves))), messages=_talk("The news?"), tools=[NEWS], stream=True))
     assert says in "".join(r["choices"][0]["delta"].get("content") or "" for r in rows)
     assert rows[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_the_functions_that_are_listed_count_too(client: Any) -> None:
+    engine = _engine([], 3.5)
+    engine.template = "{{ messages }}"  # type: ignore[attr-defined]
+    row = chat(client(house(engine)), messages=_talk("The news?"), tools=[NEWS]).json()
+    assert row["choices"][0]["message"]["content"] == ASKED
+    assert row["usage"]["prompt_tokens"] == engine.count(tools.messages([Message("user", "The news?")], [NEWS]))
+    assert row["usage"]["prompt_tokens"] > engine.count([Message("user", "The news?")])
 
 
 def test_it_is_asked_for_in_the_language_of_the_request(client: Any) -> None:
