@@ -1,4 +1,4 @@
-"""`mirim ingest`: files of any format become documents and a search index; only what changed is done again."""
+"""`mirim ingest`: files of many formats become documents and a search index; only what changed is done again."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def ingest(
     passage_words: int = MOST,
     workers: int = 0,
 ) -> Report:
-    """Turn files of any format into documents and a search index; only what changed is done again.
+    """Turn text, Markdown, HTML, PDF, DOCX, CSV and EML files into documents and a search index.
+
+    Only what changed is done again.
 
     Args:
         paths: Files and folders to copy into sources/ first; links inside a folder are followed only as far as they
