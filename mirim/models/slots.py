@@ -32,11 +32,6 @@ from mirim.models.pointing import Pointed, Pointer
 SERVES, SURE, GIVEN = -2.5, 3.0, 1.0
 #: Log-odds of pointing at anything for a parameter, below which one that must be given is asked for.
 ASKED = 0.0
-#: How a description says that a parameter goes without saying.
-_UNSAID = re.compile(
-    r"\b(?:defaults?|optional|padr[ãa]o|opcional|(?:if|when) (?:not|none|omitted|absent)|se (?:n[ãa]o|omitid[oa]))\b",
-    re.IGNORECASE,
-)
 #: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
 MOST = 60
 #: Places of each parameter's value that are looked at, and ways to give each parameter a place that are gone on from.
@@ -179,7 +174,7 @@ def _only(schema: Mapping[str, Any], values: list[Any]) -> dict[str, Any]:
 def _asked(schema: Mapping[str, Any]) -> bool:
     """Whether somebody is asked for a parameter: not whether or not, nor what goes without saying."""
     says = str(schema.get("description") or "")
-    return schema.get("type") != "boolean" and not {"default", "const"} & set(schema) and not _UNSAID.search(says)
+    return schema.get("type") != "boolean" and not {"default", "const"} & set(schema) and not slot.UNSAID.search(says)
 
 
 def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Request) -> list[_Place]:

@@ -21,6 +21,12 @@ from mirim.documents.words import parted
 #: Values of a parameter's `enum` that are named.
 NAMED = 6
 
+#: How a description says that a parameter goes without saying.
+UNSAID = re.compile(
+    r"\b(?:defaults?|optional|padr[ãa]o|opcional|(?:if|when) (?:not|none|omitted|absent)|se (?:n[ãa]o|omitid[oa]))\b",
+    re.IGNORECASE,
+)
+
 Spans = tuple[tuple[int, int], ...]
 
 
