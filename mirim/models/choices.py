@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -50,6 +51,12 @@ _KIND = re.compile(r"(?:.* )?(?P<en>\w+) (?:type|kind)$|tipo (?:d[aeo] )?(?P<pt>
 _LONGEST = 3
 #: Letters of a value at least that may be written as one word or as several ("multi-player").
 _JOINED = 6
+
+
+#: Words that part a value from its contrary ("paid", "not_paid"), and how many before it in a request may be such.
+_WITHOUT = frozenset("no non not never without dont doesnt isnt arent nao sem nem nunca".split())
+_WITH = frozenset(("with", "com"))
+_BEFORE = 2
 
 
 class Named(NamedTuple):
@@ -121,17 +128,53 @@ def bare(name: str, said: str) -> str:
 def named(values: Sequence[Any], request: str, language: str) -> list[Named]:
     """Those of `values` that a request names, by all of their words in any form, or else by words that none of the
     others has; not those that are part of a longer one."""
-    spoken = [(match.span(), _words(match.group(), language)) for match in re.finditer(r"[^\W_]+", request)]
+    spoken = [(match.span(), _words(match.group(), language)) for match in re.finditer(r"(?<!\w['’])[^\W_]+", request)]
     content = [(span, words[0]) for span, words in spoken if words]
-    found = [Named(value, _spans(value, request, content, language), True) for value in values]
+    contrary = _contraries(values)
+    found = [
+        Named(
+            value,
+            tuple(s for s in _spans(value, request, content, language) if _meant(value, s, request, contrary)),
+            True,
+        )
+        for value in values
+    ]
     whole = [one for one in found if one.spans]
     kept = [one for one in whole if not all(_within(span, one, whole) for span in one.spans)]
     said = {one.value for one in whole if isinstance(one.value, str)}
+    # How many values have each word, so that the words that one alone has are found in one go.
+    often = Counter(word for value in values for word in set(_words(str(value), language)))
     return kept + [
         Named(value, spans, False)
         for value in values
-        if isinstance(value, str) and value not in said and (spans := _parts(value, values, content, language))
+        if isinstance(value, str) and value not in said and (spans := _parts(value, often, content, language))
     ]
+
+
+def _contraries(values: Sequence[Any]) -> set[str]:
+    """Values, folded, that another one denies: "paid" where there is "not_paid"."""
+    denied = [words for value in values if isinstance(value, str) and _WITHOUT & {*(words := _plain(value))}]
+    return {" ".join(word for word in words if word not in _WITHOUT) for words in denied}
+
+
+def _meant(value: Any, span: tuple[int, int], request: str, contrary: set[str]) -> bool:
+    """Whether the words before those of a value deny it where it is a denial, and do not where it is none and another
+    value would be meant."""
+    words = _plain(value) if isinstance(value, str) else []
+    if not words or not contrary:
+        return True
+    before = _plain(re.split(r"[.,;:!?]", request[: span[0]])[-1])[-_BEFORE:]
+    inside = _plain(request[slice(*span)])
+    denies = not _WITHOUT.isdisjoint([*before, *inside])
+    if not _WITHOUT.isdisjoint(words):
+        return denies or "".join(inside) == "".join(words)
+    bare = [word for word in words if word not in _WITH]
+    return not (denies and " ".join(bare) in contrary)
+
+
+def _plain(text: str) -> list[str]:
+    """The words of a text or of a value, folded; "n't" as "not"."""
+    return re.findall(r"[^\W_]+", fold(re.sub(r"n['’]t\b", " not", parted(text))))
 
 
 def _within(span: tuple[int, int], one: Named, every: Sequence[Named]) -> bool:
@@ -161,15 +204,17 @@ def _spans(
 
 
 def _parts(
-    value: str, values: Sequence[Any], content: Sequence[tuple[tuple[int, int], str]], language: str
+    value: str, often: Counter[str], content: Sequence[tuple[tuple[int, int], str]], language: str
 ) -> tuple[tuple[int, int], ...]:
-    """Where a request has words of a value that no other has."""
-    others = {word for other in values if other != value for word in _words(str(other), language)}
-    own = set(_words(value, language)) - others
+    """Where a request has words of a value that no other has; `often`: how many values have each word."""
+    words = set(_words(value, language))
+    own = {word for word in words if often[word] == 1}
+
+    def others(word: str) -> bool:
+        return any(kindred(word, one) for one, count in often.items() if count > (one in words))
+
     return tuple(
-        span
-        for span, word in content
-        if word in own or (any(kindred(word, one) for one in own) and not any(kindred(word, one) for one in others))
+        span for span, word in content if word in own or (any(kindred(word, one) for one in own) and not others(word))
     )
 
 

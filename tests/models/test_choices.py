@@ -92,3 +92,20 @@ def test_of_a_list_of_values_those_that_are_denied_are_left_out() -> None:
     assert meant(hotel, wished | {"description": "What is not wanted."}, pool=1.0) == [["pool", "breakfast", "wifi"]]
     assert meant(hotel, wished, "withoutThese", pool=1.0) == [["pool", "breakfast", "wifi"]]
     assert meant("A hotel without breakfast", wished, hotel=1.0) == [["breakfast"]]
+
+
+def test_a_value_and_its_contrary_differ_in_a_small_word() -> None:
+    def said(request: str, *values: Any) -> Any:
+        return meant(request, {"type": "string", "enum": list(values)}, **{"x": 1.0})
+
+    assert said("invoices that were paid", "not_paid", "paid") == ["paid"]
+    assert said("invoices that weren't paid", "paid", "not_paid") == ["not_paid"]
+    assert said("a smoking room", "no_smoking", "smoking") == ["smoking"]
+    assert said("a nonsmoking room", "smoking", "non-smoking") == ["non-smoking"]
+    assert said("água sem gás", "com_gas", "sem_gas") == ["sem_gas"]
+    assert said("água com muito gás", "sem_gas", "com_gas") == ["com_gas"]
+    # Where no value is the contrary, what stands before is for nothing.
+    assert said("no smoking, a family room", "smoking", "family") == ["smoking", "family"]
+    assert said("Give me 100 of them", 1, 10, 100) == [100]
+    assert said("Give me 5%", 0.5, 0.05) == [0.05]
+    assert said("What's the cheapest shirt in L", "S", "M", "L") == ["L"]

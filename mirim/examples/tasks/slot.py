@@ -74,7 +74,7 @@ def places(value: Any, request: str, language: str = "en") -> Spans:
     in other ways."""
     if isinstance(value, str) and value.strip():
         for said in dict.fromkeys((value.strip(), value.strip().replace("_", " "))):
-            whole = rf"(?<!\w){re.escape(said)}(?!\w)"
+            whole = rf"(?<!\w)(?<!\w['’]){re.escape(said)}(?!\w)"
             if found := tuple(match.span() for match in re.finditer(whole, request, re.IGNORECASE)):
                 return found
         for kind in codes.KINDS:
@@ -87,7 +87,8 @@ def places(value: Any, request: str, language: str = "en") -> Spans:
         clock = time(value) if ":" in value else None
         return tuple((one.start, one.end) for one in times(request) if one.time == clock)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        wanted = {value, round(value * 100, 9)}
+        # A share may be said in hundredths.
+        wanted = {value, round(value * 100, 9)} if isinstance(value, float) and abs(value) <= 1 else {value}
         return tuple((one.start, one.end) for one in numbers(request) if wanted.intersection(one.values))
     if isinstance(value, list) and value:
         return _across([places(part, request, language) for part in value])
