@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mirim.documents import days, times, values
+from mirim.documents.words import detect
 from mirim.models import choices
 
 #: What stands around a value and is no part of it.
@@ -23,8 +25,10 @@ _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IG
 _ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
 #: How a description says what a date looks like, and a time of 24 hours, in letters or by an example; and both in one.
 _LIKE = r"(?:\be\.g\.|\bex\.|\b(?:eg|example|such as|like|as|exemplo|como|formato?))[,:]?\s*['\"“(]?"
-_DATE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b")
-_ISO = re.compile(rf"{_LIKE}\d{{4}}-\d\d-\d\d(?![\w-])", re.IGNORECASE)
+_DATE = re.compile(r"\b([YA]{4}|DD?|MM?)([-/.])([YA]{4}|DD?|MM?)\2([YA]{4}|DD?|MM?)\b", re.IGNORECASE)
+_ISO = re.compile(
+    rf"{_LIKE}\d{{4}}-\d\d-\d\d(?![\w-])|\bISO(?:[- ]?8601)? (?:format )?dates?\b(?![- ]?times?)", re.IGNORECASE
+)
 _TIME = re.compile(
     rf"(?:\bhh:mm(:ss)?|{_LIKE}\d\d:\d\d(:\d\d)?)\b(?!:|.{{0,3}}\b[ap]m\b)",
     re.IGNORECASE,
@@ -34,6 +38,8 @@ _MOMENT = re.compile(
     r"(?P<seconds>:SS|:\d\d)?(?P<offset>Z|[+-]\d\d:\d\d)?",
     re.IGNORECASE,
 )
+_INSTANT = re.compile(r"\bISO[- ]?8601 (?:date[- ]?times?|date and time|timestamps?)\b|\bRFC ?3339\b", re.IGNORECASE)
+_STAMP = re.compile(r"(?<![\w-])\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d)?(?:[Zz]|[+-]\d\d:\d\d)?(?![\w:])")
 #: Of a moment with its offset from universal time (RFC 3339).
 _WITH_OFFSET = "%Y-%m-%dT%H:%M:%S%z"
 #: How a description says that a share is written as a part of one, or of a hundred.
@@ -45,10 +51,21 @@ _FRACTION = re.compile(
 _PERCENT = re.compile(r"%|\bper ?cent|\bporcent|\bpor cento|\bpercentua", re.IGNORECASE)
 
 #: What stands around what somebody answers.
-_LEADING = re.compile(
-    r"^(?:(?:at|in|on|for|from|to|it['’]?s|it is|em|n[oa]s?|para|pra|[ée]|de|d[oa]s?)\s+)?(?=\S)", re.IGNORECASE
+_YES = r"(?:(?:hi|hello|yes|yeah|ok|okay|sure|oi|ol[áa]|sim|claro|certo)[,.!]+\s+)*"
+_LEADING = {
+    "en": re.compile(rf"{_YES}(?:(?:at|in|on|for|from|to|it['’]?s|it is)\s+)?(?=\S)", re.IGNORECASE),
+    "pt": re.compile(
+        rf"{_YES}(?:(?:em|n[oa]s?|para|pra|pr[oa]s?|pel[oa]s?|[ée]|de|d[oa]s?|ao?s?|à)\s+)?(?=\S)", re.IGNORECASE
+    ),
+}
+_TRAILING = re.compile(r"(?<!\s),?\s+(?:please|thanks|thank you|por favor|obrigad[oa])\W*$", re.IGNORECASE)
+#: Answers that tell nothing.
+_UNTOLD = re.compile(
+    r"(?:i (?:do not|don['’]?t) (?:know|care)|no idea|not sure|any(?:thing|where)?|whatever|never ?mind|cancel|stop"
+    r"|forget it|no(?:ne)?|n[ãa]o(?: sei| quero(?: mais)?)?|sei l[áa]|tanto faz|qualquer(?: uma?)?|deixa(?: pra l[áa])?"
+    r"|cancelar?|esquece|nenhum|nada)\W*",
+    re.IGNORECASE,
 )
-_TRAILING = re.compile(r",?\s+(?:please|thanks|thank you|por favor|obrigad[oa])\W*$", re.IGNORECASE)
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -79,13 +96,18 @@ def answered(said: str, request: Request) -> str:
     if not request.reply:
         return said
     said, whole = _TRAILING.sub("", said).strip(), alone(request)
-    behind = whole.partition(" ")[2]
-    return whole if behind and behind == said.strip(AROUND) and len(spans(behind, request.text)) == 1 else said
+    first, _, behind = whole.partition(" ")
+    parted = not behind or first[-1] in ",.;:!"
+    return whole if not parted and behind == said.strip(AROUND) and len(spans(behind, request.text)) == 1 else said
 
 
 def alone(request: Request) -> str:
-    """The answer to what was asked back, without what stands around it."""
-    return _TRAILING.sub("", _LEADING.sub("", request.reply.strip())).strip(AROUND)
+    """The answer to what was asked back, without what stands around it; "" where it tells nothing."""
+    said = _TRAILING.sub("", request.reply.strip()).strip(AROUND)
+    known = _LEADING.get(detect(request.reply) or request.language)
+    for leading in [known] if known else _LEADING.values():
+        said = leading.sub("", said, count=1) if leading.match(said) else said
+    return "" if _UNTOLD.fullmatch(said) else said.strip(AROUND)
 
 
 def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, ...]:
@@ -155,23 +177,44 @@ def _moments(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spa
     """Each time of a request with the day that stands nearest to it, or today."""
     if not (shape := _moment(schema)):
         return []
+    found = [(_written(moment, shape), (span,)) for span, moment in _stamps(request.text)]
     every = _days(request)
-    found: list[tuple[str, Spans]] = []
     for time in times.times(request.text):
+        if any(a <= time.start < b for _, ((a, b),) in found):
+            continue
         day = min(every, key=lambda one: max(one.start - time.end, time.start - one.end), default=None)
         moment = datetime.datetime.combine(day.date if day else request.today, time.time)
-        # Whoever asks for an offset and says none means that of the place.
-        said = moment.astimezone().isoformat(timespec="seconds") if shape == _WITH_OFFSET else moment.strftime(shape)
         # Two moments of one day stand on different words.
-        found.append((said, ((time.start, time.end),)))
+        found.append((_written(moment, shape), ((time.start, time.end),)))
     return found
+
+
+def _stamps(text: str) -> list[tuple[tuple[int, int], datetime.datetime]]:
+    """The moments of a text that are written as RFC 3339 has them, and where."""
+    found = []
+    for match in _STAMP.finditer(text):
+        with contextlib.suppress(ValueError):
+            found.append((match.span(), datetime.datetime.fromisoformat(match.group().upper())))
+    return found
+
+
+def _written(moment: datetime.datetime, shape: str) -> str:
+    if shape != _WITH_OFFSET:
+        return moment.strftime(shape)
+    with contextlib.suppress(ValueError, OverflowError):
+        # Whoever asks for an offset and says none means that of the place, which is not known of all years.
+        moment = moment if moment.tzinfo else moment.astimezone()
+    return moment.isoformat(timespec="seconds")
 
 
 def _moment(schema: Mapping[str, Any]) -> str:
     """How a text that is a day and a time is to be written, as strftime asks for it; "" for what is none."""
     if schema.get("type") != "string":
         return ""
-    match = _MOMENT.search(str(schema.get("description") or ""))
+    says = str(schema.get("description") or "")
+    match = _MOMENT.search(says)
+    if match is None and _INSTANT.search(says):
+        return _WITH_OFFSET
     if match is None or match["offset"]:
         return _WITH_OFFSET if match or schema.get("format") == "date-time" else ""
     return f"%Y-%m-%d{match['between'].upper()}%H:%M{':%S' if match['seconds'] else ''}"
@@ -219,7 +262,8 @@ def _strftime(shape: re.Match[str] | None) -> str:
     """A description's DD/MM/YYYY as strftime asks for it."""
     if shape is None:
         return "%Y-%m-%d"
-    return shape.group(2).join(f"%{'Y' if part[0] in 'YA' else part[0].lower()}" for part in shape.group(1, 3, 4))
+    parts = (part[0].upper() for part in shape.group(1, 3, 4))
+    return shape.group(2).join(f"%{'Y' if part in 'YA' else part.lower()}" for part in parts)
 
 
 def _list(said: str, items: Mapping[str, Any], request: Request) -> tuple[Any, ...]:

@@ -163,6 +163,9 @@ def _in_turn(likely: list[_Place], name: str, schema: Mapping[str, Any], request
         at = request.text.rindex(whole)
         if values := _fitting(arguments.read(whole, schema, request), schema):
             placed.append(_Place(math.log(UNSEEN), values, ((at, at + len(whole)),)))
+    # One place against another, not against none at all: more may be said than was asked for.
+    lost = max((one.log_share for one in likely), default=0.0) - max((one.log_share for one in placed), default=0.0)
+    placed = [one._replace(log_share=one.log_share + lost) for one in placed]
     return sorted(placed, key=lambda one: -one.log_share)
 
 
@@ -204,9 +207,10 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
         if not denials.denying(name, schema):
             found = [one for one in found if not denials.denied(one.spans[0], request.text, request.language)] or found
         found.sort(key=lambda one: one.spans[0])
-        return [_Place(0.0, (tuple(one.value for one in found),), ())]
+        together = _fitting([tuple(one.value for one in found)], schema)
+        return [_Place(0.0, together, ())] if together else []
     if several:
-        return _lists(pointed, found, request)
+        return [one for one in _lists(pointed, found, request) if _fitting(one.values, schema)]
     found = [one for one in found if one.whole] or found
     worth = [UNSEEN] * len(found)
     for said, share in pointed.spans.items():

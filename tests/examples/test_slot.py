@@ -64,6 +64,8 @@ def test_a_parameter_is_asked_for_in_its_own_words() -> None:
     assert wanted("arrival_city", {}) == "arrival city"
     assert wanted("city", {"description": " City of arrival. Not its code."}) == "City of arrival"
     assert wanted("size", {"enum": ["S", 2]}) == "size (S, 2)"
+    for says in ("City, e.g. Lisbon", "Cidade (ex. Lisboa)", "Cidade, p. ex. Lisboa"):
+        assert wanted("city", {"description": f"{says}. Not its code."}) == says
     sizes = {"type": "array", "items": {"enum": list("abcdefg")}}
     assert wanted("sizes", sizes) == "sizes (a, b, c, d, e, f, …)"
     assert wanted("sizes", {"type": "array", "items": True}) == "sizes"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import pytest
+
 from mirim.models.pointing import Pointed
 from mirim.models.slots import fill
 from tests.models.pointed import TODAY, Pointer, meant
@@ -172,3 +174,35 @@ def test_what_answers_a_question_is_taken_whole() -> None:
     assert told("We go to a trip. Porto", Porto=1.0) == ["Porto"]
     # Only what was asked back is answered so.
     assert meant("A trip.\nKuala Lumpur", text, Lumpur=1.0) == ["Lumpur"]
+
+
+@pytest.mark.parametrize(
+    ("description", "request_", "value"),
+    [
+        ("Date in yyyy-mm-dd format", "tomorrow", "2026-11-30"),
+        ("Data (dd/mm/aaaa)", "é amanhã", "30/11/2026"),
+        ("ISO 8601 date", "tomorrow", "2026-11-30"),
+        ("Day in ISO format date", "tomorrow", "2026-11-30"),
+    ],
+)
+def test_a_description_says_in_any_case_how_a_day_is_written(description: str, request_: str, value: str) -> None:
+    place = {"type": "string", "description": description}
+    assert meant(request_, place, **{request_.split()[-1]: 1.0}) == [value]
+
+
+def test_a_moment_may_be_written_as_machines_do() -> None:
+    for place in ({"type": "string", "format": "date-time"}, {"type": "string", "description": "ISO 8601 date-time"}):
+        assert meant("by 2026-12-05T10:00:00Z sharp", place, x=1.0) == ["2026-12-05T10:00:00+00:00"]
+        assert meant("by 2026-12-05T10:00-03:00", place, x=1.0) == ["2026-12-05T10:00:00-03:00"]
+        (near,) = meant("tomorrow at 10", place, x=1.0)
+        assert near.startswith("2026-11-30T10:00:00")
+    # A year whose offset nobody knows.
+    assert meant("on 0001-01-01 at 10:00", {"type": "string", "format": "date-time"}, x=1.0) == "left out"
+    assert meant("on 2026-13-45T10:00:00Z", {"type": "string", "format": "date-time"}, x=1.0) == "left out"
+
+
+def test_a_list_keeps_to_its_least_and_most_items() -> None:
+    listed = {"type": "array", "items": {"type": "string", "enum": ["pool", "gym", "spa"]}}
+    assert meant("pool, gym and spa", listed | {"maxItems": 3}, pool=1.0) == [["pool", "gym", "spa"]]
+    assert meant("pool, gym and spa", listed | {"maxItems": 2}, pool=1.0) is None
+    assert meant("a pool", listed | {"minItems": 2}, pool=1.0) is None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from mirim.models.arguments import Request, alone
 from mirim.models.pointing import Pointed
 from mirim.models.slots import fill
 from tests.models.pointed import TODAY, Pointer
@@ -68,3 +71,44 @@ def test_a_turn_ends_a_sentence_whatever_letter_the_next_begins_with() -> None:
     assert _told("We want The Cartographer.", "in Antwerp", ["city"], {"film": TEXT}, **pointed) == {
         "film": ["The Cartographer"]
     }
+
+
+def test_more_may_be_said_in_the_answer_than_was_asked_for() -> None:
+    function = {
+        "name": "f",
+        "parameters": {"properties": {"city": TEXT, "guests": {"type": "integer"}}, "required": ["city"]},
+    }
+    pointer = Pointer(city=Pointed(3.0, {"Lisbon": 1.0}), guests=Pointed(3.0, {"3": 1.0}))
+    ((found, _),) = fill(pointer, "A hotel\nLisbon, for 3", [function], TODAY, "Lisbon, for 3", ["city"])  # type: ignore[arg-type]
+    assert {name: place["enum"] for name, place in found["parameters"]["properties"].items()} == {
+        "city": ["Lisbon"],
+        "guests": [3],
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "language", "value"),
+    [
+        ("Em Évora.", "pt", "Évora"),
+        ("ao Recife, por favor", "pt", "Recife"),
+        ("Sim, Lisboa", "pt", "Lisboa"),
+        ("Hi! Lisbon", "en", "Lisbon"),
+        ("Oi Fibra", "pt", "Oi Fibra"),
+        # "no" is a preposition in Portuguese alone.
+        ("no onions", "en", "no onions"),
+        ("No sugar please", "en", "No sugar"),
+        ("no Porto", "pt", "Porto"),
+        # What tells nothing.
+        ("I don't know", "en", ""),
+        ("não sei", "pt", ""),
+        ("tanto faz!", "pt", ""),
+        ("never mind", "en", ""),
+    ],
+)
+def test_an_answer_without_what_stands_around_it(reply: str, language: str, value: str) -> None:
+    assert alone(Request(f"A trip\n{reply}", language, TODAY, reply, ["city"])) == value
+
+
+def test_what_two_words_say_is_not_one_value() -> None:
+    pointed = {"city": Pointed(2.0, {"Lisboa": 1.0})}
+    assert _told("A trip", "Maria, Lisboa", ["city", "name"], {"city": TEXT}, **pointed) == {"city": ["Lisboa"]}

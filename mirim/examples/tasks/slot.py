@@ -59,7 +59,10 @@ def wanted(missing: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _described(name: str, place: Mapping[str, Any]) -> str:
     """A parameter in the first words of its description, and some of the values that it may have."""
-    says = re.split(r"(?<=[.!?;]) ", " ".join(str(place.get("description") or "").split()))[0].rstrip(".!;: ")
+    says = re.split(
+        r"(?<=[.!?;])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bex\.)(?<!\bp\.) ",
+        " ".join(str(place.get("description") or "").split()),
+    )[0].rstrip(".!;: ")
     items = place.get("items")
     values = place.get("enum") or (items.get("enum") if isinstance(items, Mapping) else None)
     listed = ""
