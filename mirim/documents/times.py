@@ -9,16 +9,42 @@ from typing import NamedTuple
 
 from mirim.documents.values import number
 
+#: Minutes in words: past an hour, and before one in Portuguese.
+_MINUTES = r"(?:cinco|dez|quinze|vinte(?: e cinco)?|trinta|quarenta(?: e cinco)?|cinquenta(?: e cinco)?|[0-5]?\d)"
 #: dateparser reads few of the Portuguese ones. An hour, and what says that it is one: minutes, a unit, a part of the
 #: day, or a word before it.
 _TIME = re.compile(
     r"(?P<before>\b(?:at|by|from|until|till|to|às?|as|das?|pelas) )?"
-    r"(?P<past>\b(?:half past|(?:a )?quarter past|(?:a )?quarter to) )?"
+    r"(?P<past>\b(?:half past|(?:a )?quarter past|(?:a )?quarter to|(?:five|ten|twenty(?:[- ]five)?) past"
+    rf"|{_MINUTES}(?: minutos)? (?:para|pra) (?:as|a|o)|{_MINUTES}(?: minutos)? pras?) )?"
     r"(?<![\w.:])(?P<hour>\d{1,2}|[^\W\d_]+)(?:(?P<mark>[:.h])(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?)?(?![\d:])"
-    r"(?P<unit> ?(?:o['’]clock|horas?|hours|hrs|hs|h)\b)?(?P<half> e (?:meia|[0-5]\d)\b)?"
+    r"(?P<unit> ?(?:o['’]clock|horas?|hours|hrs|hs|h)\b)?"
+    rf"(?P<half> (?:e (?:meia|{_MINUTES})|(?:fifteen|thirty|forty[- ]five))\b)?"
     r"(?: ?(?:(?P<am>a\.? ?m\b|in the morning\b|da (?:manhã|madrugada)\b)"
-    r"|(?P<pm>p\.? ?m\b|in the (?:afternoon|evening)\b|da tarde\b)"
-    r"|(?P<night>at night\b|da noite\b)))?",
+    r"|(?P<pm>p\.? ?m\b|(?:in the|this) (?:afternoon|evening)\b|(?:da|[àa]) tarde\b)"
+    r"|(?P<night>at night\b|tonight\b|(?:hoje )?(?:da|[àa]) noite\b)))?",
+    re.IGNORECASE,
+)
+#: The part of the day that is said before an hour, or behind it with a day between.
+_EARLIER = re.compile(
+    r"(?:(?P<pm>\b(?:afternoon|evening|[àa] tarde|de tarde))|(?P<night>\b(?:tonight|[àa] noite|de noite)))"
+    r",? (?:at|by|around|às?|as|pelas|lá pelas)? ?$",
+    re.IGNORECASE,
+)
+_LATER = re.compile(
+    r",? (?:hoje|amanhã|tomorrow|today|(?:on )?[a-z]+day|(?:na )?(?:segunda|terça|quarta|quinta|sexta)(?:-feira)?"
+    r"|(?:no )?(?:sábado|domingo)),? (?:(?P<pm>(?:afternoon|evening|in the (?:afternoon|evening)|[àa] tarde|de tarde)\b)"
+    r"|(?P<night>(?:at night|night|[àa] noite|de noite)\b))",
+    re.IGNORECASE,
+)
+#: How long something takes is no time, nor is what is counted: "for 3 hours", "to 10 people".
+_LONG = re.compile(
+    r"\b(?:for|in|within|after|every|por|durante|em|(?<!partir )de|daqui a|há|a cada|mais|more)\s+$", re.IGNORECASE
+)
+_LOOSE = frozenset("by from until till to as a da das à".split())
+_ENDED = re.compile(
+    r"\s*(?:$|[^\w\s]|(?:a\.?m|p\.?m|to|on|until|till|and|or|in|at|for|tomorrow|today|tonight|this|sharp|please|the|with"
+    r"|e|ou|às|as|a|até|na|no|em|do|da|de|para|pra|por|amanhã|hoje|com)\b)",
     re.IGNORECASE,
 )
 _NAMED = re.compile(
@@ -43,9 +69,13 @@ def times(text: str) -> tuple[Timed, ...]:
     ]
     for match in _TIME.finditer(text):
         told = match["past"] or match["unit"] or match["am"] or match["pm"] or match["night"]
-        if (told or match["before"] or match["mark"] in (":", "h")) and (read := _read(match)):
+        if (told or match["mark"] in (":", "h") or _led(match)) and not _lasts(match) and (read := _read(match, text)):
             found.append(Timed(match.start("past" if match["past"] else "hour"), match.end(), read))
     return tuple(sorted(found))
+
+
+def _minutes(said: str) -> int:
+    return next((int(value) for value in number(said) if value in range(60)), 0)
 
 
 def time(said: str) -> datetime.time | None:
@@ -55,20 +85,45 @@ def time(said: str) -> datetime.time | None:
     return found or ((match := _TIME.fullmatch(said)) and _read(match)) or None
 
 
-def _read(match: re.Match[str]) -> datetime.time | None:
+def _led(match: re.Match[str]) -> bool:
+    """Whether the word before a mere number says that it is an hour: "at 7", but not "to 7 people"."""
+    before = (match["before"] or "").strip().lower()
+    return bool(before) and (before not in _LOOSE or bool(_ENDED.match(match.string, match.end())))
+
+
+def _lasts(match: re.Match[str]) -> bool:
+    """Whether so many hours are meant: "for 3 hours"."""
+    unit = (match["unit"] or "").strip().lower()
+    counted = unit and "clock" not in unit and not match["mark"] and not match["before"]
+    return bool(counted and _LONG.search(match.string[: match.start()]))
+
+
+def _read(match: re.Match[str], text: str = "") -> datetime.time | None:
     hours = [int(hour) for hour in number(match["hour"]) if hour in range(24)]
     if not hours:
         return None
     hour, minute = hours[0], int(match["minute"] or 0)
-    if match["half"]:
-        minute = 30 if "meia" in match["half"].lower() else int(match["half"][-2:])
+    if half := (match["half"] or "").strip().lower():
+        minute = 30 if "meia" in half else _minutes(half.removeprefix("e "))
+    pm, night = match["pm"], match["night"]
+    if not (match["am"] or pm or night) and 1 <= hour < 12:
+        part = _EARLIER.search(text[: match.start()] + (match["before"] or "")) or _LATER.match(text, match.end())
+        pm, night = (part["pm"], part["night"]) if part else (pm, night)
     if match["am"] and hour == 12:
         hour = 0
-    elif match["pm"] and hour < 12:
+    elif pm and hour < 12:
         hour += 12
-    elif match["night"] and 5 <= hour <= 12:
+    elif night and 5 <= hour <= 12:
         hour = (hour + 12) % 24
-    if past := (match["past"] or "").lower():
-        minute = 30 if "half" in past else 15 if "past" in past else 45
-        hour -= past.endswith("to ")
+    if past := (match["past"] or "").lower().strip():
+        first = past.split()[0] if "quarter" not in past else ""
+        minute = (
+            30 if past == "half past" else _minutes(past.rpartition(" past")[0]) if past.endswith("past") else minute
+        )
+        if past.endswith("quarter past") or past.endswith("quarter to"):
+            minute = 15 if past.endswith("past") else 45
+            hour -= past.endswith("to")
+        elif first and not past.endswith("past"):
+            minute = 60 - _minutes(re.split(r" minutos| para | pra", past)[0])
+            hour -= 1
     return datetime.time(hour % 24, minute, int(match["second"] or 0))
