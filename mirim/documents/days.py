@@ -11,7 +11,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from mirim.documents.values import LANGUAGES, date, number, year
+from mirim.documents.values import LANGUAGES, MONTH, date, number, year
 from mirim.documents.words import fold
 
 _NUMBER = r"(?P<{0}>\d{{1,3}}|[^\W\d_]+)"
@@ -42,7 +42,8 @@ _WEEKDAY = re.compile(
     r"(?<![\w-])(?P<last>last )?(?:(?:this|next|coming|pr[óo]xim[ao]|nest[ae]|est[ae]|ess[ae]) )?"
     r"(?:(?P<en>monday|tuesday|wednesday|thursday|friday|saturday|sunday)|(?P<pt>s[áa]bado|domingo)"
     r"|(?P<feira>segunda|ter[çc]a|quarta|quinta|sexta)"
-    r"(?:[- ]feira\b|(?=\s*(?:$|[,.;!?]|(?:que vem|passada|às|as \d|de manh[ãa]|de tarde|à|até|e|ou)\b))))"
+    r"(?:[- ]feira\b"
+    r"|(?=\s*(?:$|[,.;!?]|(?:(?:da semana )?que vem|passada|às|as \d|de manh[ãa]|de tarde|à|até|e|ou)\b))))"
     r"(?![\w-])(?P<week> (?:of )?next week| da semana que vem)?(?: que vem)?(?P<past> passad[oa])?",
     re.IGNORECASE,
 )
@@ -52,27 +53,34 @@ _OF_MONTH = re.compile(
     r"|\bdia (?P<pt>\d{1,2})\b(?! d[eo]| ?[/-])",
     re.IGNORECASE,
 )
-_MONTH = (
-    r"(?:jan(?:uary|eiro)?|feb(?:ruary)?|fev(?:ereiro)?|mar(?:ch|[çc]o)?|apr(?:il)?|abr(?:il)?|may|maio?|june?|junho|july?"
-    r"|julho|aug(?:ust)?|ago(?:sto)?|sept?(?:ember)?|set(?:embro)?|oct(?:ober)?|out(?:ubro)?|nov(?:ember|embro)?|dec(?:ember)?"
-    r"|dez(?:embro)?)\b\.?"
-)
 _NTH, _YEAR = r"\d{1,2}(?:st|nd|rd|th|[º°ª])?", r"(?:(?:, ?| )(?:de |of )?\d{4}\b)?"
 #: Days said in whole or but for their year, and two of them that share a month: "May 12 to 15", "12 a 15 de maio".
 _TO = r"(?:\s*[-–]\s*|\s+(?:to|and|until|till|through|a|at[ée]|e|ou|or)\s+)"
 _WHOLE = re.compile(
     rf"(?<![\w/.-])(?:\d{{4}}-\d\d-\d\d|\d{{1,2}}([/.])\d{{1,2}}\1\d{{2,4}}|\d{{1,2}}/\d{{1,2}})(?![\w/]|[.-]\d)"
-    rf"|\b(?:(?P<first>{_NTH}){_TO}(?:the )?)?(?P<day>{_NTH})(?: de| of)? (?P<month>{_MONTH})(?P<year>{_YEAR})"
-    rf"|\b(?P<Month>{_MONTH}) (?P<Day>{_NTH})(?!\d)(?:{_TO}(?:the )?(?P<last>{_NTH})(?! ?{_MONTH})(?!\d))?"
+    rf"|\b(?:(?P<first>{_NTH}){_TO}(?:the )?)?(?P<day>{_NTH})(?: de| of)? (?P<month>{MONTH})(?P<year>{_YEAR})"
+    rf"|\b(?P<Month>{MONTH}) (?P<Day>{_NTH})(?!\d)(?:{_TO}(?:the )?(?P<last>{_NTH})(?! ?{MONTH})(?!\d))?"
     rf"(?P<Year>{_YEAR})",
     re.IGNORECASE,
 )
+#: What says that "25/12" is a day and no fraction; and that it is one of something.
+_LED = re.compile(
+    r"(?:^|\n|[(,:]\s*|\b(?:dia|em|no|até|de|desde|para|pra|e|a|on|by|until|till|from|since|before|after|to|and|is)\s+)$",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"\s+(?:of|cups?|d[aeo]s?|x[íi]caras?|inch\w*)\b", re.IGNORECASE)
+#: What says that a text is Portuguese where nothing else does.
+_PORTUGUESE = re.compile(
+    r"[ãõçáéíóúâêô]|\b(?:dia|para|com|d[aeo]s?|em|n[ao]s?|hoje|data|marcar?|agendar?)\b", re.IGNORECASE
+)
 #: What says that a day without its year is gone by.
 _SINCE = re.compile(r"\b(?:since|desde)\s+(?:o dia\s+)?$", re.IGNORECASE)
+#: Where a sentence ends whose year is for its own days alone.
+_SENTENCE = re.compile(r"[;!?]\s|(?<!\b[jfmasond][a-z]{2})\.\s+(?=[^\W\d])", re.IGNORECASE)
 #: Where instructions say what day it is.
 _TODAY = re.compile(
-    r"(?:\btoday(?:'s date)?(?: is)?|\bcurrent date(?: and time)?(?: is)?|\bnow(?: is)?|\bhoje(?: é)?"
-    r"|\bdata (?:de hoje|atual)(?: é)?)\s*[:=,]?\s*(?P<rest>[^\n]{1,60})",
+    r"(?:\btoday(?:'s date)?(?: is)?|\bcurrent date(?: and time)?(?: is)?|\bnow(?: is|(?=\s*[:=]))|(?P<pt>\bhoje(?: é)?"
+    r"|\bdata(?: e hora)? (?:de hoje|atua(?:l|is))(?: (?:é|são))?))\s*[:=,]?\s*(?P<rest>[^\n]{1,60})",
     re.IGNORECASE,
 )
 
@@ -92,7 +100,8 @@ def told(text: str) -> datetime.date | None:
         for first in range(min(3, len(words))):
             for count in range(5, 0, -1):
                 said = " ".join(words[first : first + count]).strip(" .,;)")
-                found = next(filter(None, (date(said, language) for language in LANGUAGES)), None)
+                order = LANGUAGES[::-1] if match["pt"] else LANGUAGES
+                found = next(filter(None, (date(said, language) for language in order)), None)
                 if found:
                     return found
     return None
@@ -169,10 +178,23 @@ def whole(text: str, language: str, today: datetime.date) -> tuple[Day, ...]:
 
 
 def _dated(said: str, text: str, at: int, language: str, today: datetime.date) -> datetime.date | None:
+    if not language:
+        language = "pt" if _PORTUGUESE.search(text) else "en"
+    slashed = re.fullmatch(r"\d{1,2}/\d{1,2}", said)
+    if slashed and (not _LED.search(text[:at]) or _PART.match(text, at + len(said))):
+        return None
+    lent = year(_clause(text, at, at + len(said)))
     for one in (language, *LANGUAGES):
-        if day := date(said, one) or date(said, one, year(text, one)) or _yearless(said, _before(text, at), one, today):
+        if day := date(said, one) or date(said, one, lent) or _yearless(said, _before(text, at), one, today):
             return day
     return None
+
+
+def _clause(text: str, start: int, end: int) -> str:
+    """What stands around a place of a text between marks that end a sentence."""
+    ends = [match.end() for match in _SENTENCE.finditer(text[:start])]
+    behind = _SENTENCE.search(text, end)
+    return text[ends[-1] if ends else 0 : behind.start() if behind else len(text)]
 
 
 def _yearless(said: str, before: str, language: str, today: datetime.date) -> datetime.date | None:

@@ -33,7 +33,8 @@ _EARLIER = re.compile(
 )
 _LATER = re.compile(
     r",? (?:hoje|amanhã|tomorrow|today|(?:on )?[a-z]+day|(?:na )?(?:segunda|terça|quarta|quinta|sexta)(?:-feira)?"
-    r"|(?:no )?(?:sábado|domingo)),? (?:(?P<pm>(?:afternoon|evening|in the (?:afternoon|evening)|[àa] tarde|de tarde)\b)"
+    r"|(?:no )?(?:sábado|domingo)),? "
+    r"(?:(?P<pm>(?:afternoon|evening|in the (?:afternoon|evening)|[àa] tarde|de tarde)\b)"
     r"|(?P<night>(?:at night|night|[àa] noite|de noite)\b))",
     re.IGNORECASE,
 )

@@ -26,13 +26,26 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _DOZEN = re.compile(r"\b(?:(?P<half>half a dozen|meia d[úu]zia)|an? dozen|uma d[úu]zia)\b", re.IGNORECASE)
+_MANY = r"(?P<many>mil|thousand|million|milh[ãa]o|billion|bilh[ãa]o)"
+_HALF_OF = re.compile(rf"\b(?:half an?|meio) {_MANY}\b", re.IGNORECASE)
+_AND_HALF = re.compile(r" (?:and a half|e meio)\b", re.IGNORECASE)
+_MINUS = re.compile(r"(?<![\d)] )(?<!\w)(?:minus|(?<!pelo )(?<!ao )(?<!de )menos) $", re.IGNORECASE)
 #: Not within a name ("v2"), and no minus between two ("4-9").
 _NUMBER = re.compile(r"(?:(?<![\w.-])-)?(?<!\w)\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+(?:-\w+)*|[^\w\s]")
 #: What a date has at least: a month's name beside digits, or digits in three groups.
 _DATED = re.compile(r"(?=.*\d)(?=.*[^\W\d_]{3})|\d{1,4}([./-])\d{1,2}\1\d{1,4}$")
+#: A month by its name.
+MONTH = (
+    r"(?:jan(?:uary|eiro)?|feb(?:ruary)?|fev(?:ereiro)?|mar(?:ch|[çc]o)?|apr(?:il)?|abr(?:il)?|may|maio?|june?|junho|july?"
+    r"|julho|aug(?:ust)?|ago(?:sto)?|sept?(?:ember)?|set(?:embro)?|oct(?:ober)?|out(?:ubro)?|nov(?:ember|embro)?|dec(?:ember)?"
+    r"|dez(?:embro)?)\b\.?"
+)
 #: A year beside which a day may stand without one.
 _YEAR = re.compile(r"(?<![\w.,/-])(?:1[5-9]|20)\d\d(?![\w/-]|[.,]\d)")
+#: What a year stands behind, and before, that is one of a day: "May 5, 1990", "2023 April".
+_BEHIND = re.compile(rf"\b{MONTH}(?: \d{{1,2}}(?:st|nd|rd|th|[º°ª])?)?,? ?(?:d[eo] |of )?$", re.IGNORECASE)
+_AHEAD = re.compile(rf",? (?:de )?{MONTH}", re.IGNORECASE)
 #: dateparser keeps what it learns of a language in places that all threads share.
 _PARSING = threading.Lock()
 _DAY = {"REQUIRE_PARTS": ["day", "month", "year"], "PARSERS": ["absolute-time"]}
@@ -75,11 +88,44 @@ def numbers(text: str) -> tuple[Found, ...]:
             if not one.is_ordinal and not any(start < other.end and other.start < end for other in found):
                 found.append(Found(start, end, (one.value,)))
     found = [Found(*m.span(), (6 if m["half"] else 12,)) for m in _DOZEN.finditer(text)] + found
+    found = [Found(*m.span(), (_TIMES[fold(m["many"])] / 2,)) for m in _HALF_OF.finditer(text)] + found
     kept: list[Found] = []
     for one in sorted(found, key=lambda one: (one.start, -one.end)):
-        if not kept or one.start >= kept[-1].end:
-            kept.append(_counted(one, text))
-    return tuple(kept)
+        last = kept[-1] if kept else Found(0, 0, ())
+        one = _counted(one, text) if one.start >= last.end else one
+        if both := _added(last, one, text):
+            kept[-1] = both
+        elif one.start >= last.end:
+            kept.append(one)
+    return tuple(_halved(_signed(one, text), text) for one in kept)
+
+
+def _added(one: Found, other: Found, text: str) -> Found | None:
+    """Thousands and what is added to them, "2 mil e quinhentos"; in words they are told together."""
+    thousands = re.search(r"\b(?:mil|thousand)$", text[one.start : one.end], re.IGNORECASE)
+    if not thousands or not other.values:
+        return None
+    within = other.start == one.start + thousands.start()
+    more = other.values[0] - (1000 if within else 0)
+    joined = within or re.fullmatch(r" (?:e|and) ", text[one.end : other.start], re.IGNORECASE)
+    if not joined or not 0 < more < 1000:
+        return None
+    return Found(one.start, other.end, tuple(value + more for value in one.values))
+
+
+def _signed(one: Found, text: str) -> Found:
+    """A number below nought in words: "minus 5"; not "at least 5"."""
+    match = _MINUS.search(text, 0, one.start)
+    return Found(match.start(), one.end, tuple(-value for value in one.values)) if match else one
+
+
+def _halved(one: Found, text: str) -> Found:
+    """A number and a half, of what it is counted in: "dois milhões e meio"."""
+    match = _AND_HALF.match(text, one.end)
+    if match is None:
+        return one
+    unit = next((many for many in (10**9, 10**6, 1000) if one.values and one.values[0] % many == 0), 1)
+    return Found(one.start, match.end(), tuple(value + unit / 2 for value in one.values))
 
 
 def _counted(one: Found, text: str) -> Found:
@@ -113,7 +159,9 @@ def date(said: str, language: str = "en", year: str = "") -> datetime.date | Non
     comes first."""
     dateparser = need("dateparser", "serve")
     said = re.sub(r"(?<=\d)[ºª°]", "", said.strip())
-    if year and not _YEAR.search(said):
+    if year and re.fullmatch(r"\d{1,2}([/.])\d{1,2}", said):
+        said = f"{said}{'/' if '/' in said else '.'}{year}"
+    elif year and not _YEAR.search(said):
         said = f"{said} {year}"
     if not _DATED.match(said) or len(said.split()) > LONGEST:
         return None
@@ -123,23 +171,20 @@ def date(said: str, language: str = "en", year: str = "") -> datetime.date | Non
 
 
 @functools.lru_cache(maxsize=256)
-def year(text: str, language: str = "en") -> str:
-    """The year of the days that a text says in whole, if it names no other; "" where it says none, or several."""
-    named = list(_YEAR.finditer(text))
-    if len({match.group() for match in named}) != 1:
-        return ""
-    for match in named:
-        before, after = text[: match.end()].split(), text[match.start() :].split()
-        for count in range(2, LONGEST + 1):
-            if date(" ".join(before[-count:]), language) or date(" ".join(after[:count]).rstrip(",.;?!"), language):
-                return match.group()
-    return ""
+def year(text: str) -> str:
+    """The year of the days that a text says in whole, if they have one alone; "" where it says none."""
+    named = {
+        match.group()
+        for match in re.finditer(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)", text)
+        if _BEHIND.search(text[max(match.start() - 30, 0) : match.start()]) or _AHEAD.match(text, match.end())
+    }
+    return named.pop() if len(named) == 1 else ""
 
 
 def dates(text: str, day: datetime.date, language: str = "en") -> tuple[tuple[int, int], ...]:
     """Where a text says this day, in as few words as say it; nowhere with its year, without, if it names one year."""
     whole = _dates(text, day, language, "")
-    return whole or ((named := year(text, language)) and _dates(text, day, language, named)) or ()
+    return whole or ((named := year(text)) and _dates(text, day, language, named)) or ()
 
 
 def _dates(text: str, day: datetime.date, language: str, named: str) -> tuple[tuple[int, int], ...]:

@@ -119,12 +119,16 @@ def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, .
         return _text(_bare(said, request.text), schema, request)
     bare = _bare(said, request.text).strip("%$€£ ")
     meant = list(_number(bare, request.text))
-    if meant and re.search(rf"(?<![\d.,]){re.escape(bare)} ?(%|percent|per cent|por cento)", request.text):
-        says = str(schema.get("description") or "")
+    here = re.findall(
+        rf"(?<![\d.,]){re.escape(bare)}(?![\d]|[.,]\d)( ?(?:%|percent|per cent|por cento))?", request.text
+    )
+    if meant and any(here):
+        says, shares = str(schema.get("description") or ""), [round(one / 100, 9) for one in meant]
+        # As it is too where the same number is no share elsewhere.
         if _FRACTION.search(says):
-            meant = [round(one / 100, 9) for one in meant]
+            meant = shares if all(here) else [*shares, *meant]
         elif not _PERCENT.search(says):
-            meant.append(round(meant[0] / 100, 9))
+            meant.append(shares[0])
     return tuple(value for value in _whole(meant) if kind == "number" or isinstance(value, int))
 
 
@@ -177,7 +181,7 @@ def _moments(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spa
     """Each time of a request with the day that stands nearest to it, or today."""
     if not (shape := _moment(schema)):
         return []
-    found = [(_written(moment, shape), (span,)) for span, moment in _stamps(request.text)]
+    found: list[tuple[str, Spans]] = [(_written(moment, shape), (span,)) for span, moment in _stamps(request.text)]
     every = _days(request)
     for time in times.times(request.text):
         if any(a <= time.start < b for _, ((a, b),) in found):
@@ -191,7 +195,7 @@ def _moments(schema: Mapping[str, Any], request: Request) -> list[tuple[str, Spa
 
 def _stamps(text: str) -> list[tuple[tuple[int, int], datetime.datetime]]:
     """The moments of a text that are written as RFC 3339 has them, and where."""
-    found = []
+    found: list[tuple[tuple[int, int], datetime.datetime]] = []
     for match in _STAMP.finditer(text):
         with contextlib.suppress(ValueError):
             found.append((match.span(), datetime.datetime.fromisoformat(match.group().upper())))
@@ -246,7 +250,7 @@ def _dated(schema: Mapping[str, Any]) -> bool:
 def _text(bare: str, schema: Mapping[str, Any], request: Request) -> tuple[str, ...]:
     says, language = str(schema.get("description") or ""), request.language
     if shape := _day(schema):
-        found = values.date(bare, language, values.year(request.text, language))
+        found = values.date(bare, language, values.year(request.text))
         return (found.strftime(shape),) if found else ()
     if clock := _clock(schema):
         time = times.time(bare)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from mirim.core.check import fits
 from mirim.documents import codes
-from mirim.documents.words import detect
+from mirim.documents.words import STOPWORDS, detect
 from mirim.examples.tasks import slot
 from mirim.models import arguments, choices, denials
 from mirim.models.arguments import Request
@@ -118,10 +118,11 @@ def _narrowed(
     for name, one, pointed in told:
         if pointed is None:
             return Filled(function)
-        odds = max(pointed.odds, min(pointed.odds + NAMED, GIVEN + LIFT))
-        likely = _named(one.name, pointed, one.schema, request)
+        likely, odds = _named(one.name, pointed, one.schema, request), pointed.odds
+        if likely and not all(_by_chance(place, request) for place in likely):
+            odds = max(odds, min(odds + NAMED, GIVEN + LIFT))
         if not likely:
-            likely, odds = _places(one.name, pointed, one.schema, request), pointed.odds
+            likely = _places(one.name, pointed, one.schema, request)
             if not one.optional and (odds < ASKED or (not likely and arguments.unsaid(one.schema, request))):
                 unsaid.add(one.path)
         if request.asked and one.path not in unsaid:
@@ -220,6 +221,14 @@ def _named(name: str, pointed: Pointed, schema: Mapping[str, Any], request: Requ
     total = math.log(sum(math.exp(place.log_share) for place in places))
     places = [place._replace(log_share=place.log_share - total) for place in places]
     return sorted(places, key=lambda place: -place.log_share)[:PLACES]
+
+
+def _by_chance(place: _Place, request: Request) -> bool:
+    """Whether a value is named by words that stand in many requests: "in" for inches."""
+    said = [request.text[a:b] for a, b in place.spans]
+    return bool(said) and all(
+        one.islower() and (len(one) == 1 or any(one in words for words in STOPWORDS.values())) for one in said
+    )
 
 
 def _lists(pointed: Pointed, found: Sequence[choices.Named], request: Request) -> list[_Place]:

@@ -28,7 +28,7 @@ TODAY = datetime.date(2026, 11, 29)
         ("hoje, ontem ou anteontem", {"hoje": "2026-11-29", "ontem": "2026-11-28", "anteontem": "2026-11-27"}),
         ("na próxima sexta-feira às 14h30", {"próxima sexta-feira": "2026-12-04"}),
         ("terça que vem, às 9h", {"terça que vem": "2026-12-01"}),
-        ("quarta da semana que vem", {}),
+        ("quarta da semana que vem", {"quarta da semana que vem": "2026-12-02"}),
         ("quarta-feira da semana que vem", {"quarta-feira da semana que vem": "2026-12-02"}),
         ("sábado passado", {"sábado passado": "2026-11-28"}),
         ("daqui a duas semanas, há 3 dias", {"daqui a duas semanas": "2026-12-13", "há 3 dias": "2026-11-26"}),
@@ -54,6 +54,8 @@ def test_days_from_today_on(text: str, said: dict[str, str]) -> None:
         "Today's date is Sunday, November 29th, 2026",
         "Hoje é 29 de novembro de 2026.",
         "Data de hoje: 29/11/2026",
+        "Data e hora atual: 2026-11-29",
+        "Now: 2026-11-29T10:00",
     ],
 )
 def test_the_day_that_instructions_say_it_is(text: str) -> None:
@@ -63,6 +65,12 @@ def test_the_day_that_instructions_say_it_is(text: str) -> None:
 def test_instructions_that_say_no_day() -> None:
     assert told("Help whoever writes today. The shop opened on March 3rd, 2019.") is None
     assert told("") is None
+    assert told("We are now open (since May 3, 2019).") is None
+
+
+def test_the_day_comes_first_in_portuguese() -> None:
+    assert told("Hoje é 03/04/2026.") == told("Data atual: 03/04/2026") == datetime.date(2026, 4, 3)
+    assert told("Today is 03/04/2026") == datetime.date(2026, 3, 4)
 
 
 def test_a_day_without_its_year_is_the_next_one_or_the_last_one() -> None:
@@ -96,6 +104,22 @@ def test_a_day_without_its_year_is_the_next_one_or_the_last_one() -> None:
         ("entre 5 e 9 de maio", "pt", {"5": "2027-05-05", "9": "2027-05-09"}),
         ("1º de março", "pt", {"1º de março": "2027-03-01"}),
         ("March 2027, 3/4 of a cup, February 30", "en", {}),
+        # Without its year in digits, where something says that it is a day.
+        ("Marca para 25/12 às 10h", "pt", {"25/12": "2026-12-25"}),
+        ("12/25", "en", {"12/25": "2026-12-25"}),
+        ("from 3/4 cup, de 3/4 de xícara", "en", {}),
+        # A text that is in neither language as far as can be told.
+        ("Agendar corte 05/03/2027", "", {"05/03/2027": "2027-03-05"}),
+        ("Appointment 05/03/2027", "", {"05/03/2027": "2027-05-03"}),
+        # Numbers that are no years of days, and years of other sentences.
+        (
+            "I was born on May 5, 1990; book December 12",
+            "en",
+            {"May 5, 1990": "1990-05-05", "December 12": "2026-12-12"},
+        ),
+        ("Room 2010 on May 5. The 2019 model", "en", {"May 5": "2027-05-05"}),
+        ("Pague R$ 1800 em 12 de dezembro", "pt", {"12 de dezembro": "2026-12-12"}),
+        ("Between May 1 and Jun. 20,2023", "en", {"May 1": "2023-05-01", "Jun. 20,2023": "2023-06-20"}),
     ],
 )
 def test_days_said_in_whole_or_without_their_year(text: str, language: str, said: dict[str, str]) -> None:

@@ -62,6 +62,11 @@ def test_what_the_request_names_is_given_where_pointing_doubts_it() -> None:
     assert meant("A pet friendly hotel", pets, odds=-4.0, hotel=1.0) == [["pet_friendly"]]
     assert meant("A pet friendly hotel", pets, odds=-9.0, hotel=1.0) == "left out"
     assert meant("A friendly hotel, no sports", pets, odds=-9.0, hotel=1.0) == "left out"
+    # Small words that stand in many requests name nothing, unless they are pointed at.
+    units = {"type": "string", "enum": ["in", "cm"]}
+    assert meant("a table in Lisbon", units, odds=-4.0, table=1.0) == "left out"
+    assert meant("12 in wide", units, odds=2.0, **{"in": 1.0}) == ["in"]
+    assert meant("12 cm wide", units, odds=-4.0, table=1.0) == ["cm"]
 
 
 def test_a_description_may_list_the_values_or_show_how_they_are_written() -> None:

@@ -149,6 +149,9 @@ def test_a_share_is_written_as_the_description_has_it() -> None:
         ("From 0 to 1.5.", "3.5%", [3.5, 0.035]),
         ("Rounded to so many decimals.", "3.5%", [3.5, 0.035]),
         ("As a decimal.", "3.5 a month", [3.5]),
+        # The same number is no share elsewhere.
+        ("As a decimal.", "3.5 units at 3.5% off", [0.035, 3.5]),
+        ("In percent.", "3.5 units at 3.5% off", [3.5]),
     ):
         place = {"type": "number", "description": description}
         function = {"name": "f", "parameters": {"properties": {"rate": place}}}
