@@ -20,7 +20,7 @@ _OPENED = re.compile(r"(?:^|.*\s)['\"“‘«]([^'\"”’»]+)$", re.DOTALL)
 #: What an abbreviation ends with before its last full stop.
 _SHORT = re.compile(r"(?:\b[^\W\d]\.)+[^\W\d]$")
 #: What stands between the parts of a list, and before one of them.
-_AND = r"and|or|plus|as well as|e|ou|mais|bem como|assim como"
+_AND = r"and|or|(?-i:plus)|as well as|e|ou|mais|bem como|assim como"
 _BETWEEN = re.compile(rf"\s*[,;]\s*(?:(?:{_AND})\s+)?|\s+(?:{_AND}|&)\s+", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the|some|o|os|as|um|uma|uns|umas)\s+(?=\S)")
 #: How a description says what a date looks like, and a time of 24 hours, in letters or by an example; and both in one.
@@ -38,6 +38,8 @@ _MOMENT = re.compile(
     r"(?P<seconds>:SS|:\d\d)?(?P<offset>Z|[+-]\d\d:\d\d)?",
     re.IGNORECASE,
 )
+#: Thousands parted as Portuguese does.
+_GROUPED = re.compile(r"\d{1,3}(?:\.\d{3})+")
 _INSTANT = re.compile(r"\bISO[- ]?8601 (?:date[- ]?times?|date and time|timestamps?)\b|\bRFC ?3339\b", re.IGNORECASE)
 _STAMP = re.compile(r"(?<![\w-])\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(?::\d\d)?(?:[Zz]|[+-]\d\d:\d\d)?(?![\w:])")
 #: Of a moment with its offset from universal time (RFC 3339).
@@ -119,6 +121,8 @@ def read(said: str, schema: Mapping[str, Any], request: Request) -> tuple[Any, .
         return _text(_bare(said, request.text), schema, request)
     bare = _bare(said, request.text).strip("%$€£ ")
     meant = list(_number(bare, request.text))
+    if request.language == "pt" and _GROUPED.fullmatch(bare):
+        meant = meant[-1:]
     here = re.findall(
         rf"(?<![\d.,]){re.escape(bare)}(?![\d]|[.,]\d)( ?(?:%|percent|per cent|por cento))?", request.text
     )
@@ -276,8 +280,12 @@ def _list(said: str, items: Mapping[str, Any], request: Request) -> tuple[Any, .
         parts = [_ARTICLE.sub("", part) for part in _BETWEEN.split(said)]
         found = [read(part, items, request) for part in parts if part.strip(AROUND)]
         return (tuple(one[0] for one in found),) if found and all(found) else ()
-    # A point is read as the request's language has it.
-    numbers = [one.values[-1 if request.language == "pt" else 0] for one in values.numbers(said) if one.values]
+    # A point is read as the request's language has it; "10k" is a thousand times ten first.
+    numbers = [
+        one.values[-1 if request.language == "pt" and said[one.end - 1].isdigit() else 0]
+        for one in values.numbers(said)
+        if one.values
+    ]
     whole = _whole(numbers)
     return (tuple(whole),) if whole and (items["type"] == "number" or all(isinstance(v, int) for v in whole)) else ()
 

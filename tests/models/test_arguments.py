@@ -206,3 +206,21 @@ def test_a_list_keeps_to_its_least_and_most_items() -> None:
     assert meant("pool, gym and spa", listed | {"maxItems": 3}, pool=1.0) == [["pool", "gym", "spa"]]
     assert meant("pool, gym and spa", listed | {"maxItems": 2}, pool=1.0) is None
     assert meant("a pool", listed | {"minItems": 2}, pool=1.0) is None
+
+
+def test_thousands_are_parted_by_points_in_portuguese() -> None:
+    money = {"type": "number"}
+    assert meant("Quero pagar R$ 1.500 para ela hoje", money, **{"1.500": 1.0}) == [1500]
+    assert meant("Quero pagar R$ 1,5 para ela hoje", money, **{"1,5": 1.0}) == [1.5]
+    assert meant("I want to pay 1.500 for it today", money, **{"1.500": 1.0}) == [1.5, 1500]
+    some = {"type": "array", "items": {"type": "integer"}}
+    assert meant("Quero os de 10k e 20k para hoje", some, **{"10k e 20k": 1.0}) == [[10000, 20000]]
+    assert meant("Quero os de 1.500 e 2.500 para hoje", some, **{"1.500 e 2.500": 1.0}) == [[1500, 2500]]
+
+
+def test_plus_may_be_a_part_of_a_name() -> None:
+    some = {"type": "array", "items": {"type": "string"}}
+    assert meant("Get an iPhone 15 Plus and a case", some, **{"iPhone 15 Plus and a case": 1.0}) == [
+        ["iPhone 15 Plus", "case"]
+    ]
+    assert meant("Get apples plus a pear", some, **{"apples plus a pear": 1.0}) == [["apples", "pear"]]
