@@ -15,7 +15,8 @@ _POINTERS = frozenset(
     "it its that this these those they them there he she his her one ones same "
     "isso isto esse essa esses essas este esta ele ela eles elas dele dela disso nisso la ai mesmo mesma".split()
 )
-
+#: What points at nothing for all its words: "is there", "está" (folded, "esta").
+_NO_POINTER = re.compile(r"\b(?:(?:is|are|was|were) there|there (?:is|are|was|were)|está)\b", re.IGNORECASE)
 
 #: Content words up to which a question may lean on the conversation.
 SHORT = 3
@@ -47,7 +48,7 @@ def _carried(question: str, topic: str, language: str) -> str:
 
 
 def leans(question: str, language: str) -> bool:
-    words = tokens(question)
+    words = tokens(_NO_POINTER.sub(" ", question))
     named = content(question, language)
     if len(named) <= 1:
         return True

@@ -244,7 +244,8 @@ def _source(documents: Path, id: str) -> str:
 
 def _edited(documents: Path, id: str) -> bool:
     try:
-        return store.read(documents, id).edited
+        kept = store.read(documents, id)
+        return kept.edited or kept.renamed
     except MirimError:
         return True
 

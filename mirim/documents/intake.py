@@ -71,10 +71,10 @@ class Intake:
                 os.listdir(path)
         except OSError as error:
             raise explain(error, path) from error
+        if _passed_over(path.name) and path != sources:
+            raise UsageError(f"{path} is named as hidden and temporary files are, which sources/ leaves out; rename it")
         if below(path, sources):
             return
-        if _passed_over(path.name):
-            raise UsageError(f"{path} is named as hidden and temporary files are, which sources/ leaves out; rename it")
         if path.is_dir() and sources.is_relative_to(os.path.realpath(path)):
             raise UsageError(f"{path} holds the project {self.project.root}; name the folder of documents inside it")
         if path.is_dir():

@@ -46,7 +46,8 @@ def furniture(root: Any) -> None:
     """
     whole = len(_text(root))
     doomed = [e for e in root.iter() if isinstance(e.tag, str) and _is_furniture(e)]
-    lost = sum(len(_text(e)) for e in doomed if not any(a in doomed for a in e.iterancestors()))
+    known = set(doomed)
+    lost = sum(len(_text(e)) for e in doomed if known.isdisjoint(e.iterancestors()))
     if whole - lost < 0.15 * whole:
         return
     for element in doomed:

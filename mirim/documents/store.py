@@ -31,7 +31,7 @@ from mirim.documents.blocks import blocks
 
 _KEYS = ("source", "media_type", "title", "language", "licence", "sha256", "pages", "metadata")
 _FRONT = re.compile(rb"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$|^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^\n]+)$|^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\\(?=[^\w\s])")
 _NAME_BYTES = 180
 #: Longest heading in characters. Every passage below carries it, so that a longer line is taken for text.
@@ -170,7 +170,9 @@ def headings(text: str) -> Iterator[tuple[int, int, int, str]]:
             elif mark[0] == fence[0] and len(mark) >= len(fence):
                 fence = ""
         elif not fence and match.end() - match.start() <= _LONGEST_HEADING:
-            yield match.start(), match.end(), len(match.group(1)), plain(match.group(2))
+            # Marks that close it; by hand, for a pattern that does it takes cubic time.
+            words = match.group(2).rstrip(" \t").rstrip("#").rstrip(" \t") or match.group(2)
+            yield match.start(), match.end(), len(match.group(1)), plain(words)
 
 
 def plain(heading: str) -> str:

@@ -14,7 +14,9 @@ from mirim.core.types import Passage, Span
 from mirim.documents.passages import cells
 from mirim.documents.sentences import sentences
 
-_MARKS = re.compile(r"^\s{0,3}(?:#{1,6}\s+|>\s?|[-*+]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)+|\*\*|__|`|\\(?=[\W_])")
+#: What opens a line (a quotation's mark is "more than" before a number), and what stands around words: "2**3" has none.
+_OPENING = re.compile(r"^\s{0,3}(?:#{1,6}\s+|>\s?(?!\s*\d)|[-*+]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)+")
+_MARKS = re.compile(r"(?<!\w)(?:\*\*|__)|(?:\*\*|__)(?!\w)|`|\\(?=[\W_])")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)")
 _RULE = re.compile(r"^[\s|:\-=_*+>]*$")
 _ITEM = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,3}[.)])[ \t]")
@@ -108,7 +110,7 @@ def readable(passage: Passage, start: int, end: int) -> str:
 
 def _row(values: list[str], header: tuple[str, ...]) -> str:
     """A table row in words: 'Lagoa: Saturday 8:00 to 13:00; Sunday closed'."""
-    values = [plain(value) for value in values]
+    values = [_unmarked(value) for value in values]
     if len(values) != len(header):
         return " | ".join(value for value in values if value)
     named = [f"{name}: {value}" if name else value for name, value in zip(header, values, strict=True) if value]
@@ -127,5 +129,10 @@ def plain(raw: str) -> str:
     """A sentence without its Markdown marks: what a person reads. Table cells are joined by ' | '."""
     line = _LINK.sub(r"\1", " ".join(_QUOTED.sub(" ", raw).split()))
     if line.startswith("|"):
-        line = " | ".join(cell for cell in cells(line) if cell)
-    return _MARKS.sub("", line).strip()
+        return _unmarked(" | ".join(cell for cell in cells(line) if cell))
+    return _unmarked(_OPENING.sub("", line))
+
+
+def _unmarked(text: str) -> str:
+    """A text, or a table's cell, in which "> 126" and "- 18" are values, without the marks around its words."""
+    return _MARKS.sub("", _LINK.sub(r"\1", text)).strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mirim.core.types import Passage
-from mirim.examples.units import readable, units
+from mirim.examples.units import plain, readable, units
 
 TABLE = """| Unit | Weekdays | Sunday |
 | --- | --- | --- |
@@ -51,3 +51,14 @@ def test_marks_that_hold_no_words_are_not_read() -> None:
 def test_quoted_mail_reads_without_its_marks() -> None:
     text = "> The fee is 45\n> reais. It rose.\n>\n> Regards"
     assert [u.text for u in units(passage(text))] == ["The fee is 45 reais.", "It rose.", "Regards"]
+
+
+def test_what_compares_is_no_mark() -> None:
+    rows = "| Glucose | < 100 mg/dL | > 126 mg/dL |\n| Freezer | - 18 °C | + 4 °C |"
+    table = passage(f"| Test | Normal | High |\n| --- | --- | --- |\n{rows}")
+    shown = readable(table, table.start, table.end)
+    assert shown == "- Glucose; Normal: < 100 mg/dL; High: > 126 mg/dL.\n- Freezer; Normal: - 18 °C; High: + 4 °C."
+    assert plain("> 200 mg/dL means high") == "> 200 mg/dL means high"
+    assert plain("> Said by a guest") == "Said by a guest"
+    assert plain("2**3 and A__B__C, **bold** and __more__") == "2**3 and A__B__C, bold and more"
+    assert plain("**Attention. Read this") == "Attention. Read this"

@@ -21,6 +21,8 @@ ISOLATE = False
 
 _FRONT = re.compile(r"\A---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
 _PAIR = re.compile(r"^([A-Za-z][\w -]{0,40}):[ \t]*(.*)$")
+#: Lines of front matter that belong to the one before: indented, items, comments, what closes a bracket.
+_HELD = re.compile(r"[ \t]|- |-$|#|[\]}]|\.\.\.$")
 _ENTITY = re.compile(r"&(?!amp;|lt;|gt;|#124;|vert;|#x7c;)#?\w{2,8};", re.IGNORECASE)
 _HTML = re.compile(r"^<(table|ul|ol|dl|div|p|details|section|figure|center|blockquote|h[1-6])\b[^>\n]*>", re.M | re.I)
 _CLOSED = re.compile(r"-->[ \t]*\n?")
@@ -31,8 +33,10 @@ def read(path: Path) -> Draft:
     metadata: dict[str, str] = {}
     front = _FRONT.match(text)
     if front:
-        pairs = [_PAIR.match(line) for line in front.group(1).splitlines()]
-        if any(pairs):
+        lines = [line for line in front.group(1).splitlines() if line.strip()]
+        pairs = [_PAIR.match(line) for line in lines]
+        # Between two rules there may be prose too, with a colon in it.
+        if any(pairs) and all(pair or _HELD.match(line) for pair, line in zip(pairs, lines, strict=True)):
             metadata = {p.group(1).strip().lower(): p.group(2).strip().strip("'\"") for p in pairs if p}
             text = text[front.end() :]
     text = clean(joined(_parts(text)))
