@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -73,18 +74,30 @@ def _moved(schema: Any, place: str) -> Any:
 def loose(text: str) -> dict[str, Any] | None:
     """A call written as a bare object, as some models do."""
     try:
-        row = json.loads(text)
+        row = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    if isinstance(row, dict) and isinstance(row.get("arguments", row.get("parameters")), dict):
+    if (
+        isinstance(row, dict)
+        and isinstance(row.get("name"), str)
+        and isinstance(row.get("arguments", row.get("parameters")), dict)
+    ):
         return row
     return None
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def parsed(row: dict[str, Any]) -> dict[str, Any]:
-    arguments = row.get("arguments", row.get("parameters", {}))
+    """A call as OpenAI's clients read it, from {"name", "arguments" or "parameters"}."""
+    arguments = json.dumps(row.get("arguments", row.get("parameters", {})), ensure_ascii=False)
+    if re.search("[\ud800-\udfff]", arguments):
+        # Halves of characters can only be written as escapes.
+        arguments = json.dumps(json.loads(arguments))
     return {
         "id": f"call_{secrets.token_hex(12)}",
         "type": "function",
-        "function": {"name": row["name"], "arguments": json.dumps(arguments, ensure_ascii=False)},
+        "function": {"name": row["name"], "arguments": arguments},
     }

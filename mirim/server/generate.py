@@ -37,7 +37,7 @@ def sampling(row: dict[str, Any], served: Served, limit: int | None, logprobs: i
         top_k=row.get("top_k", 0),
         min_p=float(row.get("min_p", 0.0)),
         repeat_penalty=float(row.get("repeat_penalty", 1.0)),
-        seed=secrets.randbelow(2**31) if seed is None else seed & 0x7FFFFFFF,
+        seed=secrets.randbelow(2**31) if seed is None else int(seed) & 0x7FFFFFFF,
         stop=wire.stops(row.get("stop")),
         logprobs=logprobs,
     )
@@ -134,7 +134,7 @@ async def pieces(visit: Visit, orders: Sequence[Order]) -> AsyncIterator[Ready]:
     prompt = completion = cached = 0
     sources = [_one(visit, stop, o, n) for n, o in enumerate(orders)]
     try:
-        both = _merged(sources) if len(sources) > 1 else sources[0]
+        both = _merged(sources, orders[0].served.lane.slots) if len(sources) > 1 else sources[0]
         async with contextlib.aclosing(both) as together:  # type: ignore[type-var]
             async for ready in together:
                 for _, piece in ready:
@@ -166,13 +166,14 @@ async def _one(visit: Visit, stop: Stop, order: Order, number: int) -> AsyncIter
             yield [(number, piece) for piece in ready]
 
 
-async def _merged(sources: Sequence[AsyncIterator[Ready]]) -> AsyncIterator[Ready]:
-    """Several streams as one; the first error ends all of them."""
-    line = Box()
+async def _merged(sources: Sequence[AsyncIterator[Ready]], most: int) -> AsyncIterator[Ready]:
+    """Several streams as one, `most` of them at a time, so that a request does not fill the queue that it waits in; the
+    first error ends all of them."""
+    line, turns = Box(), asyncio.Semaphore(most)
 
     async def drain(source: AsyncIterator[Ready]) -> None:
         try:
-            async with contextlib.aclosing(source) as items:  # type: ignore[type-var]
+            async with turns, contextlib.aclosing(source) as items:  # type: ignore[type-var]
                 async for ready in items:
                     line.put(ready)
             line.put(None)

@@ -31,7 +31,8 @@ def _shortest(schema: Any, known: dict[str, float]) -> float:
     if "$ref" in schema:
         return known[schema["$ref"]]
     named = schema.get("type", "object" if "properties" in schema else "array" if "items" in schema else "null")
-    kinds = [named] if isinstance(named, str) else named
+    # Each once: what is named twice would be looked at twice, at every depth.
+    kinds = [named] if isinstance(named, str) else dict.fromkeys(named)
     sizes = [min((_of_kind(kind, schema, known) for kind in kinds), default=1)]
     sizes += [_shortest(part, known) for part in schema.get("allOf", ())]
     sizes += [min(_shortest(part, known) for part in schema[key]) for key in ("anyOf", "oneOf") if key in schema]
@@ -48,5 +49,7 @@ def _of_kind(kind: str, schema: dict[str, Any], known: dict[str, float]) -> floa
         return size if more <= 0 else size + more * (2 + _shortest(schema.get("items"), known))
     if kind == "object":
         parts, rest = schema.get("properties", {}), schema.get("additionalProperties")
-        return 2 + sum(len(key) + 4 + _shortest(parts.get(key, rest), known) for key in schema.get("required", ()))
+        return 2 + sum(
+            len(key) + 4 + _shortest(parts.get(key, rest), known) for key in dict.fromkeys(schema.get("required", ()))
+        )
     return 1

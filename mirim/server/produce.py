@@ -184,7 +184,8 @@ def _call(order: Order, functions: Sequence[dict[str, Any]]) -> Iterator[Piece]:
     if not calls:
         calls = (_made(said, schema),)
     yield Piece(calls=calls)
-    yield _last(order, end, made, said, "tool_calls")
+    # What was cut off is closed, which whoever calls has to know.
+    yield _last(order, end, made, said, "length" if end.finish_reason == "length" else "tool_calls")
 
 
 def _pointed(order: Order) -> tuple[Pointer, str] | None:
@@ -277,7 +278,8 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
             none = odds is not None and odds < slots.SERVES
             tools, words = (serving, _none(order)) if none else _filled(order, serving)
             words = f" {words}" if words and before.strip() else words
-            for piece in _say(order, words) if words else _call(order, tools):
+            left = replace(order, sampling=replace(order.sampling, max_tokens=max(order.sampling.max_tokens - made, 1)))
+            for piece in _say(order, words) if words else _call(left, tools):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -343,6 +345,8 @@ def _made(said: str, schema: Schema) -> dict[str, Any]:
         row, _ = json.JSONDecoder().raw_decode(said)
     except ValueError:
         row = json.loads(said + _rest(said, schema))
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        raise ApiError(500, f"the engine did not keep to the schema of a call: {said[:80]}", code="schema_broken")
     return parsed(row)
 
 
