@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirim.audit.identifiers import identifiers, is_card, is_cnpj, is_cpf, is_sus, masked
+from mirim.audit.identifiers import identifiers, is_card, is_cnpj, is_cpf, is_iban, is_sus, masked
 
 
 def _cpf(first: str) -> str:
@@ -75,3 +75,57 @@ def test_masked_never_shows_the_value(value: str) -> None:
     assert value not in shown
     assert sum(a == b for a, b in zip(shown, value, strict=False) if b.isalnum()) <= 4 or "@" in value
     assert value.split("@")[0] not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        # Dashes and blanks of word processors, and what stands before.
+        ("CPF 529.982.247\u201125", "CPF", "529.982.247\u201125"),
+        ("CPF-529.982.247–25", "CPF", "529.982.247–25"),
+        ("529 982 247 25", "CPF", "529 982 247 25"),
+        ("529.982.247 - 25", "CPF", "529.982.247 - 25"),
+        ("CNPJ 12.ABC.345/01DE-35", "CNPJ", "12.ABC.345/01DE-35"),
+        ("4111.1111.1111.1111", "payment card", "4111.1111.1111.1111"),
+        ("IBAN DE89 3704 0044 0532 0130 00", "IBAN", "DE89 3704 0044 0532 0130 00"),
+        ("PIS/PASEP: 120.56412.54-5", "PIS", "120.56412.54-5"),
+        ("CNH nº 12345678900", "CNH", "12345678900"),
+        ("RG: 12.345.678-X", "RG", "12.345.678-X"),
+        ("social security number is 123-45-6789", "SSN", "123-45-6789"),
+        ("tel: 11912345678", "phone", "11912345678"),
+        ("(11) 9 1234-5678", "phone", "(11) 9 1234-5678"),
+        ("0800 123 4567", "phone", "0800 123 4567"),
+        ("o'brien@loja.example", "e-mail", "o'brien@loja.example"),
+        ("a@host.рф", "e-mail", "a@host.рф"),
+    ],
+)
+def test_an_identifier_however_it_is_written(text: str, kind: str, value: str) -> None:
+    assert list(identifiers(text)) == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2017 2018 2019 2020",
+        "2023 2024 2025 2026",
+        "2500 3000 3500 2000",
+        "20240218142600",
+        "4111-1111 1111.1111",
+        "12.ABC.345/01DE-36",
+        "PIS 120.56412.54-7",
+        "11912345678",
+        "CONFIGURACAO12",
+    ],
+)
+def test_numbers_that_name_nobody(text: str) -> None:
+    assert list(identifiers(text)) == []
+
+
+def test_a_password_is_no_e_mail() -> None:
+    assert masked("p@ssw0rd1") == "p@s••••d1"
+    assert masked("Senha@2024") == "Se•••@••24"
+
+
+def test_iban() -> None:
+    assert is_iban("GB82 WEST 1234 5698 7654 32")
+    assert not is_iban("GB82 WEST 1234 5698 7654 33")

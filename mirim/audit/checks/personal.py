@@ -12,7 +12,8 @@ from mirim.core.types import Document
 
 #: How bad each is: numbers that name one person first; an organisation's own contacts belong in its documents.
 SEVERITY: dict[str, Severity] = {
-    "CPF": "error", "SUS card": "error", "payment card": "error", "CNPJ": "info", "e-mail": "info", "phone": "info",
+    "CPF": "error", "SUS card": "error", "payment card": "error", "PIS": "error", "CNH": "error", "RG": "error",
+    "SSN": "error", "IBAN": "info", "CNPJ": "info", "e-mail": "info", "phone": "info",
 }  # fmt: skip
 _DO = {
     "error": "take it out of the source, or of data/documents/ if the source must stay as it is",
@@ -24,7 +25,7 @@ def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
     """One finding for each kind of identifier in a document, values masked."""
     for document in documents:
         found: dict[str, list[str]] = defaultdict(list)
-        for kind, value in identifiers(document.text):
+        for kind, value in identifiers(f"{document.title}\n{document.text}"):
             found[kind].append(value)
         for kind, values in found.items():
             distinct = list(dict.fromkeys(values))
