@@ -52,7 +52,7 @@ def build(project: Project, *, base: str = "") -> Report:
         Stage(
             "audit",
             lambda: audit(project),
-            lambda: _of(project, "audit", project.documents, project.evals),
+            lambda: _of(project, "audit", project.documents, project.evals, project.root / "seeds"),
             (project.reports / "audit.json",),
         ),
         Stage(

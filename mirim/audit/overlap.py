@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mirim.documents.words import STOPWORDS, stem, tokens
 
@@ -12,7 +12,17 @@ from mirim.documents.words import STOPWORDS, stem, tokens
 SAME = 0.8
 #: Words by which a question is looked up inside a text.
 _OPENING = 4
-_QUESTION = re.compile(r"[^.!?\n|>:]{6,}\?")
+#: Letters of a question at least, and what one ends with or begins behind.
+_SHORT = 6
+_PARTS = re.compile(r"[.!?\n|>:]")
+
+
+def _questions(text: str) -> Iterator[str]:
+    last = 0
+    for mark in _PARTS.finditer(text):
+        if mark.group() == "?" and mark.start() - last >= _SHORT:
+            yield text[last : mark.end()]
+        last = mark.end()
 
 
 class Overlap:
@@ -33,7 +43,7 @@ class Overlap:
 
     def inside(self, text: str) -> bool:
         """Whether a text (a prompt, a passage, a heading) holds a given question somewhere."""
-        if "?" in text and any(self.holds(q) for q in _QUESTION.findall(text)):
+        if "?" in text and any(self.holds(q) for q in _questions(text)):
             return True
         words = tokens(text)
         for i in range(len(words) - _OPENING + 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mirim.examples.units import Unit, units
 
 #: Sentences of a long answer that are taught as answering; the first ones say most.
 SENTENCES = 3
+_HALVES = re.compile("[\ud800-\udfff]")
 _SHAPE = '{"question", "answer", "document"?, "answerable"?} or {"messages": [{"role", "content"}, ...]}'
 
 
@@ -51,11 +53,15 @@ def read(path: Path) -> Iterator[Seed]:
 
 
 def _seed(row: dict[str, Any], where: str) -> Seed:
+    if _HALVES.search(json.dumps(row, ensure_ascii=False)):
+        raise UsageError(f"{where}: half of a surrogate pair, which is no character; write the character itself")
     if isinstance(row.get("messages"), list):
         try:
             messages = tuple(Message.from_json(m) for m in row["messages"])
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f'{where}: a message is {{"role", "content"}} ({error})') from error
+        if not all(isinstance(m.role, str) and isinstance(m.content, str) for m in messages):
+            raise UsageError(f'{where}: "role" and "content" of a message are texts')
         roles = [m.role for m in messages]
         if len(messages) < 2 or roles[-1] != "assistant" or set(roles) - {"system", "user", "assistant", "tool"}:
             raise UsageError(

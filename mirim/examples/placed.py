@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mirim.core.errors import UsageError
-from mirim.examples.rows import Row, flat, function_of, language_of, read_rows
+from mirim.examples.rows import Row, flat, function_of, language_of, read_rows, standing
 from mirim.examples.tasks import slot
 
 #: Words of the first turns of a conversation at least, to be a request: not a greeting.
@@ -54,14 +53,14 @@ def read(path: Path, most: int = 0, seed: int = 0) -> Iterator[Placed]:
             if function and not row.get("call"):
                 before.append(function)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
-            raise UsageError(f"{path} line {number} is no row of task {row['task']} ({error!r})") from error
+            raise UsageError(f"{path} line {number} is no row of task {row.get('task')} ({error!r})") from error
 
 
 def _answering(row: Row) -> Iterator[Placed]:
     context, said = flat(row["context"]), [*(row.get("answers") or ()), row["output"]]
     found = next((a for a in (str(a).strip() for a in said) if a and a in context), "")
     if found and row.get("answerable", True):
-        places = tuple(match.span() for match in re.finditer(re.escape(found), context))
+        places = tuple(standing(found, context))
         yield Placed(context, str(row.get("title", "")), str(row["input"]), places, language_of(row), "read")
 
 

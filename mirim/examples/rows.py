@@ -16,8 +16,13 @@ Row = dict[str, Any]
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The lines of a file, one with "asked" once for each of its questions. UsageError when these are no pairs."""
+    """The lines of a file, one with "asked" once for each of its questions. UsageError when these are no pairs, or its
+    task is no text."""
     for number, row in numbered_jsonl(path):
+        if not isinstance(row.get("task", ""), str):
+            raise UsageError(f'{path} line {number}: "task" is {row["task"]!r}; write a text, such as "read"')
+        if not isinstance(row.get("asked", []), list):
+            raise UsageError(f'{path} line {number}: "asked" holds {row["asked"]!r}, not pairs of question and answer')
         if "asked" not in row:
             yield number, row
             continue
@@ -28,11 +33,24 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def language_of(row: Row) -> str:
-    return "pt" if row.get("lang") == "pt" else "en"
+    """ "pt" or "en": what "lang" begins with, so that "pt-BR" is Portuguese."""
+    return "pt" if str(row.get("lang")).lower()[:2] == "pt" else "en"
 
 
 def flat(text: str) -> str:
     return _SPACES.sub(" ", str(text)).strip()
+
+
+def standing(said: str, text: str) -> list[tuple[int, int]]:
+    """Where words stand in a text: as whole words, or within others where they nowhere are."""
+    inside = [match.span() for match in re.finditer(re.escape(said), text)] if said else []
+    whole = [(a, b) for a, b in inside if not (_word(text, a) or _word(text, b))]
+    return whole or inside
+
+
+def _word(text: str, at: int) -> bool:
+    """Whether a place is within a word."""
+    return 0 < at < len(text) and text[at - 1].isalnum() and text[at].isalnum()
 
 
 def function_of(row: Row) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mirim.examples import quiz
 from mirim.examples.calls import UNFIT
 from mirim.examples.drills import ABSENT
 from mirim.examples.quiz import SHORT
-from mirim.examples.rows import Row, flat, function_of, language_of, read_rows
+from mirim.examples.rows import Row, flat, function_of, language_of, read_rows, standing
 from mirim.examples.tasks import answer, ask, classify, example, judge, rewrite, summarise, tools, translate
 
 #: Characters of a passage at most: a tiny model reads a few hundred tokens well.
@@ -115,7 +115,7 @@ def questions(path: Path, seed: int = 0) -> Iterator[Example]:
 
 def _turned(row: Row, rng: random.Random) -> Iterator[Example]:
     language, context = language_of(row), flat(row["context"])
-    where = context.find(str(row["output"]).strip())
+    where = next(iter(standing(str(row["output"]).strip(), context)), (-1, -1))[0]
     home = next((span for span in sentences(context, language) if span[0] <= where < span[1]), None)
     if home and rng.random() < TURNED:
         prompt = ask.messages(context[slice(*home)], str(row.get("title", "")), language)
@@ -167,12 +167,12 @@ def _read(row: Row, rng: random.Random, before: Row | None, _: Any) -> Iterator[
     if "label" in row:
         # A claim to be checked against a text.
         words = ["supported", "refuted", "not enough"]
-        label = {"S": words[0], "R": words[1]}.get(str(row["label"])[:1], words[2])
+        label = {"S": words[0], "R": words[1]}.get(str(row["label"])[:1].upper(), words[2])
         yield _made("classify", classify.messages(f"{flat(row['context'])}\n> {row['input']}", words), label, language)
         return
     context = flat(row["context"])
     spans = sentences(context, language)
-    where = context.find(target) if row.get("answerable", True) else -1
+    where = next(iter(standing(target, context)), (-1, -1))[0] if row.get("answerable", True) else -1
     home = next((i for i, (a, b) in enumerate(spans) if a <= where < b), -1)
     window = _window(context, spans, max(home, 0))
     if home < 0 and len(context) > ROOM and row.get("answerable", True):

@@ -174,12 +174,12 @@ def _plain(path: Path) -> str:
         note(f"{path}: not UTF-8; its damaged characters were replaced")
     if path.name.lower().endswith(".md"):
         # A stored document opens with front matter, which is about the text, not of it.
-        text = re.sub(r"\A---\n.*?^---\n", "", text, flags=re.DOTALL | re.MULTILINE)
+        text = re.sub(r"\A---\n(?:(?:[\w -]+:|[ \t]|- |#)[^\n]*\n)*---\n", "", text)
     return text
 
 
 def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = apart = halved = 0
+    number = apart = halved = damaged = 0
     with opened(path) as raw:
         try:
             for line in io.TextIOWrapper(raw, "utf-8-sig", errors="replace"):
@@ -194,6 +194,7 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
                         # Only an escape makes halves of what was read as UTF-8; a source or a licence is written too.
                         whole = {k: _HALVES.sub("\ufffd", v) if isinstance(v, str) else v for k, v in row.items()}
                         row, halved = whole, halved + (whole != row)
+                    damaged += "\ufffd" in line
                     text = row["text"]
                     if not isinstance(text, str):
                         raise TypeError(f'"text" is {type(text).__name__}, not a string')
@@ -203,6 +204,8 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
     if apart and aloud:
         note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')
+    if damaged and aloud:
+        note(f"{path}: {damaged} rows hold U+FFFD, as where a file is not UTF-8; save it as UTF-8 if it was not")
     if halved and aloud:
         note(f"{path}: {halved} rows hold halves of surrogate pairs, which are no characters; replaced by U+FFFD")
 

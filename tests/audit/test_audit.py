@@ -165,3 +165,21 @@ def test_many_findings_are_counted_not_listed(tmp_path: Path) -> None:
 def test_no_documents(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mirim ingest"):
         audit(project(tmp_path, {}))
+
+
+def test_what_people_wrote_as_examples_is_looked_through_too(tmp_path: Path) -> None:
+    made = project(tmp_path, {"en.txt": TEXT["en"]})
+    folder = made.root / "seeds"
+    folder.mkdir(exist_ok=True)
+    row = {
+        "messages": [
+            {"role": "user", "content": "CPF 529.982.247-25"},
+            {"role": "assistant", "content": "senha: Abc12345"},
+        ]
+    }
+    (folder / "chat.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    found = {(one.where, one.what) for one in audit(made).findings if one.severity == "error"}
+    assert found == {
+        ("seeds/chat.jsonl", "1 CPF: 52•.•••.•••-25"),
+        ("seeds/chat.jsonl", "looks like a secret, senha: Ab••••45"),
+    }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mirim.audit.checks import secrets
+from mirim.core.project import Project
 from mirim.core.types import Document
 
 
 def _found(text: str) -> list[str]:
-    document = Document("d", "d.md", "text/markdown", "Wifi", text, "en")
-    return [one.what for one in secrets.check(None, iter([document]))]  # type: ignore[arg-type]
+    document = Document("d", "d.md", "text/markdown", "Wifi", text, language="en")
+    return [one.what for one in secrets.check(Project(Path("nowhere"), {}), iter([document]))]
 
 
 @pytest.mark.parametrize(

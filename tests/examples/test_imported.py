@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.documents import store
+from mirim.examples import imported as seeds
 from mirim.examples.synth import synth
 from mirim.examples.tasks import answer
 
@@ -110,3 +113,22 @@ def test_lines_of_another_shape_are_named(make: Make, seed: dict[str, Any]) -> N
         synth(project)
     assert not project.examples.exists() or not list(project.examples.glob("*.jsonl"))
     assert store.ids(project.documents)
+
+
+@pytest.mark.parametrize(
+    ("seed", "why"),
+    [
+        ({"messages": [{"role": "user", "content": ["Hi"]}, {"role": "assistant", "content": "Hi"}]}, "are texts"),
+        ({"messages": [{"role": None, "content": "Hi"}, {"role": "assistant", "content": "Hi"}]}, "are texts"),
+    ],
+)
+def test_odd_seeds_are_told(make: Make, read: Read, seed: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        imported(make, read, seed)
+
+
+def test_half_a_character_in_a_seed_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "faq.jsonl"
+    path.write_text(json.dumps({"question": "Oi \ud83d?", "answer": "Oi"}), "utf-8")
+    with pytest.raises(UsageError, match="half of a surrogate pair"):
+        list(seeds.read(path))

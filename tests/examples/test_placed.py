@@ -172,3 +172,21 @@ def test_money_that_a_request_names_stands_where_it_is_named(tmp_path: Path) -> 
     }
     told = {one.question: [one.text[a:b] for a, b in one.places] for one in placed.read(_file(tmp_path, row))}
     assert told == {"rate": [row["calls"][0][0]], "source": ["dollars"], "target": ["yen"], "language": ["Welsh"]}
+
+
+def test_an_answer_stands_as_a_whole_word_where_it_does(tmp_path: Path) -> None:
+    row = {**GOATS, "context": "Founded in 2010. It opens at 10.", "output": "10"}
+    (one,) = placed.read(_file(tmp_path, row))
+    assert one.places == ((29, 31),)
+    (within,) = placed.read(_file(tmp_path, {**row, "output": "201"}))
+    assert within.places == ((11, 14),)
+
+
+def test_a_row_of_a_region_and_of_odd_shape(tmp_path: Path) -> None:
+    (one,) = placed.read(_file(tmp_path, {**GOATS, "lang": "pt-BR"}))
+    assert one.language == "pt"
+    for odd, why in (({"asked": None}, '"asked" holds None'), ({"task": ["read"]}, '"task" is')):
+        with pytest.raises(UsageError, match=why):
+            list(placed.read(_file(tmp_path, {**GOATS, **odd})))
+    with pytest.raises(UsageError, match="line 1 is no row of task None"):
+        list(placed.read(_file(tmp_path, {"calls": [["What?"]]})))

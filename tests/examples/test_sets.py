@@ -343,3 +343,19 @@ def test_a_conversation_without_an_answer_is_named(tmp_path: Path) -> None:
     row = {"task": "tools", "lang": "en", "messages": [{"role": "user", "content": "Hi"}], "tools": []}
     with pytest.raises(UsageError, match="line 1 is no row of task tools"):
         list(sets.read(_file(tmp_path, row)))
+
+
+def test_a_judgement_looks_for_the_whole_word(tmp_path: Path) -> None:
+    context = "It was founded in 2010. It opens at 10 every day."
+    rows = [{"task": "read", "lang": "en", "context": context, "input": "When does it open?", "output": "10"}] * 20
+    judged = [e for e in sets.read(_file(tmp_path, *rows)) if e.task == "judge"]
+    assert judged
+    for example in judged:
+        assert ("at 10" in example.messages[0].content) == (example.messages[-1].content == "yes")
+
+
+def test_a_label_in_any_case(tmp_path: Path) -> None:
+    row = {"task": "read", "lang": "en", "context": "Bread is baked.", "input": "Bread is baked.", "output": "x"}
+    for label, said in (("supported", "supported"), ("REFUTED", "refuted"), ("NEI", "not enough")):
+        (made,) = sets.read(_file(tmp_path, {**row, "label": label}))
+        assert made.messages[-1].content == said

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 
 from mirim.audit.identifiers import identifiers, masked
+from mirim.audit.seeds import seeds
 from mirim.core.project import Project
 from mirim.core.report import Finding, Severity
 from mirim.core.types import Document
@@ -22,8 +24,8 @@ _DO = {
 
 
 def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
-    """One finding for each kind of identifier in a document, values masked."""
-    for document in documents:
+    """One finding for each kind of identifier in a document or a file of seeds, values masked."""
+    for document in chain(documents, seeds(project)):
         found: dict[str, list[str]] = defaultdict(list)
         for kind, value in identifiers(f"{document.title}\n{document.text}"):
             found[kind].append(value)

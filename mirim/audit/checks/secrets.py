@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from mirim.audit.identifiers import masked
+from mirim.audit.seeds import seeds
 from mirim.core.project import Project
 from mirim.core.report import Finding
 from mirim.core.types import Document
@@ -38,8 +40,8 @@ _KEYS = (
 
 
 def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
-    """An error for each secret, masked."""
-    for document in documents:
+    """An error for each secret in documents and seeds, masked."""
+    for document in chain(documents, seeds(project)):
         for match in _NAMED.finditer(document.text):
             yield _finding(document, match.group(1).lower(), match.group(2).rstrip(".)"))
         for match in _ADDRESS.finditer(document.text):
