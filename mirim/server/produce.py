@@ -184,8 +184,12 @@ def _call(order: Order, functions: Sequence[dict[str, Any]]) -> Iterator[Piece]:
     if not calls:
         calls = (_made(said, schema),)
     yield Piece(calls=calls)
-    # What was cut off is closed, which whoever calls has to know.
-    yield _last(order, end, made, said, "length" if end.finish_reason == "length" else "tool_calls")
+    yield _last(order, end, made, said, _whole(end))
+
+
+def _whole(end: Delta) -> str:
+    """Why a call ended: what was cut off is closed, which whoever calls has to know."""
+    return "length" if end.finish_reason == "length" else "tool_calls"
 
 
 def _pointed(order: Order) -> tuple[Pointer, str] | None:
@@ -327,7 +331,7 @@ def _either(order: Order, schema: Schema) -> Iterator[Piece]:
         yield Piece("" if said.startswith(MARK[0]) else end.text)
     if said.startswith(MARK[0]):
         yield Piece(calls=(_made(said, calls),))
-        yield _last(order, end, made, said, "tool_calls")
+        yield _last(order, end, made, said, _whole(end))
     elif end.tool_calls and not said.strip():
         yield Piece(calls=_ready(order, end))
         yield _last(order, end, made, said, "tool_calls")

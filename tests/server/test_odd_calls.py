@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from server_fakes import Scripted, chat, house
+from server_fakes import TOOLS, Scripted, chat, house
 
 from mirim.server.review import refuse
 
@@ -61,3 +61,15 @@ def test_a_request_waits_for_its_own_choices(client: Any) -> None:
     answer = client(every).post("/v1/completions", json={"model": "bare", "prompt": ["Hi"] * 100, "max_tokens": 2})
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["choices"]) == 100
+
+
+def test_a_call_that_is_cut_off_says_so(client: Any) -> None:
+    engine = Scripted(["Well then, <tool_call>", '{"name": "weather", "arguments": {"city": "a b c d e f"}}'])
+    row = chat(client(house(engine)), tools=TOOLS[:1], max_tokens=8).json()
+    assert row["choices"][0]["finish_reason"] == "length"
+    assert row["usage"]["completion_tokens"] == 8
+    assert json.loads(row["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"])["city"].startswith("a")
+    row = chat(
+        client(house(Scripted([engine.script[1]]))), tools=TOOLS[:1], tool_choice="required", max_tokens=30
+    ).json()
+    assert row["choices"][0]["finish_reason"] == "tool_calls"
