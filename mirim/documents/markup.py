@@ -91,6 +91,11 @@ def _text(element: Any) -> str:
     return _SPACE.sub(" ", " ".join(element.itertext()))
 
 
+def raised(before: str, text: str, up: bool) -> str:
+    """A text that may be written above the line; a number there is no digit of the one before it: "10^6", "R$ 50^1"."""
+    return f"^{text}" if up and text[:1].isdigit() and before.rstrip("*_`")[-1:].isdigit() else text
+
+
 class _Blocks:
     """Turns elements into blocks: strings without blank lines around, to be parted by blank lines."""
 
@@ -114,7 +119,7 @@ class _Blocks:
                 flush()
                 blocks.extend(self.block(child, tag))
             else:
-                run.append(self.inline(child, tag))
+                run.append(raised("".join(run[-2:]), self.inline(child, tag), tag == "sup"))
             run.append(_SPACE.sub(" ", child.tail or ""))
         flush()
         return blocks
@@ -163,7 +168,7 @@ class _Blocks:
         for child in element:
             name = child.tag if isinstance(child.tag, str) else ""
             if name and name not in _DROPPED:
-                inner += self.inline(child, name)
+                inner += raised(inner, self.inline(child, name), name == "sup")
             inner += _SPACE.sub(" ", child.tail or "")
         if tag in _MARKS:
             return _around(inner, _MARKS[tag])

@@ -10,12 +10,15 @@ from mirim.documents.archive import Archive
 from mirim.documents.draft import Refused
 from mirim.documents.formula import latex
 from mirim.documents.markdown import cell
+from mirim.documents.markup import raised
 from mirim.documents.word_parts import Numbering, Styles, attribute, kind
 
 _SKIPPED = frozenset(
     "w:del w:moveFrom w:instrText w:delText w:fldData w:commentReference w:annotationRef w:rPr w:pPr w:tblPr w:tcPr "
     "w:trPr w:sectPr w:proofErr w:bookmarkStart w:bookmarkEnd w:commentRangeStart w:commentRangeEnd w:object".split()
 )
+#: Stands before a run that is written above the line, until what stands before it is known.
+_UP = "\ue000"
 _MARK_ORDER = (("w:b", "**"), ("w:i", "*"), ("w:strike", "~~"))
 
 
@@ -129,7 +132,10 @@ class Word:
                 pieces[-1] = (pieces[-1][0] + text, marks)
             else:
                 pieces.append((text, marks))
-        text = "".join(_marked(t, marks) for t, marks in pieces)
+        text = ""
+        for part, marks in pieces:
+            for n, piece in enumerate(part.split(_UP)):
+                text += raised(text, _marked(piece, marks), n > 0)
         text = re.sub(r"[ \t]+", " ", text)
         text = "\n".join(line.strip() for line in text.split("\n")).strip()
         code = bool(faces) and all(faces) and bool(re.search(r"[;={}()\[\]<>]", text))
@@ -144,7 +150,7 @@ class Word:
                 marks = self._marks(child) + ((link,) if link else ())
                 typewriter = self.styles.typewriter(_find(child, "w:rPr"))
                 for text in self._run(child):
-                    yield text, marks, typewriter
+                    yield _UP * self._up(child) + text, marks, typewriter
             elif tag == "w:hyperlink":
                 target = self.links.get(attribute(child, "id"), "")
                 yield from self._pieces(child, target if re.match(r"(https?|mailto|tel):", target) else link)
@@ -164,6 +170,11 @@ class Word:
                 self._boxes.append(child)
             elif len(child):
                 yield from self._pieces(child, link)
+
+    def _up(self, run: Any) -> bool:
+        properties = _find(run, "w:rPr")
+        aligned = None if properties is None else _find(properties, "w:vertAlign")
+        return aligned is not None and attribute(aligned, "val") == "superscript"
 
     def _marks(self, run: Any) -> tuple[str, ...]:
         properties = _find(run, "w:rPr")

@@ -300,3 +300,25 @@ def test_fidelity(shared: Path, name: str, least: float) -> None:
                 break
     assert len(scores) > 5
     assert sum(scores) / len(scores) >= least
+
+
+def test_what_stands_above_the_line_is_no_digit(tmp_path: Path, make_docx: Callable[..., Path]) -> None:
+    page_ = tmp_path / "a.html"
+    page_.write_text(
+        "<p>R$ 50<sup>1</sup>, 10<sup>6</sup>, <b>20</b><sup>3</sup>, m<sup>2</sup>, 1<sup>st</sup></p>", "utf-8"
+    )
+    assert read(page_).text == "R$ 50^1, 10^6, **20**^3, m2, 1st\n"
+    up = '<w:rPr><w:vertAlign w:val="superscript"/></w:rPr>'
+    runs = (
+        f"<w:r><w:t>R$ 50</w:t></w:r><w:r>{up}<w:t>1</w:t></w:r><w:r><w:t> a m</w:t></w:r><w:r>{up}<w:t>2</w:t></w:r>"
+    )
+    assert read(make_docx(tmp_path / "a.docx", f"<w:p>{runs}</w:p>")).text == "R$ 50^1 a m2\n"
+
+
+def test_prose_between_two_rules_is_no_front_matter(tmp_path: Path) -> None:
+    file = tmp_path / "a.md"
+    file.write_text("---\nClosed in January.\n\nAttention: bring your card.\n\n---\n# Welcome\n", "utf-8")
+    assert "Attention: bring your card." in read(file).text
+    file.write_text("---\ntitle: Guide\ntags:\n  - a\n- b\n# comment\n---\nText.\n", "utf-8")
+    made = read(file)
+    assert (made.title, made.text) == ("Guide", "Text.\n")

@@ -19,7 +19,7 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 3
+VERSION = 4
 ISOLATE = True
 TEXTUAL = True
 

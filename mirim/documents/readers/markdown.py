@@ -16,7 +16,7 @@ from mirim.documents.text import clean, decode_clean
 
 SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
 MEDIA = "text/markdown"
-VERSION = 1
+VERSION = 2
 ISOLATE = False
 
 _FRONT = re.compile(r"\A---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
