@@ -71,7 +71,7 @@ _LED = re.compile(
 _PART = re.compile(r"\s+(?:of|cups?|d[aeo]s?|x[íi]caras?|inch\w*)\b", re.IGNORECASE)
 #: What says that a text is Portuguese where nothing else does.
 _PORTUGUESE = re.compile(
-    r"[ãõçáéíóúâêô]|\b(?:dia|para|com|d[aeo]s?|em|n[ao]s?|hoje|data|marcar?|agendar?)\b", re.IGNORECASE
+    r"[ãõçáéíóúâêô]|\b(?:dia|para|com|d[ae]s?|dos|em|nas?|nos|hoje|marcar?|agendar?)\b", re.IGNORECASE
 )
 #: What says that a day without its year is gone by.
 _SINCE = re.compile(r"\b(?:since|desde)\s+(?:o dia\s+)?$", re.IGNORECASE)
