@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +18,7 @@ from mirim.core.types import Document, Example
 from mirim.core.verbs import verb
 from mirim.documents import store
 from mirim.examples import imported, teacher
-from mirim.examples.filter import reason
+from mirim.examples.filter import LONGEST, reason
 from mirim.examples.held import Guard
 from mirim.examples.maker import Maker
 from mirim.examples.split import split, spread
@@ -74,18 +74,24 @@ def synth(
     share = max(1, min(per_document, limit // len(chosen)))
     left_out: Counter[str] = Counter()
     known, strange = {"", *ids}, list[str]()
+    unused: dict[str, list[str]] = defaultdict(list)
     with contextlib.ExitStack() as stack:
         stack.enter_context(explained(project.root / "data", "run again"))
         spool = stack.enter_context(Spool(project.root / "data"))
         maker = stack.enter_context(Maker(project, sides, guard, seed, outside_share, valid_share, left_out))
 
-        def take(examples: Iterator[Example], document: Document | None) -> None:
+        def take(examples: Iterator[Example], document: Document | None) -> str:
+            """Why the last one was left out; "" where any was taken, or "nothing found" where there are none."""
+            last, taken = "nothing found", False
             for example in examples:
                 why = reason(example, document, guard)
                 if why:
                     left_out[why] += 1
+                    last = why
                 else:
                     spool.add(example)
+                    taken = True
+            return "" if taken else last
 
         for id_ in track(chosen, "synth"):
             document = store.load(project.documents, id_)
@@ -98,7 +104,9 @@ def synth(
             for one in track(imported.read(file), file.name):
                 if one.document not in known:
                     strange.append(one.document)
-                take(*maker.seeded(one))
+                why = take(*maker.seeded(one))
+                if why:
+                    unused[why].append(one.asked[0] if one.asked else "")
         if not spool.counts:
             raise UsageError(
                 f"no question could be made from {len(ids)} document(s): their texts are too short, or neither English "
@@ -107,7 +115,7 @@ def synth(
         outputs = spool.write(project.examples)
         counts = spool.counts
     stamp.write(path, inputs, outputs)
-    for line in _notes(sides, left_out, len(ids), len(chosen), strange):
+    for line in _notes(sides, left_out, len(ids), len(chosen), strange, unused):
         note(line)
     return _report(project, counts, left_out, f"{sum(counts.values())} examples from {len(chosen)} documents.")
 
@@ -125,8 +133,23 @@ def _check(per_document: int, limit: int, valid_share: float, outside_share: flo
         raise UsageError(f'--teacher-url "{url}" is not an address; such as http://127.0.0.1:8000/v1')
 
 
+#: What keeps a person's own example from being learned.
+_WHY = {
+    "held out": "evals/ has the question, or one that is nearly the same",
+    "too long": f"it has more than {LONGEST:,} characters",
+    "empty": "a message of it is empty",
+    "not grounded": "its answer does not stand in the document as it is there",
+    "nothing found": "the documents have no passage for it",
+}
+
+
 def _notes(
-    sides: Mapping[str, str], left_out: Counter[str], every: int, chosen: int, strange: list[str]
+    sides: Mapping[str, str],
+    left_out: Counter[str],
+    every: int,
+    chosen: int,
+    strange: list[str],
+    unused: Mapping[str, list[str]],
 ) -> Iterator[str]:
     if len(sides) == 1:
         yield (
@@ -140,6 +163,8 @@ def _notes(
             f'{len(strange)} of your own examples name a document that there is not, such as "{strange[0]}": '
             "they are learned without one"
         )
+    for why, asked in unused.items():
+        yield f'{len(asked)} of your own examples are not learned, such as "{asked[0][:60]}": {_WHY[why]}'
     if chosen < every:
         yield f"examples are made from {chosen} of {every} documents (--limit)"
     if left_out["held out"]:

@@ -132,3 +132,15 @@ def test_half_a_character_in_a_seed_is_told(tmp_path: Path) -> None:
     path.write_text(json.dumps({"question": "Oi \ud83d?", "answer": "Oi"}), "utf-8")
     with pytest.raises(UsageError, match="half of a surrogate pair"):
         list(seeds.read(path))
+
+
+def test_own_examples_that_are_not_learned_are_told(make: Make, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr("mirim.examples.synth.note", notes.append)
+    long = {"messages": [{"role": "user", "content": "Why? " * 2000}, {"role": "assistant", "content": "So."}]}
+    none = {"question": "Xyzzy plugh?", "answerable": False}
+    assert imported(make, read, long, none) == []
+    said = " ".join(notes)
+    assert '1 of your own examples are not learned, such as "Why? Why?' in said
+    assert "more than 8,000 characters" in said
+    assert 'such as "Xyzzy plugh?": the documents have no passage for it' in said
