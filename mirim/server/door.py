@@ -64,6 +64,7 @@ class House:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     users: dict[int, int] = field(default_factory=dict)
     retiring: set[asyncio.Future[None]] = field(default_factory=set)
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True)

@@ -204,16 +204,21 @@ async def reload(visit: Visit) -> Answer:
 
 async def reload_room(house: House) -> None:
     """Open what is on the disk now, then let it answer; requests that are under way end where they began."""
-    former = house.room
     loop = asyncio.get_running_loop()
-    try:
-        fresh = await loop.run_in_executor(None, open_room, house.settings, former)
-    except UsageError as error:
-        raise ApiError(409, f"nothing was changed: {error}", code="reload_failed") from error
-    house.room = fresh
+    # One at a time: two that begin with the same room would close it twice, and one of the new ones never.
+    async with house.reloading:
+        former = house.room
+        try:
+            fresh = await loop.run_in_executor(None, open_room, house.settings, former)
+        except UsageError as error:
+            raise ApiError(409, f"nothing was changed: {error}", code="reload_failed") from error
+        house.room = fresh
+    kept = {id(one.engine) for one in fresh.engines.values()}
+    lanes = [one.lane for one in former.engines.values() if id(one.engine) not in kept]
 
     async def retire() -> None:
-        while house.users.get(id(former), 0):
+        # The work of a client that left goes on for a while without one.
+        while house.users.get(id(former), 0) or any(lane.busy for lane in lanes):
             await asyncio.sleep(0.05)
         await loop.run_in_executor(None, former.close, fresh)
 
