@@ -1,5 +1,4 @@
-"""Strings that match a regular expression: the short ones, for closing JSON under a schema's `pattern`; and which
-expressions would take too long for that."""
+"""Strings that match a regular expression: the short ones, for closing JSON under a schema's `pattern`."""
 
 from __future__ import annotations
 
@@ -19,11 +18,6 @@ def matching(pattern: str, start: str) -> Iterator[str]:
 def steps(pattern: str) -> int:
     """Places that the shortest way through an expression has."""
     return _steps(_parser.parse(pattern))
-
-
-def explodes(pattern: str) -> bool:
-    """Whether an unbounded repetition stands inside another: matching it could take for ever."""
-    return _explodes(_parser.parse(pattern))
 
 
 def _walk(ops: list[Any], left: str) -> Iterator[tuple[str, str]]:
@@ -50,7 +44,7 @@ def _step(op: Any, left: str) -> Iterator[tuple[str, str]]:
         for count in range(low, high + 1):
             yield from _walk(body * count, left)
     else:
-        one = _characters(kind, value)
+        one = characters(kind, value)
         if left:
             if re.fullmatch(one[0], left[0], re.DOTALL):
                 yield left[0], left[1:]
@@ -58,7 +52,7 @@ def _step(op: Any, left: str) -> Iterator[tuple[str, str]]:
             yield one[1], ""
 
 
-def _characters(kind: str, value: Any) -> tuple[str, str]:
+def characters(kind: str, value: Any) -> tuple[str, str]:
     """A pattern of one character, and a plain character that matches it."""
     if kind == "LITERAL":
         return re.escape(chr(value)), chr(value)
@@ -99,17 +93,3 @@ def _steps(ops: Any) -> int:
         else:
             total += 1
     return total
-
-
-def _explodes(ops: Any, inside: bool = False) -> bool:
-    for op, value in ops:
-        name = str(op)
-        if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            unbounded = value[1] is _parser.MAXREPEAT or value[1] > 1000
-            if (unbounded and inside) or _explodes(value[2], inside or unbounded):
-                return True
-        elif name in ("SUBPATTERN", "BRANCH"):
-            branches = value[1] if name == "BRANCH" else [value[-1]]
-            if any(_explodes(branch, inside) for branch in branches):
-                return True
-    return False

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mirim.core.check import FORMATS, TYPES, Misfit, Schema, resolve, shown, types
+from mirim.server.ambiguity import explodes
 from mirim.server.least import least
-from mirim.server.patterns import explodes, steps
+from mirim.server.patterns import steps
 
 ENFORCED = frozenset(
     "type enum const anyOf oneOf allOf properties required additionalProperties items prefixItems minItems maxItems "
@@ -20,6 +21,8 @@ NOTES = frozenset(
     "title description default examples $schema $id $comment deprecated readOnly writeOnly nullable strict "
     "discriminator".split()
 )
+#: From end to end, and the end no sign of money: an odd number of backslashes makes it one.
+_ANCHORED = re.compile(r"\^(?:[^\\]|\\.)*\$\Z", re.DOTALL)
 #: Schemas inside a schema, characters of the shortest value that fits, and places of a pattern: with more, closing
 #: what was cut would take longer than writing it.
 PARTS, LEAST, STEPS = 5_000, 20_000, 400
@@ -100,7 +103,7 @@ class _Review:
             self._pattern(schema["pattern"], path)
 
     def _pattern(self, pattern: Any, path: str) -> None:
-        if not isinstance(pattern, str) or not (pattern.startswith("^") and pattern.endswith("$")):
+        if not isinstance(pattern, str) or not _ANCHORED.match(pattern):
             return self._beyond(path, '"pattern" must be text that begins with ^ and ends with $')
         if len(pattern) > 500 or re.search(r"\\[bBAZpP1-9]|\(\?[^:]", pattern):
             return self._beyond(path, f'"pattern": {pattern[:60]!r} uses what no grammar here enforces')
@@ -109,7 +112,10 @@ class _Review:
             if steps(pattern) > STEPS:
                 self._beyond(path, f'"pattern": {pattern[:60]!r} asks for more than {STEPS} characters')
             elif explodes(pattern):
-                self._beyond(path, f'"pattern": {pattern[:60]!r} repeats a repetition; write it flatter')
+                self._beyond(
+                    path,
+                    f'"pattern": {pattern[:60]!r} can be read in several ways each time it repeats; write it flatter',
+                )
         except (re.error, RecursionError, OverflowError) as error:
             raise Misfit(path, f'"pattern" is not a regular expression: {error}', "schema") from error
 
