@@ -70,9 +70,17 @@ def times(text: str) -> tuple[Timed, ...]:
     ]
     for match in _TIME.finditer(text):
         told = match["past"] or match["unit"] or match["am"] or match["pm"] or match["night"]
-        if (told or match["mark"] in (":", "h") or _led(match)) and not _lasts(match) and (read := _read(match, text)):
+        if (told or match["mark"] in (":", "h") or _led(match)) and not _lasts(match) and (read := _read(match)):
             found.append(Timed(match.start("past" if match["past"] else "hour"), match.end(), read))
     return tuple(sorted(found))
+
+
+def _minutes_past(said: str) -> int:
+    """Minutes after the hour that follows, below nought before it: "a quarter to", "dez para as"."""
+    if said.endswith("past"):
+        many = said.removesuffix(" past")
+        return 30 if many == "half" else 15 if many.endswith("quarter") else _minutes(many)
+    return -15 if said.endswith("quarter to") else -_minutes(re.split(r" minutos| para | pra", said)[0])
 
 
 def _minutes(said: str) -> int:
@@ -99,7 +107,8 @@ def _lasts(match: re.Match[str]) -> bool:
     return bool(counted and _LONG.search(match.string[: match.start()]))
 
 
-def _read(match: re.Match[str], text: str = "") -> datetime.time | None:
+def _read(match: re.Match[str]) -> datetime.time | None:
+    text = match.string
     hours = [int(hour) for hour in number(match["hour"]) if hour in range(24)]
     if not hours:
         return None
@@ -117,14 +126,7 @@ def _read(match: re.Match[str], text: str = "") -> datetime.time | None:
     elif night and 5 <= hour <= 12:
         hour = (hour + 12) % 24
     if past := (match["past"] or "").lower().strip():
-        first = past.split()[0] if "quarter" not in past else ""
-        minute = (
-            30 if past == "half past" else _minutes(past.rpartition(" past")[0]) if past.endswith("past") else minute
-        )
-        if past.endswith("quarter past") or past.endswith("quarter to"):
-            minute = 15 if past.endswith("past") else 45
-            hour -= past.endswith("to")
-        elif first and not past.endswith("past"):
-            minute = 60 - _minutes(re.split(r" minutos| para | pra", past)[0])
-            hour -= 1
+        minute = _minutes_past(past)
+        hour -= minute < 0
+        minute %= 60
     return datetime.time(hour % 24, minute, int(match["second"] or 0))

@@ -115,7 +115,7 @@ def _added(one: Found, other: Found, text: str) -> Found | None:
 
 def _signed(one: Found, text: str) -> Found:
     """A number below nought in words: "minus 5"; not "at least 5"."""
-    match = _MINUS.search(text, 0, one.start)
+    match = _MINUS.search(text, max(one.start - 12, 0), one.start)
     return Found(match.start(), one.end, tuple(-value for value in one.values)) if match else one
 
 

@@ -27,7 +27,7 @@ Pair = tuple[int, int]
 
 
 def explodes(pattern: str) -> bool:
-    """Whether matching could take exponential time, or is too large to tell."""
+    """Whether matching could take exponential time, or is too large to tell. re.error for what Python alone knows."""
     graph = _Graph(pattern)
     return graph.twice or graph.ambiguous()
 
@@ -74,6 +74,8 @@ class _Graph:
                 for state in last:
                     self.next[state] |= first
             return empty or low == 0, first, last
+        if name not in ("LITERAL", "NOT_LITERAL", "ANY", "IN"):
+            raise re.error(f"{name.lower().replace('_', ' ')} is not known here")
         one = re.compile(characters(name, value)[0], re.DOTALL)
         self.reads.append(frozenset(c for c in self.alphabet if one.fullmatch(c)))
         state = len(self.reads) - 1

@@ -86,6 +86,8 @@ def test_where_a_text_has_times() -> None:
         ("três e meia da tarde", "15:30"),
         ("às nove e 15", "09:15"),
         ("dez para as oito", "07:50"),
+        ("0 para as 9", "09:00"),
+        ("00 pras 9 da noite", "21:00"),
         ("by 8pm", "20:00"),
         ("by 3 friends", ""),
         ("table at 8 for 4", "08:00"),

@@ -68,3 +68,9 @@ def test_a_pattern_may_end_with_a_sign_of_money() -> None:
     refuse({"type": "string", "pattern": r"^a\\$"})
     with pytest.raises(Misfit, match="several ways"):
         refuse({"type": "string", "pattern": "^(?:a|aa)*c$"})
+
+
+@pytest.mark.parametrize("pattern", ["^a++$", "^(?:a|b)?+c$", "^a{2,}+$"])
+def test_what_python_alone_knows_is_told(pattern: str) -> None:
+    with pytest.raises(Misfit, match="possessive repeat is not known here"):
+        refuse({"type": "string", "pattern": pattern})
