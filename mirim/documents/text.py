@@ -26,6 +26,8 @@ _BOMS = (
 _CONTINUED = "[\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore") + "]"
 _MOJIBAKE = re.compile(f"(?:[ÂÃÄÅÎÏÐÑ]{_CONTINUED}|[âã]{_CONTINUED}{{2}}|ð{_CONTINUED}{{3}})+")
 
+_SHOUTED = re.compile(r"[A-ZÀ-ÖØ-Þ]{2}\Z")
+
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f]")
 _BROKEN = re.compile("[\ud800-\udfff]")
 _LINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -199,6 +201,9 @@ def unscramble(text: str) -> tuple[str, int]:
             return run
         # A lone capital and symbol, as in 'Ó°', may be meant; letters that come out decide.
         if len(run) == 2 and not (back.isalpha() or back in "\u00a0ºª°©®«»–"):
+            return run
+        # In a word of capitals Ã is the letter itself, before a blank or a quotation mark: "«MAÇÃ»".
+        if len(run) == 2 and back.islower() and _SHOUTED.search(text, max(0, match.start() - 2), match.start()):
             return run
         count += 1
         return back

@@ -19,12 +19,17 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 4
+VERSION = 5
 ISOLATE = True
 TEXTUAL = True
 
 #: Longest header, in characters, that is decoded: the library's time grows with the square.
 _LONGEST_FIELD = 20_000
+
+#: Words of a message's plain text at least for each word of its page.
+_PLAIN = 0.3
+#: Characters that say nothing yet.
+_SHORT = 20
 
 _FIELD = re.compile(
     rb"^(?:from|to|subject|date|received|return-path|message-id|mime-version|delivered-to):", re.I | re.M
@@ -100,9 +105,17 @@ def _leaves(part: MIMEPart) -> list[MIMEPart]:
     branches = [_leaves(inner) for inner in part.iter_parts()]
     if part.get_content_subtype() != "alternative":
         return [leaf for branch in branches for leaf in branch]
-    plain = (b for b in branches if [leaf.get_content_type() for leaf in b] == ["text/plain"])
-    best = next((b for b in plain if len(_text(b[0], []).strip()) > 20), None)
-    best = best or max(branches, key=lambda b: sum(len(_text(leaf, [])) for leaf in b if _is_text(leaf)), default=[])
+    words = [sum(len(_text(leaf, []).split()) for leaf in b if _is_text(leaf)) for b in branches]
+    longest = max(words, default=0)
+    # Plain text is the cleaner one, unless it says no more than that there is another.
+    plain = (
+        b
+        for b, said in zip(branches, words, strict=True)
+        if [leaf.get_content_type() for leaf in b] == ["text/plain"]
+        and said >= _PLAIN * longest
+        and len(_text(b[0], []).strip()) > _SHORT
+    )
+    best = next(plain, None) or (branches[words.index(longest)] if branches else [])
     return [leaf for b in branches for leaf in b if b is best or leaf.get_filename() or _attached(leaf)]
 
 
