@@ -54,7 +54,7 @@ class Document:
 class Passage:
     """A cut of a document: `text == document.text[start:end]`. `heading` is the path 'Title > Section'.
 
-    header   cells of the header row, ' | ' between, when the passage goes on with a table that began before it
+    header   the header row, bars and all, when the passage goes on with a table that began before it
     """
 
     document: str

@@ -16,6 +16,11 @@ _UNDERLINED = re.compile(
 _FENCE = re.compile(r"^(?:```|~~~)[^\n]*\n", re.MULTILINE)
 _CLOSED = re.compile(r"^(?:```|~~~)[ \t]*$", re.MULTILINE)
 _LINE = re.compile(r"[^\n]+")
+#: A number with its unit, a share, a price, a day, a time, a telephone number; an address. A year alone is none.
+_VALUE = re.compile(
+    r"(?!(?:19|20)\d\d$)[+\-–(]?\s*(?:R\$|US\$|[$€£])?\s*\d[\d.,:/()h\s–-]*(?:%|[a-zA-Zµ°º]{1,4}(?:/\w{1,3})?)?"
+    r"|\S+@\S+\.\w+|https?://\S+"
+)
 _INK = re.compile(r"\S")
 
 #: Characters of a heading at most.
@@ -81,6 +86,15 @@ def _loud(line: str) -> bool:
         return False
     letters = [c for c in line if c.isalpha()]
     return len(letters) > 3 and 2 * len(letters) > len(line) and all(c.isupper() for c in letters)
+
+
+def headless(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row of a table of labels and values is one of these, and no header: "Phone | 555-0100"."""
+    return (
+        max(map(len, rows), default=0) == 2
+        and len(rows[0]) == 2
+        and (bool(_VALUE.fullmatch(rows[0][1].strip())) or rows[0][0].rstrip("* ").endswith(":"))
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mirim.documents.markdown import cell
+from mirim.documents.markdown import cell, headless
 
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _DROPPED = frozenset(
     "script style noscript template svg canvas iframe object embed applet audio video map head title meta link base "
-    "button select option datalist textarea input".split()
+    "select option datalist textarea input".split()
 )
 _BLOCKS = frozenset(
     "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer form frameset "
@@ -24,7 +24,11 @@ _BLOCKS = frozenset(
 )
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _CODE = frozenset("code kbd samp tt".split())
+#: Characters of a row's cell at most: in a table of one row, longer ones are texts side by side.
+CELL = 120
 _ROLES = frozenset("navigation search dialog alertdialog".split())
+#: What stands above a part that opens and closes.
+_OPENING = frozenset("h1 h2 h3 h4 h5 h6 dt summary".split())
 #: Class names and ids of what surrounds a page's content.
 _NAMES = frozenset(
     "cookie cookies consent cookie-banner cookie-notice cookie-consent cookiebar cookie-bar gdpr lgpd breadcrumb "
@@ -45,7 +49,8 @@ def furniture(root: Any) -> None:
     A footer goes when the page has content beside it; its contact lines stay when they are an <address>.
     """
     whole = len(_text(root))
-    doomed = [e for e in root.iter() if isinstance(e.tag, str) and _is_furniture(e)]
+    shown = _shown(root)
+    doomed = [e for e in root.iter() if isinstance(e.tag, str) and _is_furniture(e, shown)]
     known = set(doomed)
     lost = sum(len(_text(e)) for e in doomed if known.isdisjoint(e.iterancestors()))
     if whole - lost < 0.15 * whole:
@@ -59,20 +64,55 @@ def furniture(root: Any) -> None:
                 parent.append(address)
 
 
-def _is_furniture(element: Any) -> bool:
+def _shown(root: Any) -> set[str]:
+    """The ids of what a button or a link of the page opens and closes."""
+    found = set[str]()
+    for element in root.iter("button", "a", "summary", "div", "h2", "h3", "h4", "dt"):
+        for name in ("aria-controls", "data-target", "data-bs-target", *["href"] * (element.tag == "a")):
+            value = element.get(name) or ""
+            found.update(one.removeprefix("#") for one in value.split() if name == "aria-controls" or one[0] == "#")
+    return found
+
+
+def _dropped(element: Any, tag: str) -> bool:
+    """Whether nothing of an element is text of the page."""
+    return not tag or tag in _DROPPED or (tag == "button" and not _opens(element))
+
+
+def _opened(element: Any, shown: set[str]) -> bool:
+    """Whether what is hidden at first is the answer below a question that opens it."""
+    before = element.getprevious()
+    if element.get("id") in shown or before is None:
+        return element.get("id") in shown
+    return before.tag in _OPENING or (before.tag == "button" and _opens(before))
+
+
+def _opens(button: Any) -> bool:
+    """Whether a button's words are a heading's or a question's: what it opens stands below it."""
+    if any(a.tag in _OPENING for a in button.iterancestors()):
+        return True
+    words = _text(button).split()
+    said = {"aria-expanded", "aria-controls", "data-target", "data-bs-target"} & set(button.keys())
+    return bool(words) and (words[-1].endswith("?") or (bool(said) and len(words) > 2))
+
+
+def _is_furniture(element: Any, shown: set[str]) -> bool:
     tag = element.tag
     if tag in ("html", "body", "main", "article"):
         return False
     if tag in ("nav", "dialog") or element.get("role", "").lower() in _ROLES:
         return True
-    if element.get("hidden") is not None or element.get("aria-hidden") == "true":
-        return True
-    if "display:none" in element.get("style", "").replace(" ", "").lower():
-        return True
+    hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
+    if hidden or "display:none" in element.get("style", "").replace(" ", "").lower():
+        return not _opened(element, shown)
     if tag == "footer":
         return not any(a.tag in ("article", "section", "blockquote") for a in element.iterancestors())
     names = f"{element.get('id', '')} {element.get('class', '')}".lower().replace("_", "-").split()
-    return tag in ("div", "section", "aside", "ul", "ol", "p", "form", "header", "a") and not _NAMES.isdisjoint(names)
+    if tag not in ("div", "section", "aside", "ul", "ol", "p", "form", "header", "a") or _NAMES.isdisjoint(names):
+        return False
+    # A banner asks for a click; a chapter on the same matter has a heading and text.
+    titled = next(element.iter("h1", "h2", "h3", "h4"), None) is not None
+    return not titled or next(element.iter("button", "input"), None) is not None
 
 
 def _take_out(element: Any) -> None:
@@ -113,9 +153,9 @@ class _Blocks:
         run.append(_SPACE.sub(" ", element.text or ""))
         for child in element:
             tag = child.tag if isinstance(child.tag, str) else ""
-            if tag in _DROPPED or not tag:
+            if _dropped(child, tag):
                 pass
-            elif tag in _BLOCKS or _holds_blocks(child):
+            elif tag in _BLOCKS or tag == "button" or _holds_blocks(child):
                 flush()
                 blocks.extend(self.block(child, tag))
             else:
@@ -143,7 +183,9 @@ class _Blocks:
         if tag == "blockquote":
             inner = "\n\n".join(self.of(element))
             return ["\n".join(f"> {line}".rstrip() for line in inner.split("\n"))] if inner else []
-        if tag in ("summary", "legend"):
+        if tag in ("summary", "legend") or (
+            tag == "button" and not any(a.tag in _OPENING for a in element.iterancestors())
+        ):
             words = " ".join(" ".join(self.of(element)).split())
             return [f"**{words}**" if not words.startswith(("#", "*")) else words] if words else []
         if tag == "hr":
@@ -167,7 +209,7 @@ class _Blocks:
         inner = _SPACE.sub(" ", element.text or "")
         for child in element:
             name = child.tag if isinstance(child.tag, str) else ""
-            if name and name not in _DROPPED:
+            if not _dropped(child, name):
                 inner += raised(inner, self.inline(child, name), name == "sup")
             inner += _SPACE.sub(" ", child.tail or "")
         if tag in _MARKS:
@@ -191,7 +233,7 @@ class _Blocks:
                 # A list straight inside a list belongs to the item before it.
                 lines += [f"    {line}" for line in self.items(child, name)]
                 continue
-            if name in _DROPPED or not name:
+            if _dropped(child, name):
                 continue
             mark = f"{number}." if tag == "ol" else "-"
             blocks = self.of(child)
@@ -228,12 +270,17 @@ class _Blocks:
         if not rows:
             return self.of(element)
         caption = [block for c in element if c.tag == "caption" for block in self.of(c)]
-        if (max(len(row) for row in rows) == 1 and len(rows) == 1) or _arranges(rows):
+        if _arranges(rows):
             return caption + [block for row in rows for c in row for block in self.of(c)]
         grid = _grid([[(self._cell(c), c) for c in row] for row in rows])
         if not grid:
             return caption
         width = len(grid[0])
+        # Markdown's tables have a header; where a page's has none, its first row is no other than the rest.
+        if labelled := _labelled(rows):
+            grid = [[_around(line[0], "**"), *line[1:]] for line in grid]
+        if labelled or (not any(c.tag == "th" for row in rows for c in row) and (len(grid) < 2 or headless(grid))):
+            grid.insert(0, [""] * width)
         lines = ["| " + " | ".join(cells) + " |" for cells in grid]
         lines.insert(1, "|" + " --- |" * width)
         return [*caption, "\n".join(lines)]
@@ -301,11 +348,21 @@ def _flat(element: Any, through: tuple[str, ...]) -> Iterator[Any]:
             yield child
 
 
+def _labelled(rows: list[list[Any]]) -> bool:
+    """Whether each row, the first too, begins with its own header cell and has values behind it."""
+    full = [row for row in rows if len(row) > 1]
+    return bool(full) and all(row[0].tag == "th" and row[1].tag == "td" for row in full)
+
+
 def _arranges(rows: list[list[Any]]) -> bool:
-    """Whether a table only lays out the page: cells with headings or several tables, and no header cells."""
+    """Whether a table only lays out the page: cells with headings, or one row of texts, and no header cells."""
     cells = [c for row in rows for c in row]
+    if len(cells) == 1:
+        return True
     if any(c.tag == "th" for c in cells) or len(cells) > 12:
         return False
+    if len(rows) == 1 and any(_holds_blocks(c) or len(_text(c)) > CELL for c in cells):
+        return True
     return sum(1 for c in cells if c.find(".//h1") is not None or c.find(".//h2") is not None) > 0 and len(cells) < 5
 
 

@@ -27,6 +27,9 @@ _LONG_WORD = 12
 #: Longest header row, in characters, that passages further down in a table carry.
 _LONGEST_HEADER = 1000
 
+#: Lines right above a table that may be its caption.
+_CAPTION = 3
+
 _BLANK = re.compile(r"\n[ \t]*\n")
 _CHUNK = re.compile(rf"\S{{1,{_LONG_WORD * 4}}}")
 _ROW = re.compile(r"[^\n]*(?:\n|\Z)")
@@ -173,17 +176,20 @@ def _force(text: str, start: int, end: int, most: int) -> Iterator[tuple[int, in
 
 
 def _header(text: str, start: int, end: int) -> str:
-    """The header row's cells when a block is a table, unless they are too many to tell anything."""
-    rows = [match.group() for match in islice(_ROW.finditer(text, start, end), 2)]
-    if len(rows) < 2 or not rows[0].lstrip().startswith("|") or not _RULE.match(rows[1]):
-        return ""
-    header = " | ".join(cells(rows[0]))
-    return header if len(header) <= _LONGEST_HEADER else ""
+    """The header row when a block is a table, below its caption or not, unless it is too long to tell anything."""
+    rows = [match.group().strip() for match in islice(_ROW.finditer(text, start, end), _CAPTION + 2)]
+    for row, rule in pairwise(rows):
+        if row.startswith("|"):
+            told = _RULE.match(rule) and any(cells(row)) and len(row) <= _LONGEST_HEADER
+            return row if told else ""
+    return ""
 
 
 def cells(row: str) -> list[str]:
     """What stands in the cells of a table row, empty cells too."""
-    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(row.strip().strip("|"))]
+    row = row.strip().removeprefix("|")
+    row = row[:-1] if row.endswith("|") and not row.endswith("\\|") else row
+    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(row)]
 
 
 def at(passages: list[Passage], offset: int) -> Passage | None:

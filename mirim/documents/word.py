@@ -9,8 +9,8 @@ from typing import Any
 from mirim.documents.archive import Archive
 from mirim.documents.draft import Refused
 from mirim.documents.formula import latex
-from mirim.documents.markdown import cell
-from mirim.documents.markup import raised
+from mirim.documents.markdown import cell, headless
+from mirim.documents.markup import CELL, raised
 from mirim.documents.word_parts import Numbering, Styles, attribute, kind
 
 _SKIPPED = frozenset(
@@ -78,6 +78,10 @@ class Word:
             tag = kind(child)
             if tag == "w:p":
                 yield from self._paragraph(child)
+            elif tag == "w:tbl" and _framed(child):
+                # One row: a frame around text, or texts side by side, not a table.
+                for inner in _cells(child):
+                    yield from self._blocks(inner)
             elif tag == "w:tbl":
                 table = self._table(child)
                 if table:
@@ -144,7 +148,7 @@ class Word:
     def _pieces(self, parent: Any, link: str) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         for child in parent:
             tag = kind(child)
-            if tag in _SKIPPED:
+            if tag in _SKIPPED or (tag == "w:r" and self._hidden(child)):
                 continue
             if tag == "w:r":
                 marks = self._marks(child) + ((link,) if link else ())
@@ -175,6 +179,10 @@ class Word:
         properties = _find(run, "w:rPr")
         aligned = None if properties is None else _find(properties, "w:vertAlign")
         return aligned is not None and attribute(aligned, "val") == "superscript"
+
+    def _hidden(self, run: Any) -> bool:
+        vanish = _find(_find(run, "w:rPr"), "w:vanish")
+        return vanish is not None and attribute(vanish, "val") not in ("0", "false", "off")
 
     def _marks(self, run: Any) -> tuple[str, ...]:
         properties = _find(run, "w:rPr")
@@ -231,12 +239,27 @@ class Word:
         if not rows:
             return ""
         width = max(map(len, rows))
-        if width == 1 and len(rows) == 1:
-            # A frame around text, not a table.
-            return rows[0][0].replace("\\|", "|")
+        if len(rows) == 1 or headless(rows):
+            rows.insert(0, [])
         lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in rows]
         lines.insert(1, "|" + " --- |" * width)
         return "\n".join(lines)
+
+
+def _cells(table: Any) -> list[Any]:
+    return [c for row in _through(table, "w:tr") for c in _through(row, "w:tc")]
+
+
+def _framed(table: Any) -> bool:
+    """Whether a table of one row holds text: in one cell, in several paragraphs, or a long one."""
+    cells = _cells(table)
+    if sum(1 for _ in _through(table, "w:tr")) != 1:
+        return False
+    return len(cells) == 1 or any(len(_words(c)) > CELL or len([b for b in c if _words(b)]) > 1 for c in cells)
+
+
+def _words(element: Any) -> str:
+    return "".join(e.text or "" for e in element.iter() if kind(e) == "w:t").strip()
 
 
 def _join(blocks: list[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from mirim.documents import passages
+from mirim.documents.markdown import headless
 from mirim.documents.words import fold
 from mirim.examples.facts import facts
 
@@ -56,9 +57,14 @@ _LINE = {
 
 
 def of_row(text: str, start: int, end: int, language: str) -> Iterator[tuple[str, str]]:
-    """(question, kind) that the table row `text[start:end]` answers, read with its header row."""
+    """(question, kind) that the table row `text[start:end]` answers, read with its header row.
+
+    A label and its value in a table without one are read as a line.
+    """
     row = cells(text[start:end])
     header = _header(text, start)
+    if not header and len(row) == 2 and all(row):
+        yield from of_line(f"{row[0].rstrip(':')}: {row[1]}", language)
     if len(row) < 2 or len(header) != len(row) or row == header:
         return
     # Codes such as L003 stand before the name of what they are codes of.
@@ -99,7 +105,10 @@ def cells(row: str) -> list[str]:
 
 
 def _header(text: str, start: int) -> list[str]:
-    """The header row above the row at `start`; the first row with words when the head is empty."""
+    """The header row above the row at `start`; the first row with words when the head is empty.
+
+    None, [], when that row is no other than the rest: a label, and a value beside it.
+    """
     begin = start
     while begin > 0:
         above = text.rfind("\n", 0, begin - 1) + 1
@@ -108,7 +117,9 @@ def _header(text: str, start: int) -> list[str]:
         begin = above
     for line in text[begin:start].split("\n"):
         if line.strip() and not _RULE.match(line):
-            return cells(line)
+            row = cells(line)
+            bare = _RULE.match(text[begin : text.find("\n", begin)]) is not None
+            return [] if bare and (line.lstrip("| ").startswith("**") or headless([row])) else row
     return []
 
 

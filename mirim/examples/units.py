@@ -111,6 +111,8 @@ def readable(passage: Passage, start: int, end: int) -> str:
 def _row(values: list[str], header: tuple[str, ...]) -> str:
     """A table row in words: 'Lagoa: Saturday 8:00 to 13:00; Sunday closed'."""
     values = [_unmarked(value) for value in values]
+    if len(values) == 2 and all(values) and not any(header):
+        return f"{values[0].rstrip(':')}: {values[1]}"
     if len(values) != len(header):
         return " | ".join(value for value in values if value)
     named = [f"{name}: {value}" if name else value for name, value in zip(header, values, strict=True) if value]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mirim.core.types import Document
 from mirim.documents.passages import MOST, cut, sentences
 from mirim.documents.store import sections
+from mirim.examples.units import units
 
 MARKDOWN = st.lists(
     st.sampled_from(
@@ -109,7 +110,15 @@ def test_long_tables_are_cut_by_rows_and_remember_their_header() -> None:
     found = cut(document(f"| Exam | Price | When |\n| --- | --- | --- |\n{rows}\n"))
     assert len(found) > 3
     assert all(p.text.startswith("|") and p.text.endswith("|") for p in found)
-    assert [p.header for p in found[1:]] == ["Exam | Price | When"] * (len(found) - 1)
+    assert [p.header for p in found[1:]] == ["| Exam | Price | When |"] * (len(found) - 1)
+
+
+@pytest.mark.parametrize("above", ["", "Table 3. Prices of exams.\n"])
+def test_cells_of_a_long_table_keep_their_columns(above: str) -> None:
+    """Whether it has a caption and whatever its first heading is."""
+    rows = "\n".join(f"| Exam {i} | {i} reais | on each of the mornings of the week |" for i in range(100))
+    found = cut(document(f"{above}|  | Price | When |\n| --- | --- | --- |\n{rows}\n"))
+    assert units(found[-1])[0].header == ("", "Price", "When")
 
 
 def test_pages_come_from_offsets() -> None:

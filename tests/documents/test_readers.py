@@ -19,6 +19,7 @@ from mirim.documents.markdown import capitals
 from mirim.documents.passages import cut
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
+from mirim.documents.text import unscramble
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -72,7 +73,19 @@ def test_metadata() -> None:
         ("<details><summary>Q?</summary><p>A.</p></details>", "**Q?**\n\nA."),
         ("<table><tr><td>a|b<td>c<tr><td>d</table>", "| a\\|b | c |\n| --- | --- |\n| d |  |"),
         ("<table><tr><td rowspan=2>a<td>b<tr><td>c</table>", "| a | b |\n| --- | --- |\n| a | c |"),
-        ("<table><tr><td>a<td><ul><li>x<li>y</ul></table>", "| a | - x - y |\n| --- | --- |"),
+        ("<table><tr><td>a<td><ul><li>x<li>y</ul><tr><td>b</table>", "| a | - x - y |\n| --- | --- |\n| b |  |"),
+        ("<table><tr><td>a<td><ul><li>x<li>y</ul></table>", "a\n\n- x\n- y"),
+        ("<table><tr><td>Glucose<td>99 mg/dL</table>", "|  |  |\n| --- | --- |\n| Glucose | 99 mg/dL |"),
+        ("<table><tr><th>a<td>b<tr><th>c<td>d</table>", "|  |  |\n| --- | --- |\n| **a** | b |\n| **c** | d |"),
+        ("<table><tr><td>Tel.<td>(11) 5555-01<tr><td>c<td>d</table>",
+         "|  |  |\n| --- | --- |\n| Tel. | (11) 5555-01 |\n| c | d |"),
+        ("<table><tr><td>Exam<td>2024<tr><td>c<td>R$ 5</table>", "| Exam | 2024 |\n| --- | --- |\n| c | R$ 5 |"),
+        ("<h3><button aria-controls=a>How?</button></h3><p id=a hidden>So.", "### How?\n\nSo."),
+        ("<button aria-expanded=false>How do I pay?</button><div style='display:none'>Here.</div>",
+         "**How do I pay?**\n\nHere."),
+        ("<p>text of it<button aria-expanded=false>Menu</button><ul hidden><li>Home</ul>", "text of it"),
+        ("<p>text of it<section id=lgpd><h2>LGPD</h2>Five years.</section>", "text of it\n\n## LGPD\n\nFive years."),
+        ("<p>text of it<div class=lgpd><h2>Cookies?</h2><button>Yes</button></div>", "text of it"),
         ("<nav>menu</nav><p>The content of this page, long enough.", "The content of this page, long enough."),
         ("<nav>menu only</nav>", "menu only"),
         ("<p hidden>no</p><p style='display: none'>no</p><p>Yes, this is to be seen.", "Yes, this is to be seen."),
@@ -322,3 +335,31 @@ def test_prose_between_two_rules_is_no_front_matter(tmp_path: Path) -> None:
     file.write_text("---\ntitle: Guide\ntags:\n  - a\n- b\n# comment\n---\nText.\n", "utf-8")
     made = read(file)
     assert (made.title, made.text) == ("Guide", "Text.\n")
+
+
+def test_frames_and_hidden_words_of_word(tmp_path: Path, make_docx: Callable[..., Path]) -> None:
+    def cell(*words: str) -> str:
+        return f"<w:tc>{''.join(f'<w:p><w:r><w:t>{w}</w:t></w:r></w:p>' for w in words)}</w:tc>"
+
+    hidden = "<w:p><w:r><w:t>Seen</w:t></w:r><w:r><w:rPr><w:vanish/></w:rPr><w:t> and not</w:t></w:r></w:p>"
+    body = f"<w:tbl><w:tr>{cell('One.', 'Two.')}</w:tr></w:tbl>{hidden}"
+    body += f"<w:tbl><w:tr>{cell('Phone')}{cell('555-0100')}</w:tr><w:tr>{cell('Fax')}{cell('none')}</w:tr></w:tbl>"
+    text = read(make_docx(tmp_path / "a.docx", body)).text
+    assert text == "One.\n\nTwo.\n\nSeen\n\n|  |  |\n| --- | --- |\n| Phone | 555-0100 |\n| Fax | none |\n"
+
+
+def test_a_message_whose_plain_text_announces_its_page(tmp_path: Path) -> None:
+    page_ = b"<p>The clinic is closed from Monday to Wednesday, and opens again on Thursday at eight in the morning."
+    for plain, kept in ((b"See the page.", b"Thursday"), (b"Closed from Monday to Wednesday, open again.", b"again.")):
+        (tmp_path / "m.eml").write_bytes(
+            b"From: a@b.example\nSubject: Hours\nContent-Type: multipart/alternative; boundary=b\n\n"
+            b"--b\n\n" + plain + b"\n--b\nContent-Type: text/html\n\n" + page_ + b"\n--b--\n"
+        )
+        text = read(tmp_path / "m.eml").text
+        assert kept.decode() in text
+        assert ("Thursday" in text) != (plain.decode() in text)
+
+
+def test_capitals_are_not_put_right() -> None:
+    assert unscramble("«MAÇÃ», AMANHÃ\u00a0") == ("«MAÇÃ», AMANHÃ\u00a0", 0)
+    assert unscramble("NÃ£o Ã© AÃ§Ã£o") == ("Não é Ação", 3)

@@ -115,6 +115,15 @@ def test_a_table_with_an_empty_head_is_read_by_its_first_row() -> None:
     assert "Lagoa telefone" in [q for q, _ in tables.of_row(text, start, len(text) - 1, "pt")]
 
 
+@pytest.mark.parametrize("label", ["**Diretora** | Ana Lima", "Telefone | 4002-8922"])
+def test_labels_beside_values_have_no_header(label: str) -> None:
+    text = f"|  |  |\n| --- | --- |\n| {label} |\n| Fax | 4002-8923 |\n"
+    start = text.index("| Fax")
+    assert [q for q, _ in tables.of_row(text, start, len(text) - 1, "en")] == [
+        q for q, _ in tables.of_line("Fax: 4002-8923", "en")
+    ]
+
+
 def test_lines_with_a_name_and_a_value() -> None:
     assert ("What time for cortisol?", "line") in list(tables.of_line("Cortisol: between 7:00 and 9:00.", "en"))
     assert list(tables.of_line("Date: Fri, 10 Oct 2025 15:48:00 -0300", "en")) == []

@@ -15,7 +15,7 @@ from mirim.documents.draft import Draft
 
 SUFFIXES = (".docx", ".docm", ".dotx")
 MEDIA = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-VERSION = 2
+VERSION = 3
 ISOLATE = True
 
 
