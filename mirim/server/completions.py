@@ -6,7 +6,7 @@ import base64
 import contextlib
 import math
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from mirim.server.door import Answer, Visit
 from mirim.server.generate import gives_logprobs, sampling
 from mirim.server.produce import Order, Piece, refusal
 from mirim.server.room import Served
-from mirim.server.scheduler import Stop, call
+from mirim.server.scheduler import Stop, call, stream
 from mirim.server.wire import Last, event, invalid, unsupported
 
 
@@ -247,13 +247,17 @@ async def embeddings(visit: Visit) -> Answer:
     texts = [row["input"]] if isinstance(row["input"], str) else row["input"]
     engine = served.engine
 
-    def work() -> tuple[list[list[float]], int]:
-        try:
-            return engine.embed(texts), sum(engine.count(t) for t in texts)
-        except UsageError as error:
-            raise refusal(error, "input") from error
+    def work() -> Iterator[tuple[list[float], int]]:
+        # One by one, so that it ends when the client has left or the time is up.
+        for text in texts:
+            try:
+                yield engine.embed([text])[0], engine.count(text)
+            except UsageError as error:
+                raise refusal(error, "input") from error
 
-    vectors, used = await call(served.lane, visit.owner, Stop(visit.house.deadline), work)
+    stop = Stop(visit.house.deadline)
+    found = [one async for ready in stream(served.lane, visit.owner, stop, work) for one in ready]
+    used = sum(count for _, count in found)
     visit.house.metrics.count("mirim_tokens_total", used, model=served.name, kind="prompt")
     pack = row.get("encoding_format") == "base64"
     data = [
@@ -262,7 +266,7 @@ async def embeddings(visit: Visit) -> Answer:
             "index": number,
             "embedding": base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() if pack else v,
         }
-        for number, v in enumerate(vectors)
+        for number, (v, _) in enumerate(found)
     ]
     usage = {"prompt_tokens": used, "total_tokens": used}
     return {"object": "list", "model": row["model"], "data": data, "usage": usage}

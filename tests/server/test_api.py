@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -427,6 +429,20 @@ def test_embeddings(client: Any) -> None:
     packed = http.post("/v1/embeddings", json={"model": "bare", "input": "a", "encoding_format": "base64"}).json()
     assert struct.unpack("<2f", base64.b64decode(packed["data"][0]["embedding"])) == (0.5, 1.0)
     assert http.post("/v1/embeddings", json={"model": "bare", "input": "a", "dimensions": 3}).status_code == 400
+
+
+def test_embeddings_end_when_the_time_is_up(client: Any) -> None:
+    class Slow(Scripted):
+        def embed(self, texts: Sequence[str]) -> list[list[float]]:
+            time.sleep(0.1 * len(texts))
+            return super().embed(texts)
+
+    home = house(Slow())
+    home.deadline = 0.25
+    began = time.monotonic()
+    reply = client(home).post("/v1/embeddings", json={"model": "bare", "input": ["a"] * 200})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (408, "deadline_exceeded")
+    assert time.monotonic() - began < 10
 
 
 def test_models(client: Any) -> None:
