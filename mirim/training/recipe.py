@@ -12,7 +12,9 @@ and one set of tokens on disk.
 
 from __future__ import annotations
 
+import math
 import random
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
@@ -165,6 +167,11 @@ def load(path: Path) -> Recipe:
     if not recipe.text or not recipe.stages:
         raise UsageError(f"the recipe {path} needs at least one [[text]] and one [[stages]]")
     names = [stage.name for stage in recipe.stages]
+    if odd := [name for name in names if not re.fullmatch(r"\w[\w-]*", name)]:
+        raise UsageError(
+            f'the recipe {path} has a stage "{odd[0]}"; its checkpoints lie in a folder of that name: letters, digits '
+            "and hyphens"
+        )
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f'the recipe {path} has two stages "{twice}"; each needs a name of its own')
     for stage in recipe.stages:
@@ -243,8 +250,9 @@ def _check_kinds(path: Path, where: str, row: dict[str, Any], kind: type) -> Non
         fits = isinstance(value, (int, float) if wanted is float else wanted)
         if not fits or (isinstance(value, bool) and wanted is not bool):
             raise UsageError(f"the recipe {path}{where}: {key} is {value!r}, not of the kind {wanted.__name__}")
-        if isinstance(value, (int, float)) and value < 0:
-            raise UsageError(f"the recipe {path}{where}: {key} is {value}; it cannot be less than 0")
+        if isinstance(value, (int, float)) and not 0 <= value < math.inf:
+            why = "it cannot be less than 0" if value < 0 else "it is to be a number"
+            raise UsageError(f"the recipe {path}{where}: {key} is {value}; {why}")
 
 
 def files(recipe: Recipe, root: Path) -> list[Path]:

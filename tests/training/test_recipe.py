@@ -92,6 +92,8 @@ def _train(data: Path, out: Path, **more: Any) -> Any:
         ("depth = 1", 'depth = "1"', "depth is '1', not of the kind int"),
         ("short = 2", "short = true", "short is True, not of the kind float"),
         ("drills = 20", "drills = -1", "drills is -1; it cannot be less than 0"),
+        ("short = 2", "short = nan", "short is nan; it is to be a number"),
+        ('name = "tasks"', 'name = "../text"', 'stage "../text"; its checkpoints lie in a folder of that name'),
         ('optimizer = "muon"', 'optimizer = "moun"', 'optimizer "moun" is none of adamw, muon'),
         ('schedule = "linear"', 'schedule = "cosin"', 'schedule "cosin" is none of'),
         ('name = "tasks"', 'name = "text"', 'two stages "text"'),
