@@ -76,7 +76,7 @@ class Maker:
     def examples(self, document: Document, asked: list[Asked], origin: str = "extract") -> Iterator[Example]:
         """Examples of every task for a document's questions."""
         rng = self._rng(document, origin)
-        for side, passages in self._halves(document):
+        for side, passages in self._halves(document.id, self._kept(document)):
             here = [a for a in asked if at(passages, a.span.start)]
             for example in self._of_part(document, here, passages, side, rng, origin == "extract"):
                 yield replace(example, split=side, origin=origin)
@@ -94,7 +94,7 @@ class Maker:
             document, passages = self._parts(seed.document)
             found = imported.located(seed, passages, document.language or language, self._units)
             if found:
-                return self._of_seed(document, passages, found), document
+                return self._of_seed(document, found), document
         return iter([imported.chat(seed)]), None
 
     def _of_part(
@@ -176,13 +176,11 @@ class Maker:
         """Sentences that say something and show no held-out question."""
         return [u for u in units(passage) if len(u.text.split()) >= 2 and not self.guard.inside(f"{u.lead}\n{u.text}")]
 
-    def _of_seed(
-        self, document: Document, passages: list[Passage], found: list[tuple[Asked, Passage]]
-    ) -> Iterator[Example]:
+    def _of_seed(self, document: Document, found: list[tuple[Asked, Passage]]) -> Iterator[Example]:
         rng = self._rng(document, found[0][0].question)
-        side = self.sides[document.id]
+        held = {a.text for a, _ in found}
         for one, home in found:
-            held = {a.text for a, _ in found}
+            side, passages = self._half(home)
             near = [u for p in passages for u in self._units(p) if u.text not in held]
             for example in judge.make(one, self._wrong(one, near, side, rng)):
                 yield replace(example, split=side, origin="import")
@@ -194,25 +192,31 @@ class Maker:
         hits = self.index.search(seed.question, limit=8 * LOOK) if self.index else []
         passages = [h.passage for h in hits if h.passage.document in self.sides]
         # Taught where it can be; a question about nothing but validation documents is kept for validation.
-        for passage in sorted(passages, key=lambda p: self.sides[p.document])[:2]:
-            side = self.sides[passage.document]
+        for side, passage in sorted(((self._half(p)[0], p) for p in passages), key=lambda one: one[0])[:2]:
             yield replace(answer.refused(seed.question, language, passage), origin="import", split=side)
             for unit in self._units(passage)[:2]:
                 wrong = Wrong(seed.question, unit.text, unit.lead, "out of scope")
                 yield replace(judge.refused(wrong, language), origin="import", split=side)
 
-    def _halves(self, document: Document) -> list[tuple[Split, list[Passage]]]:
+    def _halves(self, document: str, passages: list[Passage]) -> list[tuple[Split, list[Passage]]]:
         """A document's passages by part: all in its own, but a library of one document is itself divided."""
-        passages = [p for p in cut(document) if not self.guard.inside(f"{p.heading}\n{p.text}")]
-        side = self.sides[document.id]
+        side = self.sides[document]
         if len(self.sides) > 1 or self.valid_share == 0 or len(passages) < 5:
             return [(side, passages)]
         first = min(len(passages) - 1, round(len(passages) * (1 - self.valid_share)))
         return [("train", passages[:first]), ("valid", passages[first:])]
 
+    def _half(self, passage: Passage) -> tuple[Split, list[Passage]]:
+        """The part that a passage belongs to, and what else of its document does."""
+        halves = self._halves(passage.document, self._parts(passage.document)[1])
+        return next((half for half in halves if at(half[1], passage.start)), halves[0])
+
     def _cut(self, id_: str) -> tuple[Document, list[Passage]]:
         document = store.load(self.project.documents, id_)
-        return document, [p for p in cut(document) if not self.guard.inside(f"{p.heading}\n{p.text}")]
+        return document, self._kept(document)
+
+    def _kept(self, document: Document) -> list[Passage]:
+        return [p for p in cut(document) if not self.guard.inside(f"{p.heading}\n{p.text}")]
 
     def _learn_names(self, document: Document) -> None:
         """Topics of headings, to ask of one document what another is about."""

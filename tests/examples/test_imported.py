@@ -92,6 +92,17 @@ def test_a_seed_stays_on_its_document_side(make: Make, read: Read) -> None:
             assert row["split"] == side[row["sources"][0]["document"]]
 
 
+def test_a_seed_of_a_single_document_stays_in_its_half(make: Make, read: Read) -> None:
+    """The library is one document, the last passages of which validate."""
+    lane = "Lane {0} is for swimmers of level {0}.".format
+    text = "# Pool\n\n" + "\n\n".join(f"## Lane {i}\n\n{lane(i)}" for i in range(40))
+    asked = [{"question": f"Who is lane {i} for?", "answer": lane(i), "document": "pool.md"} for i in (3, 39)]
+    rows = imported(lambda **more: make({"pool.md": text}, **more), read, *asked)
+    for row in rows:
+        assert row["split"] == ("train" if "lane 3 " in str(row) else "valid")
+    assert {row["split"] for row in rows if row["sources"]} == {"train", "valid"}
+
+
 @pytest.mark.parametrize(
     "seed",
     [
