@@ -10,10 +10,14 @@ from mirim.core.types import Document
 from mirim.documents.words import tokens
 
 _PERMUTATIONS = 64
+#: Earlier documents that are like one at most: letters of one form would be compared all with all.
+MOST = 16
 
 
 def alike(documents: Iterable[Document], share: float) -> dict[str, list[str]]:
     """Document id → earlier ids whose word 4-grams overlap it by about `share` (Jaccard) or more, in order.
+
+    Of many that are alike some MOST stand for all the others.
 
     MinHash with locality-sensitive hashing (Broder 1997): an estimate, within about 0.1 of the true overlap.
     """
@@ -28,7 +32,7 @@ def alike(documents: Iterable[Document], share: float) -> dict[str, list[str]]:
         sketch.update_batch([g.encode() for g in sorted(grams)])
         near = [n for n in sorted(index.query(sketch)) if sketch.jaccard(sketches[n]) >= share - 0.1] if words else []
         found[document.id] = near
-        if words:
+        if words and len(near) < MOST:
             index.insert(document.id, sketch)
             sketches[document.id] = sketch
     return found

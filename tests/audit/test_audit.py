@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirim.audit.audit import audit
+from mirim.audit.similar import MOST, alike
 from mirim.core import plugins
 from mirim.core.errors import GateRefused, UsageError
 from mirim.core.project import Project
@@ -183,3 +184,11 @@ def test_what_people_wrote_as_examples_is_looked_through_too(tmp_path: Path) -> 
         ("seeds/chat.jsonl", "1 CPF: 52•.•••.•••-25"),
         ("seeds/chat.jsonl", "looks like a secret, senha: Ab••••45"),
     }
+
+
+def test_letters_of_one_form_are_not_compared_all_with_all() -> None:
+    form = "Dear {}, your appointment at the clinic is on Monday at eight; bring your card, your papers and a towel. " * 4
+    letters = [Document(f"{i:03}", f"{i}.md", "text/markdown", "", form.format(f"name{i}")) for i in range(60)]
+    found = alike(letters, 0.5)
+    assert [bool(near) for near in found.values()] == [False] + [True] * 59
+    assert max(map(len, found.values())) <= MOST
