@@ -187,7 +187,7 @@ def test_what_people_wrote_as_examples_is_looked_through_too(tmp_path: Path) -> 
 
 
 def test_letters_of_one_form_are_not_compared_all_with_all() -> None:
-    form = "Dear {}, your appointment at the clinic is on Monday at eight; bring your card, your papers and a towel. " * 4
+    form = "Dear {0}, your appointment at the clinic is on Monday at eight; bring your card, papers and a towel. " * 4
     letters = [Document(f"{i:03}", f"{i}.md", "text/markdown", "", form.format(f"name{i}")) for i in range(60)]
     found = alike(letters, 0.5)
     assert [bool(near) for near in found.values()] == [False] + [True] * 59
