@@ -184,7 +184,8 @@ def _grounded(kind: str, assistants: tuple[str, ...], models: tuple[str, ...]) -
     words = {"type": "string", "pattern": "\\S"}
     question = {"required": ["content"], "properties": {"role": {"const": "user"}, "content": words}}
     kept: dict[str, Any] = {"messages": {"items": question}} if kind == "chat" else {"input": words}
-    kept |= {key: empty for key in ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs", "text")}
+    kept |= {key: empty for key in ("tools", "tool_choice", "logprobs", "top_logprobs", "text")}
+    kept["response_format"] = {"anyOf": [empty, {"const": {"type": "text"}}]}
     policy = {"type": "object", "required": ["policy"], "properties": {"policy": {"not": empty}}}
     return [
         {"if": {"properties": {"model": {"enum": list(assistants)}}}, "then": {"properties": kept}},

@@ -393,6 +393,10 @@ def test_what_the_assistant_cannot_do_is_refused(client: Any, extra: dict[str, A
     assert error["param"] in extra
 
 
+def test_an_assistant_is_asked_for_text(client: Any) -> None:
+    assert chat(client(house()), model="clinic", response_format={"type": "text"}).status_code == 200
+
+
 # -- the other routes --------------------------------------------------------------------------------------------
 
 
