@@ -12,7 +12,7 @@ from mirim.core.types import Document
 
 def seeds(project: Project) -> Iterator[Document]:
     """One text for each file, of all that its rows say. UsageError for a line that is no JSON object."""
-    for path in sorted((project.root / "seeds").glob("*.jsonl")):
+    for path in project.seed_files():
         said = "\n".join(text for _, row in numbered_jsonl(path) for text in _texts(row))
         yield Document(f"seeds/{path.name}", f"seeds/{path.name}", "application/jsonl", "", said)
 

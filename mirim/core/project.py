@@ -133,10 +133,19 @@ class Project:
 
     def eval_files(self) -> list[Path]:
         """Files of held-out questions; one that is empty yet asks nothing."""
-        if not self.evals.is_dir():
-            return []
-        found = (p for p in self.evals.iterdir() if p.suffix == ".jsonl" and not p.name.startswith("."))
-        return sorted(p for p in found if p.stat().st_size)
+        return _lines(self.evals)
+
+    def seed_files(self) -> list[Path]:
+        """Files of people's own examples."""
+        return _lines(self.root / "seeds")
+
+
+def _lines(folder: Path) -> list[Path]:
+    """The .jsonl files of a folder, however that is spelt, that hold anything."""
+    if not folder.is_dir():
+        return []
+    found = (p for p in folder.iterdir() if p.suffix.lower() == ".jsonl" and not p.name.startswith("."))
+    return sorted(p for p in found if p.stat().st_size)
 
 
 def _fault(key: str, value: Any) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.files import numbered_jsonl
-from mirim.core.project import Project
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.words import tokens
 from mirim.examples.questions import Asked, of_quote
@@ -39,11 +38,6 @@ class Seed:
     def asked(self) -> list[str]:
         """Everything that a person says in it."""
         return [self.question] if self.question else [m.content for m in self.messages if m.role == "user"]
-
-
-def files(project: Project) -> list[Path]:
-    folder = project.root / "seeds"
-    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
 
 
 def read(path: Path) -> Iterator[Seed]:

@@ -100,7 +100,7 @@ def synth(
             asking = teacher.ask(project.documents, chosen, teacher_url, teacher_model, project.root / "data")
             for document, asked in asking:
                 take(maker.examples(document, maker.allowed(asked), origin="teacher"), document)
-        for file in imported.files(project):
+        for file in project.seed_files():
             for one in track(imported.read(file), file.name):
                 if one.document not in known:
                     strange.append(one.document)

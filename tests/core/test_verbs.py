@@ -140,6 +140,8 @@ def test_a_file_of_questions_that_is_empty_yet_is_none(tmp_path: Path) -> None:
     assert project.eval_files() == []
     (project.evals / "now.jsonl").write_text("{}\n")
     assert project.eval_files() == [project.evals / "now.jsonl"]
+    (project.evals / "then.JSONL").write_text("{}\n")
+    assert len(project.eval_files()) == 2
 
 
 def test_words_from_the_environment_become_values() -> None:
