@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from mirim.core.errors import Unfit
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.progress import note
@@ -28,8 +30,8 @@ def unpacked(folder: Path, tune: bool = False) -> Path:
     """
     from mirim.models.engine import best_gguf
 
-    packed = best_gguf(folder)
-    if packed is None or any(folder.glob("*.safetensors*")):
+    packed = None if any(folder.glob("*.safetensors*")) else best_gguf(folder)
+    if packed is None:
         return folder
     beside = [folder / name for name in _BESIDE if (folder / name).is_file()]
     target = convert.cache() / "unpacked" / f"{fingerprint(packed, *beside)[:32]}{'-tune' * tune}"
@@ -40,12 +42,17 @@ def unpacked(folder: Path, tune: bool = False) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         working = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
-        for name in _BESIDE:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, working / name)
-        numpy_files.save_file(tensors(packed, folder, tune), working / "model.safetensors", {"format": "pt"})
-        shutil.rmtree(target, ignore_errors=True)
-        working.rename(target)
+        try:
+            for path in beside:
+                shutil.copyfile(path, working / path.name)
+            numpy_files.save_file(tensors(packed, folder, tune), working / "model.safetensors", {"format": "pt"})
+            working.rename(target)
+        except OSError:
+            # Its name is a digest of what it holds: another process's is as good.
+            if not (target / "model.safetensors").is_file():
+                raise
+        finally:
+            shutil.rmtree(working, ignore_errors=True)
     except OSError as error:
         raise explain(error, target) from error
     return target
@@ -58,14 +65,15 @@ def tensors(packed: Path, folder: Path, dither: bool = False) -> dict[str, Any]:
 
     config = convert.read_config(folder)
     family = convert.find_family(config, folder)
+    layer = getattr(family, "LAYER", _dense.LAYER)
     stored = {t.name: t for t in gguf.GGUFReader(packed).tensors}
     found = {}
-    for rule in family.tensors(config, _names(config, stored)):
+    for rule in family.tensors(config, _names(layer, stored, packed)):
         if rule.source:
             value = gguf.dequantize(stored[rule.target].data, stored[rule.target].tensor_type).astype(np.float32)
             if dither:
                 value += _dither(stored[rule.target], value.shape)
-            found[rule.source] = np.ascontiguousarray(_back(value, rule.change))
+            found[rule.source] = np.ascontiguousarray(_back(value, rule))
     return found
 
 
@@ -78,20 +86,23 @@ def halves(packed: Path, config: dict[str, Any], where: Path) -> dict[str, tuple
     stored = {t.name: t for t in gguf.GGUFReader(packed).tensors}
     changed = dict.fromkeys(name.rpartition(".")[0] for name in stored)
     found = {}
-    for rule in convert.find_family(config, where).tensors(config, _names(config, changed)):
+    family = convert.find_family(config, where)
+    for rule in family.tensors(config, _names(getattr(family, "LAYER", _dense.LAYER), changed, packed)):
         if rule.target in changed:
             halves = [stored[f"{rule.target}.lora_{half}"] for half in "ab"]
             a, b = (gguf.dequantize(t.data, t.tensor_type).astype(np.float32) for t in halves)
-            found[rule.source] = a, np.ascontiguousarray(_back(b, rule.change))
+            found[rule.source] = a, np.ascontiguousarray(_back(b, rule))
     return found
 
 
-def _back(value: Any, change: Any) -> Any:
-    """Rows as they were before a family's change."""
+def _back(value: Any, rule: _dense.Rule) -> Any:
+    """A tensor as it was before its family's change."""
     import numpy as np
 
-    # A change only moves rows: it says itself where each came from.
-    return value if change is None else value[np.argsort(change(np.arange(len(value))))]
+    if rule.back or rule.change is None:
+        return rule.back(value) if rule.back else value
+    # The change only moves rows: it says itself where each came from.
+    return value[np.argsort(rule.change(np.arange(len(value))))]
 
 
 def _dither(tensor: Any, shape: tuple[int, ...]) -> Any:
@@ -107,10 +118,10 @@ def _dither(tensor: Any, shape: tuple[int, ...]) -> Any:
     return (noise * np.abs(steps)).reshape(shape)
 
 
-def _names(config: dict[str, Any], stored: dict[str, Any]) -> list[str]:
-    """The checkpoint's names of the tensors in a GGUF file."""
+def _names(names_of: Mapping[str, str], stored: Iterable[str], packed: Path) -> list[str]:
+    """The checkpoint's names of the tensors in a GGUF file; Unfit for one that its family has no name for."""
     top = {target: source for source, target in _dense.TOP.items()}
-    layer = {target: source for source, target in _dense.LAYER.items()}
+    layer = {target: source for source, target in names_of.items()}
     names = []
     for name in stored:
         stem, _, kind = name.rpartition(".")
@@ -118,5 +129,7 @@ def _names(config: dict[str, Any], stored: dict[str, Any]) -> list[str]:
             names.append(f"{top[stem]}.{kind}")
         elif stem.startswith("blk."):
             _, number, target = stem.split(".", 2)
+            if target not in layer:
+                raise Unfit(f"{packed} has a tensor {name}, of which its family knows no name in a checkpoint")
             names.append(f"model.layers.{number}.{layer[target]}.{kind}")
     return names

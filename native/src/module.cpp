@@ -122,7 +122,7 @@ struct Handle {
             }
             if (PyErr_CheckSignals()) throw nb::python_error();  // Ctrl-C; the request is cancelled with its handle
         }
-        if (r.ended != "stop") throw std::runtime_error("the work ended: " + r.ended);
+        if (r.ended != "stop") throw std::runtime_error(r.ended[0] == '!' ? r.ended.substr(1) : "it was " + r.ended);
         return std::move(r.values);
     }
 };

@@ -49,7 +49,12 @@ void Pool::start(int threads) {
     ending_ = false;
     counters_ = std::vector<Counter>(size_t(4) * threads_);
     uint64_t seen = round_;
-    for (int i = 1; i < threads_; ++i) others_.emplace_back([this, i, seen] { work(i, seen); });
+    try {
+        for (int i = 1; i < threads_; ++i) others_.emplace_back([this, i, seen] { work(i, seen); });
+    } catch (...) {  // where no more threads are to be had, those that were go again
+        stop();
+        throw;
+    }
 }
 
 void Pool::stop() {

@@ -1,6 +1,7 @@
 // What a step of the engine computes, of whose requests, and what comes of it.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <memory>
 
 #include "engine.hpp"
@@ -145,6 +146,10 @@ void Engine::run(const std::vector<Token>& tokens, int rows, bool logits, bool s
         if (s->count) accept(*s, logits_.data() + size_t(s->row) * model_->config().vocab);
 }
 
+// Weights that are no numbers, of a damaged file or a training that diverged, make every value after them none: the
+// likeliest token would be the first, over and over.
+static const char* const NONE = "!what it computes are no numbers: its weights are damaged, or their training diverged";
+
 // What a step computed for a sequence. `rows` are its rows of logits, the first of them where wanted.
 void Engine::accept(Sequence& s, const float* rows) {
     const std::shared_ptr<Request> kept = s.request;  // the end of a request lets go of it
@@ -160,6 +165,7 @@ void Engine::accept(Sequence& s, const float* rows) {
             ++r.steps;
             s.computed += known;
             publish(s);
+            if (!std::isfinite(rows[0])) return end(s, NONE);
             if (r.masked) {
                 std::lock_guard<std::mutex> lock(r.mutex);
                 r.values.assign(rows, rows + vocab);
@@ -194,6 +200,7 @@ void Engine::accept(Sequence& s, const float* rows) {
             const int from = std::max(before, r.task == Task::rows ? r.first : std::max(0, r.first - 1));
             for (int p = from; p < before + s.count; ++p) {
                 const float* row = rows + size_t(p - from) * vocab;
+                if (!std::isfinite(row[0])) return end(s, NONE);
                 if (r.task == Task::rows)
                     r.values.insert(r.values.end(), row, row + vocab);
                 else
@@ -207,7 +214,7 @@ void Engine::accept(Sequence& s, const float* rows) {
         case Task::whole: {
             const float* state = states_.data() + size_t(s.row) * model_->config().hidden;
             r.values.assign(state, state + size_t(s.count) * model_->config().hidden);
-            end(s, "stop");
+            end(s, std::isfinite(r.values.back()) ? "stop" : NONE);
             return;
         }
         case Task::mean: {
@@ -220,7 +227,7 @@ void Engine::accept(Sequence& s, const float* rows) {
             publish(s);
             if (s.computed == int(s.tokens.size())) {
                 for (double v : s.mean) r.values.push_back(float(v / (s.computed - r.first)));
-                end(s, "stop");
+                end(s, std::isfinite(r.values.back()) ? "stop" : NONE);
             }
             return;
         }

@@ -103,6 +103,14 @@ def test_rotating_more_than_a_head_holds_is_refused(tmp_path):
     for turned in (16, -2, "8"):
         header.keys["llama.rope.dimension_count"] = turned
         assert f"rotates {turned} values of heads of 8" in native.unsupported(header)
+    del header.keys["llama.rope.dimension_count"]
+    for key, value, says in (
+        ("attention.causal", False, "see those behind them"),
+        ("rope.scaling.attn_factor", 2.0, "scales attention by 2"),
+    ):
+        header.keys[f"llama.{key}"] = value
+        assert says in native.unsupported(header)
+        del header.keys[f"llama.{key}"]
 
 
 def _greedy(engine, ids, count):
@@ -186,10 +194,9 @@ def test_a_window_that_only_some_layers_have_bounds_the_context(kind):
     config = {"model_type": kind, "vocab_size": 9, "max_position_embeddings": 64, **family.SAMPLE, "sliding_window": 32}
     assert family.metadata({**config, "use_sliding_window": True})["context_length"] == 32
     assert family.metadata({**config, "sliding_window": None})["context_length"] == 64
-    if kind != "mistral":
-        del config["sliding_window"]
-        wide = {**config, "max_position_embeddings": 32768, "use_sliding_window": True}
-        assert family.metadata(wide)["context_length"] == 4096
+    del config["sliding_window"]
+    wide = {**config, "max_position_embeddings": 32768, "use_sliding_window": True}
+    assert family.metadata(wide)["context_length"] == 4096
 
 
 def test_what_cannot_be_converted_runs_on_transformers_and_it_is_said(tmp_path, monkeypatch):

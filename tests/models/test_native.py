@@ -541,3 +541,27 @@ def test_what_does_not_fit_is_refused(files, folder, tmp_path):
         model.open(64)
     with pytest.raises(ValueError, match="not open"):
         model.logits([1])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_weights_that_are_no_numbers_are_told(files, tmp_path, masked):
+    from mirim.models.engines import native
+
+    header = gguf_check.check(files["f32"])
+    start, size = header.places["output_norm.weight"]
+    data = bytearray(files["f32"].read_bytes())
+    data[start : start + size] = b"\xff" * size
+    (tmp_path / "nan.gguf").write_bytes(data)
+    engine = native.open(str(tmp_path / "nan.gguf"), threads=1)
+    schema = {"type": "object", "properties": {}, "additionalProperties": False} if masked else None
+    try:
+        for work in (
+            lambda: list(engine.generate("The nurse", Sampling(max_tokens=4), schema=schema)),
+            lambda: engine.embed(["hello"]),
+            lambda: engine.score("a", ["b"]),
+            lambda: engine.logits([5, 6]),
+        ):
+            with pytest.raises(MirimError, match="its weights are damaged"):
+                work()
+    finally:
+        engine.close()

@@ -1,8 +1,13 @@
 """A base that travels as one GGUF file goes back to the checkpoint that it was made from."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import toys
 
 np = pytest.importorskip("numpy")
 pytestmark = pytest.mark.slow
@@ -58,3 +63,39 @@ def test_what_comes_back_is_what_was_packed(tmp_path, monkeypatch):
     assert abs(float((rounded(exact + change) - exact).mean()) / change) < 0.6
     assert abs(float((rounded(moved + change) - moved).mean()) / change - 1) < 0.15
     assert json.loads((back / "config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize("kind", ["gemma", "gemma3_text"])
+def test_norms_come_back_as_a_checkpoint_has_them(tmp_path, kind):
+    """In the file they are what is multiplied by, in the checkpoint one less."""
+    from safetensors.numpy import load_file
+
+    from mirim.models import convert
+    from mirim.models.unpack import tensors
+
+    folder = toys.model(tmp_path / "m", kind)
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
+    held = load_file(folder / "model.safetensors")
+    found = tensors(tmp_path / "m.gguf", folder)
+    assert found.keys() == held.keys() - {"lm_head.weight"}
+    assert all(np.abs(found[name] - held[name]).max() < 1e-6 for name in found)
+
+
+def test_another_process_may_unpack_first(tmp_path, monkeypatch):
+    from mirim.models import convert, unpack
+
+    monkeypatch.setenv("MIRIM_CACHE", str(tmp_path / "cache"))
+    folder = toys.model(tmp_path / "m")
+    convert.write(convert.read(folder), folder / "gguf" / "q8_0.gguf", "q8_0")
+    (folder / "model.safetensors").unlink()
+    made = unpack.tensors
+
+    def meanwhile(*given):
+        monkeypatch.setattr(unpack, "tensors", made)
+        first.append(unpack.unpacked(folder))
+        return made(*given)
+
+    first = []
+    monkeypatch.setattr(unpack, "tensors", meanwhile)
+    assert unpack.unpacked(folder) == first[0]
+    assert [one.name for one in first[0].parent.iterdir()] == [first[0].name]

@@ -64,8 +64,15 @@ def unsupported(header: gguf_check.Header) -> str:
         return f"its feed_forward_length is {inter}"
     if caps := [k for k in keys if k.startswith(kind) and k.endswith("logit_softcapping") and keys[k]]:
         return f"it has {caps[0]}"
-    if keys.get(f"{kind}.rope.scaling.type", "none") not in ("none", "linear", "yarn"):
-        return f"its rope scaling is {keys[f'{kind}.rope.scaling.type']}"
+    scaling = keys.get(f"{kind}.rope.scaling.type", "none")
+    if scaling not in ("none", "linear", "yarn"):
+        return f"its rope scaling is {scaling}"
+    if keys.get(f"{kind}.attention.causal") is False:
+        return "its tokens see those behind them"
+    if kind == "granite" and keys.get(f"{kind}.rope.scaling.finetuned") is False:
+        return "its heads do not turn"
+    if scaling != "yarn" and keys.get(f"{kind}.rope.scaling.attn_factor", 1.0) != 1.0:
+        return f"it scales attention by {keys[f'{kind}.rope.scaling.attn_factor']}"
     return ""
 
 

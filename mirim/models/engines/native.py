@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -333,13 +333,13 @@ class Native(Prefixes):
 
     def logits(self, ids: Sequence[int], first: int = 0, adapter: int | None = None) -> Any:
         self._check_length(len(ids))
-        return self._open.logits(list(ids), first, self._adapter(adapter))
+        return self._computed(self._open.logits, list(ids), first, self._adapter(adapter))
 
     def score_tokens(self, ids: Sequence[int], first: int = 1) -> list[float]:
         if len(ids) <= first:
             return []
         self._check_length(len(ids))
-        return list(self._open.scores(list(ids), first))
+        return list(self._computed(self._open.scores, list(ids), first))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One normalised vector a text: the last layer's output, the mean over its tokens or its last token's."""
@@ -349,7 +349,7 @@ class Native(Prefixes):
             self._check_length(len(ids))
             if not ids:
                 raise UsageError("a text without tokens has no vector; write something")
-            values = self._open.mean(ids, first=len(ids) - 1 if self.pooling == "last" else 0)
+            values = self._computed(self._open.mean, ids, len(ids) - 1 if self.pooling == "last" else 0)
             length = math.sqrt(sum(v * v for v in values)) or 1.0
             rows.append([v / length for v in values])
         return rows
@@ -373,7 +373,13 @@ class Native(Prefixes):
                 )
         own = adapter is not None and 0 <= adapter - self.adapters < len(self.pointers)
         number = adapter if own else self._adapter(adapter)
-        return list(self._open.states([list(ids) for ids in texts], number))
+        return list(self._computed(self._open.states, [list(ids) for ids in texts], number))
+
+    def _computed(self, work: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return work(*given)
+        except RuntimeError as error:
+            raise MirimError(f"mirim's own core stopped: {error}; try --engine llama_cpp") from error
 
     def spelt(self, prompt: str | Sequence[Message]) -> tuple[list[int], list[bytes]]:
         """The prompt's token ids, and the bytes that each stands for, control tokens as the vocabulary writes them."""

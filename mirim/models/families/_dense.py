@@ -22,13 +22,15 @@ Config = dict[str, Any]
 class Rule:
     """GGUF tensor `target` is `change(checkpoint[source])`; without a source, `change` makes it from nothing.
 
-    `shape` is the shape after `change`, () when the change keeps it.
+    `shape` is the shape after `change`, () when the change keeps it. `back` undoes one that does more than
+    move rows.
     """
 
     target: str
     source: str = ""
     change: Callable[[Any], Array] | None = None
     shape: tuple[int, ...] = ()
+    back: Callable[[Any], Array] | None = None
 
 
 #: checkpoint name within a layer → GGUF name within a block

@@ -44,4 +44,5 @@ def tensors(
     for rule in _dense.tensors({"tie_word_embeddings": True, **config}, names, pairs=False, layer=layer):
         if rule.target == "output.weight":
             raise Unfit("this Gemma model has a head of its own, which llama.cpp does not read")
-        yield replace(rule, change=lambda w: w + 1.0) if rule.target.endswith("norm.weight") else rule
+        norm = rule.target.endswith("norm.weight")
+        yield replace(rule, change=lambda w: w + 1.0, back=lambda w: w - 1.0) if norm else rule

@@ -23,7 +23,8 @@ SAMPLE = {
 
 def metadata(config: dict[str, Any]) -> dict[str, Any]:
     rows = _dense.metadata(config)
-    window = config.get("sliding_window")
+    # Where nothing is said transformers takes 4096; null is none.
+    window = config.get("sliding_window", 4096)
     if window:
         # Within the window full attention is the same thing; beyond it llama.cpp would compute another model.
         rows["context_length"] = min(rows["context_length"], int(window))
