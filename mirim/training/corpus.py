@@ -16,11 +16,20 @@ from mirim.core.errors import UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain, opened
 from mirim.core.progress import note
+from mirim.documents.draft import Refused
+from mirim.documents.readers.markdown import front
+from mirim.documents.text import decode
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
 
 #: Near-duplicates share this much of their five-word shingles, as MinHash estimates it (Broder 1997).
 ALIKE, SHINGLE = 0.8, 5
+#: Hashes of a mark, and the bands and rows of the table that says which marks to compare: 95 of 100 pairs at ALIKE.
+_HASHES, _BANDS = 128, (16, 8)
+#: Shingles that are hashed at once: each takes a kilobyte.
+_AT_ONCE = 10_000
+#: Share of a file's lines that may hold bytes which are not UTF-8; more are another encoding.
+_DAMAGED = 0.01
 
 #: Halves of surrogate pairs, which JSON can spell and UTF-8 cannot.
 _HALVES = re.compile("[\\ud800-\\udfff]")
@@ -84,7 +93,9 @@ class Corpus:
         kept = iter(self._kept)
         for path in self.files:
             for text, _ in rows(path):
-                if weight := next(kept):
+                if (weight := next(kept, None)) is None:
+                    raise UsageError(f"{path} changed while it was read; run the same line again")
+                if weight:
                     yield Text(text, weight)
 
     def _first(self) -> Iterator[Text]:
@@ -160,30 +171,34 @@ def rows(path: Path, aloud: bool = False) -> Iterator[tuple[str, dict[str, Any]]
     """(text, the row it stood in) of one file's documents; with `aloud` what is left out is said."""
     try:
         if path.name.lower().endswith((".txt", ".md")):
-            yield _plain(path), {}
+            yield _plain(path, aloud), {}
         else:
             yield from _lines(path, aloud)
     except OSError as error:
         raise explain(error, path) from error
 
 
-def _plain(path: Path) -> str:
-    data = path.read_bytes()
-    text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
-    if "\ufffd" in text and "\ufffd".encode() not in data:
-        note(f"{path}: not UTF-8; its damaged characters were replaced")
-    if path.name.lower().endswith(".md"):
-        # A stored document opens with front matter, which is about the text, not of it.
-        text = re.sub(r"\A---\n(?:(?:[\w -]+:|[ \t]|- |#)[^\n]*\n)*---\n", "", text)
-    return text
+def _plain(path: Path, aloud: bool) -> str:
+    try:
+        text, notes = decode(path.read_bytes())
+    except Refused as error:
+        raise UsageError(f"{path} {error}; take it out of the corpus") from error
+    for one in notes if aloud else ():
+        note(f"{path}: {one}")
+    text = text.replace("\r\n", "\n")
+    # A stored document opens with front matter, which is about the text, not of it.
+    return front(text)[1] if path.name.lower().endswith(".md") else text
 
 
 def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    number = apart = halved = damaged = 0
+    number = apart = halved = damaged = foreign = 0
     with opened(path) as raw:
         try:
-            for line in io.TextIOWrapper(raw, "utf-8-sig", errors="replace"):
+            for line in io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape"):
                 number += 1
+                if not line.isascii() and _HALVES.search(line):
+                    foreign += 1
+                    line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
                 if line.strip():
                     row = json.loads(line)
                     if row.get("task", "text") != "text":
@@ -204,6 +219,11 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
     if apart and aloud:
         note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')
+    if foreign > _DAMAGED * number:
+        raise UsageError(
+            f"{path} is not UTF-8, as JSON is: {foreign} of its {number} lines hold other bytes; save it as UTF-8, "
+            f"such as with iconv -f WINDOWS-1252 -t UTF-8"
+        )
     if damaged and aloud:
         note(f"{path}: {damaged} rows hold U+FFFD, as where a file is not UTF-8; save it as UTF-8 if it was not")
     if halved and aloud:
@@ -211,20 +231,24 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 class _Alike:
-    """Documents met so far, by the MinHash of their shingles, in a table of bands (Broder 1997; datasketch)."""
+    """Documents met so far, by the MinHash of their shingles: a table of bands says which may be alike (Broder 1997;
+    datasketch), the marks whether they are."""
 
     def __init__(self) -> None:
         self.lib = need("datasketch", "train")
-        self.table = self.lib.MinHashLSH(threshold=ALIKE, num_perm=128)
-        self.count = 0
+        self.table = self.lib.MinHashLSH(num_perm=_HASHES, params=_BANDS)
+        self.marks: list[Any] = []
 
     def seen(self, words: list[str]) -> bool:
         """Whether something almost equal was met; remembers it otherwise."""
-        shingles = {" ".join(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
-        mark = self.lib.MinHash(num_perm=128, seed=1)
-        mark.update_batch([s.encode() for s in sorted(shingles)])
-        if self.table.query(mark):
+        mark = self.lib.MinHash(num_perm=_HASHES, seed=1)
+        starts = range(max(1, len(words) - SHINGLE + 1))
+        for first in range(0, len(starts), _AT_ONCE):
+            mark.update_batch([" ".join(words[i : i + SHINGLE]).encode() for i in starts[first : first + _AT_ONCE]])
+        # Its hashes have 32 bits.
+        hashes = mark.hashvalues.astype("uint32")
+        if any((hashes == self.marks[one]).mean() >= ALIKE for one in self.table.query(mark)):
             return True
-        self.table.insert(self.count, mark)
-        self.count += 1
+        self.table.insert(len(self.marks), mark)
+        self.marks.append(hashes)
         return False

@@ -165,3 +165,61 @@ def test_schedules_rise_hold_and_fall() -> None:
     assert factor(600, 1000, "wsd") == 1.0
     assert factor(999, 1000, "wsd") == pytest.approx(1 / 300)
     assert factor(0, 1, "cosine") == 1.0
+
+
+def test_texts_are_read_in_the_encoding_that_they_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("mirim.training.corpus.note", said.append)
+    for name, encoding in (("a.txt", "cp1252"), ("b.md", "utf-16"), ("c.txt", "utf-8")):
+        (tmp_path / name).write_bytes(f"Atenção: não abre às segundas, {name}.".encode(encoding))
+    corpus = Corpus(files([tmp_path]))
+    for _ in range(2):
+        assert _texts(corpus) == [f"Atenção: não abre às segundas, {name}." for name in ("a.txt", "b.md", "c.txt")]
+    assert said == [f"{tmp_path / 'a.txt'}: not UTF-8: read as cp1252"]
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(UsageError, match=r"a\.txt holds binary data.*take it out of the corpus"):
+        _texts(Corpus([tmp_path / "a.txt"]))
+    (tmp_path / "a.jsonl").write_bytes('{"text": "não"}\n{"text": "yes"}\n'.encode("cp1252"))
+    with pytest.raises(UsageError, match="not UTF-8, as JSON is: 1 of its 2 lines"):
+        _texts(Corpus([tmp_path / "a.jsonl"]))
+    # One damaged line of many is replaced, aloud.
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "a"}\n' * 200 + '{"text": "não"}\n'.encode("cp1252"))
+    assert _texts(Corpus([tmp_path / "a.jsonl"])) == ["a", "n\ufffdo"]
+
+
+@pytest.mark.parametrize(
+    ("head", "rest"),
+    [
+        ("---\ntitle: Contacts\n" + "  phone: 555\n" * 40 + "\nbody\n", ""),
+        ("---\n" + "- Unit 3: open\n" * 40, ""),
+        ("---\n# Chapter one\n- alpha\n---\nrest", ""),
+        ("---\nid: x\ntags:\n  - a: b\n---\n", "rest"),
+    ],
+)
+def test_only_front_matter_is_left_out(tmp_path: Path, head: str, rest: str) -> None:
+    (tmp_path / "a.md").write_text(head + rest)
+    assert _texts(Corpus([tmp_path / "a.md"])) == [rest or head]
+
+
+def test_letters_of_one_form_are_not_almost_equal(tmp_path: Path) -> None:
+    """Two thirds of their words are the same, where four fifths would be too many."""
+    pytest.importorskip("datasketch")
+    form = " ".join(f"word{i}" for i in range(140))
+    rows = [{"text": f"{form} {' '.join(f'own{n}of{i}' for i in range(35))}"} for n in range(200)]
+    rows += [{"text": rows[n]["text"].replace("word70", "other")} for n in range(50)]
+    corpus = Corpus([_jsonl(tmp_path / "a.jsonl", rows)], near=True)
+    for _ in corpus:
+        pass
+    assert corpus.documents < 205
+    assert 45 <= corpus.alike <= 55
+
+
+def test_a_corpus_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    corpus = Corpus([_jsonl(tmp_path / "a.jsonl", [{"text": "one"}])])
+    assert _texts(corpus) == ["one"]
+    _jsonl(tmp_path / "a.jsonl", [{"text": "one"}, {"text": "two"}])
+    with pytest.raises(UsageError, match="changed while it was read"):
+        _texts(corpus)

@@ -30,18 +30,22 @@ _CLOSED = re.compile(r"-->[ \t]*\n?")
 
 def read(path: Path) -> Draft:
     text, notes = decode_clean(path.read_bytes())
-    metadata: dict[str, str] = {}
-    front = _FRONT.match(text)
-    if front:
-        lines = [line for line in front.group(1).splitlines() if line.strip()]
-        pairs = [_PAIR.match(line) for line in lines]
-        # Between two rules there may be prose too, with a colon in it.
-        if any(pairs) and all(pair or _HELD.match(line) for pair, line in zip(pairs, lines, strict=True)):
-            metadata = {p.group(1).strip().lower(): p.group(2).strip().strip("'\"") for p in pairs if p}
-            text = text[front.end() :]
+    metadata, text = front(text)
     text = clean(joined(_parts(text)))
     title = metadata.pop("title", "") or title_of(text)
     return Draft(text, title=title, metadata={k: v for k, v in metadata.items() if v}, notes=tuple(notes))
+
+
+def front(text: str) -> tuple[dict[str, str], str]:
+    """What a text's front matter says of it, and the text without it."""
+    if found := _FRONT.match(text):
+        lines = [line for line in found.group(1).splitlines() if line.strip()]
+        pairs = [_PAIR.match(line) for line in lines]
+        # Between two rules there may be prose too, with a colon in it.
+        if any(pairs) and all(pair or _HELD.match(line) for pair, line in zip(pairs, lines, strict=True)):
+            said = {p.group(1).strip().lower(): p.group(2).strip().strip("'\"") for p in pairs if p}
+            return said, text[found.end() :]
+    return {}, text
 
 
 def _parts(text: str) -> Iterator[str]:
