@@ -48,10 +48,19 @@ SHORT = {
 def compare(
     project: Project, model: str, base: str, questions: Path | None, policy: str, limit: int, engine: str, seed: int
 ) -> Report:
-    """Ask, score, compare; write reports/evaluate.* and reports/predictions.jsonl, and scores into the bundle."""
+    """Ask, score, compare; write reports/evaluate.* and reports/predictions.jsonl, and scores into the bundle.
+
+    Anything but the project's own model, policy and questions beside its own base is written as evaluate-asked.* and
+    predictions-asked.jsonl: what the model was built with stays what is known of it.
+    """
     from mirim.assist.answer import Assistant
 
+    own = not (model or base or questions or policy or limit or engine)
     asked, findings = known(project, _questions(project, questions, limit))
+    if base not in ("", "none"):
+        # Before anybody is asked: a name that is wrong would be found out after the last question.
+        with Assistant.open(project, model=base, policy=policy, engine=engine):
+            pass
     with Assistant.open(project, model=model, policy=policy, engine=engine) as assistant:
         name = assistant.model
         if _bundle(project, model) != project.model:
@@ -64,9 +73,9 @@ def compare(
     report = _report(
         project, name, other_name, tuned, other, rows, data | {"verdict": verdict, "questions": len(asked)}, findings
     )
-    report.save(project.reports, "evaluate")
-    write_jsonl(project.reports / "predictions.jsonl", (r.to_json() for r in tuned))
-    if not model and not questions and not limit and (project.model / "bundle.json").is_file():
+    report.save(project.reports, "evaluate" if own else "evaluate-asked")
+    write_jsonl(project.reports / f"predictions{'' if own else '-asked'}.jsonl", (r.to_json() for r in tuned))
+    if own and (project.model / "bundle.json").is_file():
         scores = {k: v["value"] for k, v in data["figures"].items() if "value" in v}
         Bundle.open(project.model).save(scores={**scores, "verdict": verdict, "questions": len(asked)})
     return report
@@ -103,7 +112,7 @@ def _fit(project: Project, assistant: Any) -> None:
 def _base(
     project: Project, model: str, base: str, policy: str, engine: str, asked: Sequence[HeldOut]
 ) -> tuple[list[Scored], str]:
-    """The base's answers; none, with a note, when it cannot be run here."""
+    """The base's answers; none, with a note, when the one that the model was made of cannot be run here."""
     from mirim.assist.answer import Assistant
 
     if model == "none" and not base:
@@ -119,6 +128,8 @@ def _base(
             _fit(project, assistant)
             return ask_all(project, assistant, asked, f"evaluate {name}"), "search alone" if name == "none" else name
     except MirimError as error:
+        if base:
+            raise
         note(f"the base {name} cannot be asked ({error}); {model or project.name} is reported alone")
         return [], ""
 

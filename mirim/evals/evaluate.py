@@ -50,7 +50,12 @@ def evaluate(
         raise UsageError("one of --pairs, --reading, --perplexity at a time")
     if limit < 0:
         raise UsageError(f"--limit {limit} is negative; 0 asks everything")
+    if seed < 0:
+        raise UsageError(f"--seed {seed} is negative; a seed is a whole number from 0 on")
     if chosen:
+        given = {"--base": base, "--policy": policy, "--questions": questions}
+        if vain := [name for name, value in given.items() if value]:
+            raise UsageError(f"{' and '.join(vain)} say nothing to a model by itself; leave them out")
         if not chosen[0].exists() or chosen[0].is_dir():
             raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
         from mirim.models.engine import open_engine

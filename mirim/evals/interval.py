@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 Verdict = Literal["helped", "no evidence", "hurt"]
 RESAMPLES = 10_000
+#: Cases that must differ before anything is said: of five that all go one way half that many sides come up one time in
+#: sixteen (sign test), of six one in thirty-two.
+DIFFER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> tuple[Interval, Verdict]:
-    """Difference of means over the same cases, resampled case by case; the verdict reads its interval."""
+    """Difference of means over the same cases, resampled case by case; the verdict reads its interval, and says nothing
+    where fewer than DIFFER cases differ, of which resampling knows too little."""
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} and {len(theirs)} cases cannot be paired")
     difference = bootstrap([a - b for a, b in zip(ours, theirs, strict=True)], seed)
-    verdict: Verdict = "helped" if difference.low > 0 else "hurt" if difference.high < 0 else "no evidence"
-    return difference, verdict
+    if sum(a != b for a, b in zip(ours, theirs, strict=True)) < DIFFER:
+        return difference, "no evidence"
+    return difference, "helped" if difference.low > 0 else "hurt" if difference.high < 0 else "no evidence"
 
 
 def wilson(successes: int, n: int) -> Interval:
@@ -53,7 +58,10 @@ def wilson(successes: int, n: int) -> Interval:
     p = successes / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Interval(p, max(0.0, middle - half), min(1.0, middle + half), n)
+    # At its ends the interval is closed, whatever rounding makes of it.
+    return Interval(
+        p, max(0.0, middle - half) if successes else 0.0, min(1.0, middle + half) if successes < n else 1.0, n
+    )
 
 
 def _means(array: Any, seed: int) -> Any:

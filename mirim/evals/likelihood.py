@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import MirimError, UsageError
 from mirim.core.types import Engine
 
 #: Longest window: a context of hundreds of thousands of tokens would need as many rows of logits at once.
@@ -17,8 +18,9 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
 
     A text is read after the model's start token, and all of its tokens count. A model without one leaves the
     first token of each text without a probability. A text longer than the context is read in windows that
-    overlap by half, and each token counts once, in the window where most stands before it.
-    UsageError when the engine gives no probabilities, or a text has no token that could be given one.
+    overlap by half, and each token counts once, in the window where most stands before it; so is one of
+    more than WINDOW tokens. A text of one token with nothing before it has no probabilities.
+    UsageError when the engine gives no probabilities, MirimError where these are no numbers.
     """
     if not hasattr(engine, "encode") or not hasattr(engine, "score_tokens"):
         rows = engine.score("", texts)
@@ -30,8 +32,11 @@ def log_probabilities(engine: Engine, texts: Sequence[str]) -> list[list[float]]
             # Only what the tokenizer itself put there is taken off again.
             rows.append(list(_windows(engine, ids[front : len(ids) - behind], start)))
     for text, row in zip(texts, rows, strict=True):
-        if not row:
-            raise UsageError(f"{engine.name} cannot score {text[:60]!r}: it is one token with nothing before it")
+        if not all(map(math.isfinite, row)):
+            raise MirimError(
+                f"{engine.name} gives {text[:60]!r} probabilities that are no numbers: its weights are damaged, or the "
+                "training that made them diverged; take another checkpoint"
+            )
     return rows
 
 

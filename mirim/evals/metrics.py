@@ -67,20 +67,45 @@ def _lcs(a: list[str], b: list[str]) -> int:
 def holds(answer: str, fact: str) -> float:
     """1 when the key fact stands in the answer: same words in the same order, marks, case and accents apart.
 
-    Amounts match however they are written: 'R$ 180,00', 'R$180' and '180.00' are one. An empty fact is never held.
+    Amounts match however they are written: 'R$ 180,00', 'R$180' and '180.00' are one; 'US$ 180' is another, and so is
+    '-180'. An empty fact is never held.
     """
-    wanted = _plain(fact)
-    return float(bool(wanted) and f" {wanted} " in f" {_plain(answer)} ")
+    wanted, given = _said(fact), _said(answer)
+    ends = range(len(wanted), len(given) + 1)
+    return float(bool(wanted) and any(all(map(_same, given[end - len(wanted) : end], wanted)) for end in ends))
 
 
-_CURRENCY = re.compile(r"r\$|us\$|[$€£]|\b(?:brl|usd|eur|gbp)\b|\b(?:reais|real|dollars?|dolares|euros?)\b")
-_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*")
+#: How money is written, in folded text. A bare "$" may be any dollar's, or the real's.
+_MONEY = {
+    "brl": r"r\$|brl\b|reais\b|real\b",
+    "usd": r"us\$|usd\b|dollars?\b|dolar(?:es)?\b",
+    "eur": r"€|eur\b|euros?\b",
+    "gbp": r"£|gbp\b|pounds?\b|libras?\b",
+    "": r"\$",
+}
+_CURRENCY = "|".join(f"(?P<NAME{n}>{marks})" for n, marks in enumerate(_MONEY.values()))
+#: A number with what it is an amount of, or a word. Only beside a number are words such as "real" money.
+_PART = re.compile(
+    rf"(?:(?:\b|(?<!\w))(?:{_CURRENCY.replace('NAME', 'before')})\s*)?"
+    r"(?P<minus>(?<![\w)])[-−](?=\d))?(?<![\w.,])(?P<number>\d+(?:[.,]\d+)*)"
+    rf"(?:\s*(?:{_CURRENCY.replace('NAME', 'behind')}))?|\w+"
+)
 
 
-def _plain(text: str) -> str:
-    """Folded words and canonical numbers, single spaces between."""
-    text = _NUMBER.sub(lambda m: f" {_number(m.group())} ", _CURRENCY.sub(" ", fold(text)))
-    return " ".join(re.findall(r"\w+", text))
+def _said(text: str) -> list[tuple[str, str]]:
+    """(word or canonical number, currency or '') in order, folded."""
+    said = []
+    for found in _PART.finditer(fold(text)):
+        if number := found["number"]:
+            marks = [money for n, money in enumerate(_MONEY) if found[f"before{n}"] or found[f"behind{n}"]]
+            said.append((f"{'-' if found['minus'] else ''}{_number(number)}", "".join(marks[:1])))
+        else:
+            said.append((found.group(), ""))
+    return said
+
+
+def _same(given: tuple[str, str], wanted: tuple[str, str]) -> bool:
+    return given[0] == wanted[0] and (given[1] == wanted[1] or not (given[1] and wanted[1]))
 
 
 def _number(text: str) -> str:

@@ -37,7 +37,11 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     with bar("pairs", len(rows)) as task:
         for at in range(0, len(rows), _BATCH):
             part = rows[at : at + _BATCH]
-            totals = [sum(r) for r in log_probabilities(engine, [row[key] for row in part for key in _KEYS])]
+            sentences = [row[key] for row in part for key in _KEYS]
+            scored = log_probabilities(engine, sentences)
+            if bare := next((s for s, r in zip(sentences, scored, strict=True) if not r), ""):
+                raise UsageError(f"{engine.name} cannot score {bare[:60]!r}: it is one token with nothing before it")
+            totals = [sum(r) for r in scored]
             right += [good > bad for good, bad in zip(totals[::2], totals[1::2], strict=True)]
             task.advance(len(part))
     groups: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))

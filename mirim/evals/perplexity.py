@@ -27,6 +27,8 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
         nats -= math.fsum(scores)
         tokens += len(scores)
         size += len(text.encode("utf-8", "surrogatepass"))
+    if not tokens:
+        raise UsageError(f"{name} has no start token, and no text of {path} has two tokens; give it longer ones")
     bits = nats / math.log(2) / size
     data: dict[str, Any] = {"bits_per_byte": bits, "bytes": size, "tokens": tokens}
     findings: tuple[Finding, ...] = ()

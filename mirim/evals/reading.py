@@ -16,8 +16,8 @@ from mirim.core.report import Finding, Report, Table
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
 from mirim.documents.words import detect, stems
-from mirim.evals.interval import bootstrap
-from mirim.evals.metrics import exact_match, token_f1
+from mirim.evals.interval import Interval, bootstrap, wilson
+from mirim.evals.metrics import exact_match, normalise, token_f1
 from mirim.examples.tasks import answer as task
 from mirim.models.read import TOKENS, read, reads_sentences
 
@@ -36,6 +36,10 @@ class Question:
     language: str
 
 
+class _TooLong(Exception):
+    """A question that does not fit the model's context even with the least of its passage."""
+
+
 def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     """{"f1", "exact_match" (0 to 100), "questions", "predictions": {id: text}}; an unanswerable one wants ''.
 
@@ -49,12 +53,16 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
         questions = [questions[int(i * len(questions) / limit)] for i in range(limit)]
     spoken = detect(" ".join(q.context for q in questions[:20]))
     predictions: dict[str, str] = {}
-    f1s, exact, shortened = [], [], 0
+    f1s, exact, shortened, unread = [], [], 0, 0
     for q in track(questions, "reading"):
-        text, cut = _answer(engine, q, q.language or spoken, answered)
+        try:
+            text, cut = _answer(engine, q, q.language or spoken, answered)
+        except _TooLong:
+            text, cut, unread = "", False, unread + 1
         shortened += cut
         predictions[q.id] = text
-        wanted = q.answers or ("",)
+        # As SQuAD 2.0 has it: what normalises to nothing is no answer beside others.
+        wanted = tuple(one for one in q.answers if normalise(one, q.language)) or ("",)
         f1s.append(100 * token_f1(text, wanted, q.language))
         exact.append(100 * exact_match(text, wanted, q.language))
     data: dict[str, Any] = {
@@ -74,11 +82,18 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
                 "it read the stretch with most of the question's words, or the sentences that fit",
             ),
         )
+    if unread == len(questions):
+        raise UsageError(f"no question of {path} fits the model's context of {engine.context} tokens, even alone")
+    if unread:
+        what = f"{unread} of {len(questions)} questions do not fit the model's {engine.context} tokens, even alone"
+        findings += (Finding("warning", path.name, what, "they were not asked, and count as answered with nothing"),)
     if len(predictions) < len(questions):
         twice, times = Counter(q.id for q in questions).most_common(1)[0]
         what = f'{len(questions)} questions have {len(predictions)} ids; "{twice}" stands {times} times'
         findings += (Finding("warning", path.name, what, "each counts, and predictions hold the last of an id"),)
-    rows = (("F1", str(bootstrap(f1s))), ("exact match", str(bootstrap(exact))))
+    share = wilson(sum(map(bool, exact)), len(exact))
+    hundredths = Interval(100 * share.value, 100 * share.low, 100 * share.high, share.n)
+    rows = (("F1", str(bootstrap(f1s))), ("exact match", str(hundredths)))
     summary = f"{name} on {len(questions)} questions."
     if answered and reads_sentences(engine):
         summary += " Every question of the file has an answer, so none was to be refused."
@@ -122,7 +137,7 @@ def _prompt(engine: Engine, q: Question, whole: Passage, language: str) -> tuple
         prompt = write(q.question, [replace(whole, text=q.context[-start:end])], language)
         if engine.count(prompt) + TOKENS <= engine.context:
             return prompt, True
-    raise UsageError(f"question {q.id} does not fit the model's context of {engine.context} tokens, even alone")
+    raise _TooLong(q.id)
 
 
 def _raw(question: str, passages: Sequence[Passage], language: str) -> str:
@@ -157,19 +172,29 @@ def _questions(content: Any) -> Iterator[Question]:
         spoken = _language(article, in_data, above)
         title = str(_get(article, "title", in_data, str, int, float, missing="")).replace("_", " ")
         for in_article, paragraph in _items(article, "paragraphs", in_data):
-            context = _get(paragraph, "context", in_article, str)
+            context = _whole(_get(paragraph, "context", in_article, str))
+            here = _language(paragraph, in_article, spoken)
             for at, qa in _items(paragraph, "qas", in_article):
                 id = str(_get(qa, "id", at, str, int, float))
                 texts = () if _get(qa, "is_impossible", at, bool, int, missing=False) else _answers(qa, at)
-                yield Question(id, title, context, _get(qa, "question", at, str), texts, spoken)
+                yield Question(
+                    id, title, context, _whole(_get(qa, "question", at, str)), texts, _language(qa, at, here)
+                )
+
+
+def _whole(text: str) -> str:
+    """A text without halves of surrogate pairs, which JSON can spell and no tokenizer reads."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _answers(qa: Any, at: str) -> tuple[str, ...]:
     given = _get(qa, "answers", at, list, dict, missing=[]) or []
     at = f"{at}.answers"
     if isinstance(given, dict):
-        return tuple(str(_checked(text, place, str, int, float)) for place, text in _items(given, "text", at))
-    return tuple(str(_get(answer, "text", f"{at}[{n}]", str, int, float)) for n, answer in enumerate(given))
+        texts = [str(_checked(text, place, str, int, float)) for place, text in _items(given, "text", at)]
+    else:
+        texts = [str(_get(answer, "text", f"{at}[{n}]", str, int, float)) for n, answer in enumerate(given)]
+    return tuple(text for text in texts if text.strip())
 
 
 def _items(row: Any, key: str, at: str) -> Iterator[tuple[str, Any]]:
@@ -201,7 +226,7 @@ def _checked(value: Any, at: str, *kinds: type) -> Any:
 
 def _language(row: Any, at: str, above: str) -> str:
     """'pt', 'en' or another code as the file has it: 'pt', 'pt-BR' and 'Brazilian Portuguese' are one."""
-    said = _get(row, "language", at, str, missing="").lower()
+    said = _get(row, "language", at, str, missing="").strip().lower()
     if said.startswith(("pt", "por")) or "portug" in said:
         return "pt"
     return "en" if said.startswith("en") else said or above

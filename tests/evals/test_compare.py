@@ -132,9 +132,34 @@ def test_failures_are_listed_with_what_was_cited(project: Project, opened: list[
 
 
 def test_a_base_that_cannot_run_leaves_the_tuned_one_alone(project: Project, opened: list[str]) -> None:
-    data = evaluate(project, base="broken").to_json()
+    Bundle.open(project.model).save(base="broken")
+    data = evaluate(project).to_json()
     assert "base" not in data["figures"]["right"]
     assert data["verdict"] == "not compared"
+    # One that was asked for by name is told, before anybody is asked.
+    opened.clear()
+    with pytest.raises(MirimError, match="it has no weights"):
+        evaluate(project, base="broken")
+    assert opened == ["broken"]
+
+
+@pytest.mark.parametrize("given", [{"policy": "free"}, {"base": "none"}, {"limit": 2}, {"model": "other"}])
+def test_other_figures_are_kept_apart(project: Project, opened: list[str], given: dict[str, Any]) -> None:
+    evaluate(project)
+    before = (project.reports / "evaluate.json").read_text(), Bundle.open(project.model).scores
+    evaluate(project, **given)
+    assert before == ((project.reports / "evaluate.json").read_text(), Bundle.open(project.model).scores)
+    assert (project.reports / "evaluate-asked.json").is_file()
+    assert (project.reports / "predictions-asked.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [({"seed": -1}, "--seed -1 is negative"), ({"perplexity": Path(__file__), "base": "x"}, "--base say nothing")],
+)
+def test_what_would_be_found_out_at_the_end_is_told_at_once(project: Project, given: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        evaluate(project, **given)
 
 
 def test_all_refused_has_no_numbers_that_json_lacks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

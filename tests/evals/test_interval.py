@@ -50,3 +50,15 @@ def test_the_verdict_reads_the_paired_interval() -> None:
     assert paired([1, 0, 1, 0], [0, 1, 0, 1])[1] == "no evidence"
     with pytest.raises(ValueError, match="cannot be paired"):
         paired([1.0], [])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 49, 120, 399])
+def test_wilson_is_closed_at_its_ends(n: int) -> None:
+    assert wilson(n, n).high == 1.0
+    assert wilson(0, n).low == 0.0
+
+
+def test_a_few_cases_are_no_evidence() -> None:
+    assert paired([1.0] * 5 + [0.0] * 9, [0.0] * 14)[1] == "no evidence"
+    assert paired([1.0] * 6 + [0.0] * 9, [0.0] * 15)[1] == "helped"
+    assert paired([0.0] * 15, [1.0] * 6 + [0.0] * 9)[1] == "hurt"

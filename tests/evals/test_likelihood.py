@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from evals_fakes import Letters
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import MirimError, UsageError
 from mirim.evals import pairs, perplexity
 from mirim.evals.evaluate import evaluate
 from mirim.evals.likelihood import log_probabilities, start_tokens
@@ -119,10 +119,20 @@ def test_a_window_keeps_what_stands_before_its_tokens() -> None:
     assert short[9] == -3.0
 
 
-def test_an_unscorable_text_is_an_error(tmp_path: Path) -> None:
+def test_a_text_of_one_token_adds_nothing_where_nothing_stands_before_it(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", [{"text": "long enough"}, {"text": "x"}])
+    data = perplexity.measure(Letters(start=False), path, "letters").data
+    assert (data["bytes"], data["tokens"]) == (12, 10)
+    with pytest.raises(UsageError, match="has two tokens"):
+        perplexity.measure(Letters(start=False), write(tmp_path / "x.jsonl", [{"text": "x"}]), "letters")
     with pytest.raises(UsageError, match="cannot score 'x'"):
-        perplexity.measure(Letters(start=False), path, "letters")
+        pairs.measure(Letters(start=False), write(tmp_path / "p.jsonl", [pair("x", "y")]), "letters")
+
+
+def test_probabilities_that_are_no_numbers_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "score_tokens", lambda *_, **__: [float("nan")])
+    with pytest.raises(MirimError, match="probabilities that are no numbers"):
+        perplexity.measure(Letters(), write(tmp_path / "t.jsonl", [{"text": "x"}]), "letters")
 
 
 def test_compressed_files_are_read_frame_by_frame(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ def test_rouge_l_by_hand() -> None:
         ("Abre às 12:00.", "12:00"),
         ("Traga o cartão e a identidade", "cartao e a identidade"),
         ("O preço é 0,125 mg", "0.125"),
+        ("It costs 180.00", "R$ 180"),
+        ("We accept euros.", "euros"),
+        ("pagamento em reais", "reais"),
+        ("de 5-10 dias", "10 dias"),
+        ("price: 5€", "5 euros"),
     ],
 )
 def test_a_key_fact_is_found_however_it_is_written(answer: str, fact: str) -> None:
@@ -81,6 +86,10 @@ def test_a_key_fact_is_found_however_it_is_written(answer: str, fact: str) -> No
         ("Version 2.5", "25"),
         ("On 25.12.2025", "2512.2025"),
         ("two hours at least", "at least two hours"),
+        ("Vá ao Hospital Geral.", "Hospital Real"),
+        ("It costs US$ 180.", "R$ 180"),
+        ("It costs €180", "£180"),
+        ("at a temperature of -5 °C", "5 °C"),
         ("anything", ""),
         ("", "12"),
     ],

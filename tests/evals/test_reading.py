@@ -71,7 +71,7 @@ def test_a_long_context_is_cut_around_the_question(tmp_path: Path) -> None:
     report = reading.measure(engine, path, "letters")
     assert report.data["f1"] == 100
     assert "1 of 1 contexts do not fit" in report.findings[0].what
-    with pytest.raises(UsageError, match="question a does not fit"):
+    with pytest.raises(UsageError, match="fits the model's context of 100 tokens"):
         reading.measure(Letters(context=100), path, "letters")
 
 
@@ -195,3 +195,40 @@ def test_a_model_of_mirims_making_reads_sentence_by_sentence(tmp_path: Path) -> 
     report = reading.measure(engine, path, "letters")
     assert report.data["predictions"] == {"a": "the harbour"}
     assert "1 of 1 contexts do not fit" in report.findings[0].what
+
+
+def test_an_answer_of_nothing_is_none(tmp_path: Path) -> None:
+    """As some files of SQuAD 2.0 say that there is no answer; and as it counts there, beside others."""
+    qas = [{"id": "1", "question": "q?", "answers": [{"text": " "}]}]
+    qas += [{"id": "2", "question": "q?", "answers": [{"text": ""}, {"text": "seven"}]}]
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "c", "qas": qas}]}]}))
+    assert [q.answers for q in reading.squad(path)] == [(), ("seven",)]
+
+
+def test_language_may_stand_at_a_paragraph_or_a_question(tmp_path: Path) -> None:
+    def qa(id: str, **more: str) -> dict[str, Any]:
+        return {"id": id, "question": "q?", "answers": [{"text": "a"}], **more}
+
+    paragraphs = [
+        {"context": "c", "language": " pt-BR ", "qas": [qa("1"), qa("2", language="en")]},
+        {"context": "c", "qas": [qa("3")]},
+    ]
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"language": "en", "data": [{"paragraphs": paragraphs}]}))
+    assert [q.language for q in reading.squad(path)] == ["pt", "en", "en"]
+
+
+def test_a_question_that_fits_nothing_leaves_the_others(tmp_path: Path) -> None:
+    asked = [qa("a", "What is it?", "Ines"), qa("b", "word " * 400, "Ines")]
+    path = squad(tmp_path / "dev.json", asked, "She is called Ines.")
+    report = reading.measure(Letters(context=400, answers={"called Ines": "Ines"}), path, "letters")
+    assert (report.data["f1"], report.data["predictions"]) == (50, {"a": "Ines", "b": ""})
+    assert "1 of 2 questions do not fit" in report.findings[-1].what
+
+
+def test_halves_of_characters_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    qa = {"id": "1", "question": "Who \ud800?", "answers": [{"text": "a"}]}
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "c \udc00", "qas": [qa]}]}]}))
+    assert [(q.context, q.question) for q in reading.squad(path)] == [("c ?", "Who ??")]
