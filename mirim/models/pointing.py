@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER, ADAPTER, HEAD = "pointing", "adapter.gguf", "head"
 #: Answers in passages, and what requests say for the parameters of functions.
 TASKS = ("read", "tools")
+#: Questions whose answers are kept for when they are asked again.
+KEPT = 256
 #: Places of an answer that are told, and tokens of one at most, if nothing else is said.
 SPANS, LONGEST = 20, 30
 
@@ -76,10 +78,19 @@ class Pointer:
             )
         self._engine, self._adapter = engine, adapter
         self._weight, self._bias = held.read("weight"), held.read("bias")
+        self._told: dict[tuple[str, Passage, int], Pointed | None] = {}
 
     def point(self, asked: Sequence[tuple[str, Passage]], longest: int = LONGEST) -> list[Pointed | None]:
         """What each passage by itself has for an answer to the question beside it, of at most `longest` tokens; None
         for one that is too long to be seen whole."""
+        told = self._told if len(self._told) <= KEPT else {}
+        if new := [one for one in dict.fromkeys(asked) if (*one, longest) not in told]:
+            # The same is asked when a function is chosen and when it is filled in. Another thread may look at this too.
+            told = told | {(*one, longest): found for one, found in zip(new, self._point(new, longest), strict=True)}
+            self._told = told
+        return [told[*one, longest] for one in asked]
+
+    def _point(self, asked: Sequence[tuple[str, Passage]], longest: int) -> list[Pointed | None]:
         spelt = [self._placed(question, passage) for question, passage in asked]
         fit = [n for n, (ids, places) in enumerate(spelt) if places and len(ids) <= self._engine.whole]
         found: list[Pointed | None] = [None] * len(asked)

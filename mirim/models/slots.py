@@ -29,6 +29,10 @@ from mirim.models.pointing import Pointed, Pointer
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
 #: out.
 SERVES, SURE, GIVEN = -2.5, 3.0, 1.0
+#: What it adds to the former, in nats, for each nat in the mean of the odds that its needed parameters are said;
+#: how large that mean usually is where it serves; and what one counts for at most. What is not said at all counts for
+#: nothing and not against it, for it may be asked for.
+SAID, USUAL, FURTHEST = 0.5, 4.5, 8.0
 #: Log-odds of pointing at anything for a parameter, below which one that must be given is asked for.
 ASKED = 0.0
 #: Parameters, or functions, that are asked for at most: each takes some ten milliseconds.
@@ -77,6 +81,32 @@ def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]
         return [None] * len(functions)
     found = pointer.point([(str(one["name"]), slot.passage(one, request)) for one in functions], longest=len(request))
     return [one.odds if one else None for one in found]
+
+
+def likeliest(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> tuple[int, float] | None:
+    """Which of some functions likeliest serves a request, and the log-odds that it does: what pointing says of its name
+    and, in the mean, of the parameters that it must have. None where that cannot be told."""
+    odds = [one for one in serves(pointer, request, functions) if one is not None] if functions else []
+    if not odds or len(odds) < len(functions):
+        return None
+    # At best; only what may be the likeliest is asked for its parameters.
+    at_best = [one if one >= SURE else one + SAID * (FURTHEST - USUAL) for one in odds]
+    while at_best[best := max(range(len(odds)), key=at_best.__getitem__)] > odds[best]:
+        odds[best] += _said(pointer, request, functions[best])
+        at_best[best] = odds[best]
+    return best, odds[best]
+
+
+def _said(pointer: Pointer, request: str, function: Mapping[str, Any]) -> float:
+    """Nats that a function's needed parameters add to the odds that it serves a request."""
+    needed = [
+        (slot.question(name, one.schema), slot.passage(function, request))
+        for name, one in named(islice(parameters(function), MOST + 1))
+        if not one.optional and one.schema.get("type") != "boolean"
+    ]
+    found = pointer.point(needed, longest=len(request)) if 0 < len(needed) <= MOST else []
+    odds = [max(0.0, min(one.odds, FURTHEST)) for one in found if one]
+    return SAID * (sum(odds) / len(odds) - USUAL) if odds else 0.0
 
 
 def fill(

@@ -208,13 +208,16 @@ def _pointed(order: Order) -> tuple[Pointer, str] | None:
 def _serving(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], float | None]:
     """The one function that likeliest serves the request, and the log-odds that it does; all, and None, where that
     cannot be told. A small model that has several to choose from takes the wrong one more often."""
-    if (pointed := _pointed(order)) is None:
-        return tools, None
-    odds = [one for one in slots.serves(*pointed, [tool["function"] for tool in tools]) if one is not None]
-    if len(odds) < len(tools):
-        return tools, None
-    best = max(range(len(odds)), key=odds.__getitem__)
-    return [tools[best]], odds[best]
+    found = slots.likeliest(*pointed, _plainly(tools)) if (pointed := _pointed(order)) else None
+    return (tools, None) if found is None else ([tools[found[0]]], found[1])
+
+
+def _plainly(tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Functions with schemas as pointing knows them."""
+    return [
+        {**tool["function"], "parameters": simplify(tool["function"].get("parameters") or {}, notes=True)}
+        for tool in tools
+    ]
 
 
 def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dict[str, Any]], str]:
@@ -223,13 +226,9 @@ def _filled(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[dic
     if (pointed := _pointed(order)) is None:
         return tools, ""
     told = "" if isinstance(order.prompt, str) else "\n".join(m.content for m in order.prompt if m.role == "system")
-    known = [
-        {**tool["function"], "parameters": simplify(tool["function"].get("parameters") or {}, notes=True)}
-        for tool in tools
-    ]
     asked = listing.asked(_asked_back(order))
     reply = order.prompt[-1].content if asked else ""  # type: ignore[union-attr]
-    filled = slots.fill(*pointed, known, days.told(told), reply, asked)
+    filled = slots.fill(*pointed, _plainly(tools), days.told(told), reply, asked)
     wanted = slot.wanted(filled[0].missing) if len(filled) == 1 else []
     return (
         [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirim.models.pointing import Pointed
-from mirim.models.slots import MOST, fill, serves
+from mirim.models.slots import MOST, SAID, USUAL, fill, likeliest, serves
 from tests.models.pointed import Pointer
 
 REQUEST = 'Print 30 copies of "menu.pdf" on Canon-Lobby, please.'
@@ -279,3 +279,25 @@ def test_what_is_not_said_has_its_default() -> None:
     assert given({"type": "boolean", "default": False}) == [False]
     # One that does not fit is none.
     assert given({"type": "string", "default": 4}) == ["menu.pdf"]
+
+
+def test_what_a_function_needs_tells_whether_it_serves_too() -> None:
+    text = {"type": "string"}
+    printing = _function(("it", "on"), it=text, on=text, quick={"type": "boolean"})
+    scanning = {"name": "scan", "parameters": {"properties": {"page": text}, "required": ["page"]}}
+    said = Pointed(USUAL + 2, {"menu.pdf": 1.0})
+    # By their names alone it would be the other.
+    pointer = Pointer(print=Pointed(-1.0, {}), scan=Pointed(-0.5, {}), it=said, on=said)
+    best, odds = likeliest(pointer, REQUEST, [scanning, printing]) or (-1, 0.0)  # type: ignore[arg-type]
+    assert (best, odds) == (1, pytest.approx(-1.0 + 2 * SAID))
+    # What is not said counts for nothing, not against it; what may be left out is not asked for.
+    pointer = Pointer(print=Pointed(0.0, {}), it=Pointed(-9.0, {}), on=Pointed(6.0, {}))
+    _, odds = likeliest(pointer, REQUEST, [printing]) or (-1, 0.0)  # type: ignore[arg-type]
+    assert odds == pytest.approx(SAID * (3.0 - USUAL))
+    assert pointer.asked == ["it", "on"]
+    # One that surely serves is asked nothing more.
+    pointer = Pointer(print=Pointed(3.5, {}))
+    assert likeliest(pointer, REQUEST, [printing, scanning]) == (0, 3.5)  # type: ignore[arg-type]
+    assert pointer.asked == ["print", "scan"]
+    assert likeliest(Pointer(scan=None), REQUEST, [scanning]) is None  # type: ignore[arg-type]
+    assert likeliest(Pointer(), REQUEST, []) is None  # type: ignore[arg-type]

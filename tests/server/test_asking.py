@@ -83,7 +83,7 @@ def test_a_call_that_must_be_made_is_made_all_the_same(client: Any) -> None:
         assert row["choices"][0]["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("serves", [3.5, -2.0])
+@pytest.mark.parametrize("serves", [3.5, -1.0])
 def test_what_is_answered_is_called_at_once(client: Any, serves: float) -> None:
     engine = _engine([CALL], serves)
     row = chat(client(house(engine)), messages=_talk("The news?", ASKED, "Belém"), tools=[NEWS]).json()["choices"][0]
