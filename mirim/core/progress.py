@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -73,3 +74,9 @@ def track(items: Iterable[T], label: str, total: float | None = None) -> Iterato
 def note(text: str) -> None:
     """One line a person should see now: a warning, a choice made automatically, a file left out."""
     _sink.note(text)
+
+
+@cache
+def once(text: str) -> None:
+    """`note`, the first time alone: for what is found each time that something is looked at."""
+    note(text)

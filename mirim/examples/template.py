@@ -41,7 +41,7 @@ def render_chat(
     add_generation_prompt   end with the header of the assistant's turn, so that the model answers next
     tools                   functions the model may call, in OpenAI's shape
 
-    UsageError when the template is not valid Jinja or refuses the conversation.
+    UsageError when the template is not valid Jinja, refuses the conversation, or is too much to compute.
     """
     jinja2 = need("jinja2", "serve")
     rows = [_row(m.to_json() if isinstance(m, Message) else dict(m)) for m in messages]
@@ -58,6 +58,12 @@ def render_chat(
         raise UsageError(f"the model's chat template is not valid Jinja: {error}; put right chat_template.jinja") from (
             error
         )
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        # Python's own limits: macros without end, blocks in blocks, texts of any length.
+        raise UsageError(
+            f"the model's chat template asks for too much ({str(error) or 'no memory is left'}); "
+            "put right chat_template.jinja, or use raw text"
+        ) from error
     except (jinja2.exceptions.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         roles = ", ".join(str(r.get("role")) for r in rows)
         raise UsageError(

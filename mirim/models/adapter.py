@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 from mirim.core.files import read_json
 from mirim.models.weights import Safetensors, Weights, open_weights
 
@@ -21,22 +21,41 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float32]]
 
 CONFIG = "adapter_config.json"
+EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _PREFIX = "base_model.model."
 _WRAPPED = re.compile(r"\.(modules_to_save|base_layer)")
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<kind>A|B|embedding_A|embedding_B)(\.weight)?")
+#: What makes a LoRA adapter more than W + scale * B A, by its key in `CONFIG`.
+_KINDS = {
+    "use_dora": "DoRA",
+    "use_bdlora": "BD-LoRA",
+    "use_qalora": "QA-LoRA",
+    "alora_invocation_tokens": "aLoRA",
+    "arrow_config": "Arrow",
+    "kasa_config": "KaSA",
+    "monteclora_config": "MonteCLoRA",
+    "velora_config": "VeLoRA",
+    "layer_replication": "replicated layers",
+}
+#: Beginnings that leave the base as it is. The others (PiSSA, OLoRA, CorDA, LoftQ) take something out of its weights,
+#: and PEFT does so again whenever it loads the adapter.
+_BEGUN = (None, True, False, "gaussian", "eva", "orthogonal")
 
 
 class Merged:
-    """The base's tensors with the adapter's changes; a `Weights` like any other."""
+    """The base's tensors with the adapter's changes; a `Weights` like any other.
+
+    Where the base has no head but its embeddings, an adapter changes one of the two: there is a head then.
+    """
 
     def __init__(self, base: Weights, folder: Path) -> None:
-        """UsageError for adapters that are not plain LoRA, or that do not fit the base."""
+        """Unfit for adapters that are not plain LoRA, UsageError for those that do not fit the base."""
         self._base, self._folder = base, folder
         self._adapter: Safetensors = open_weights(folder, "adapter_model")
         self._config = read_config(folder)
         self._pairs: dict[str, dict[str, str]] = {}
         self._whole: dict[str, str] = {}
-        known = set(base.names())
+        known = {*base.names(), HEAD}
         for name in self._adapter.names():
             plain = name.removeprefix(_PREFIX)
             module, half = half_of(name)
@@ -49,30 +68,33 @@ class Merged:
                 # Embeddings and heads that were trained or saved whole replace the base's tensor.
                 self._whole[target] = name
                 continue
-            raise UsageError(f"{folder}: tensor {name} has no place in the base; is {self._config['base']} its base?")
+            raise Unfit(f"{folder}: tensor {name} has no place in the base; is {self._config['base']} its base?")
+        self._tied = HEAD not in base.names()
+        changed = {*self._pairs, *self._whole}
+        self._parted = self._tied and (HEAD in changed or (EMBEDDINGS in changed and not self._config["tied"]))
         for target, pair in self._pairs.items():
             if set(pair) != {"A", "B"}:
                 raise UsageError(f"{folder}: only half of the LoRA pair of {target} is there; save the adapter again")
             self._check(target, pair)
         for target, name in self._whole.items():
-            if self._adapter.shape(name) != base.shape(target):
+            if self._adapter.shape(name) != self.shape(target):
                 raise UsageError(
-                    f"{folder}: {name} has shape {list(self._adapter.shape(name))}, "
-                    f"the base's {target} has {list(base.shape(target))}"
+                    f"{folder}: {name} has shape {list(self._adapter.shape(name))}, the base's {target} has "
+                    f"{list(self.shape(target))}; name the base that it was trained on, resized as it was then"
                 )
 
     def names(self) -> list[str]:
-        return self._base.names()
+        return [*self._base.names(), HEAD] if self._parted else self._base.names()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return self._base.shape(name)
+        return self._base.shape(self._source(name))
 
     def dtype(self, name: str) -> str:
         # A merged tensor is computed in float32: rounding it back would lose part of the change.
-        return "F32" if name in self._pairs or name in self._whole else self._base.dtype(name)
+        return "F32" if name in self._pairs or name in self._whole else self._base.dtype(self._source(name))
 
     def read(self, name: str) -> Array:
-        weight = self._adapter.read(self._whole[name]) if name in self._whole else self._base.read(name)
+        weight = self._adapter.read(self._whole[name]) if name in self._whole else self._base.read(self._source(name))
         pair = self._pairs.get(name)
         if pair is None:
             return weight
@@ -83,9 +105,12 @@ class Merged:
             change = change.T
         return weight + change * scale(self._folder, self._config, name, a.shape[0])
 
+    def _source(self, name: str) -> str:
+        return EMBEDDINGS if name == HEAD and self._tied else name
+
     def _check(self, target: str, pair: dict[str, str]) -> None:
         a, b = self._adapter.shape(pair["A"]), self._adapter.shape(pair["B"])
-        shape = self._base.shape(target)
+        shape = self.shape(target)
         product = (b[0], a[1]) if len(a) == len(b) == 2 and b[1] == a[0] else ()
         if "embedding" in pair["A"] or self._config["fan_in_fan_out"]:
             product = product[::-1]
@@ -113,32 +138,39 @@ def scale(folder: Path, config: dict[str, Any], target: str, rank: int) -> float
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The fields of adapter_config.json that merging needs; UsageError for what is not plain LoRA."""
+    """The fields of adapter_config.json that merging needs; Unfit for what is not plain LoRA, UsageError for what is
+    broken.
+    """
     row = read_json(folder / CONFIG)
     if not isinstance(row, dict):
         raise UsageError(f"{folder / CONFIG} is not a JSON object")
     kind = row.get("peft_type")
     if kind != "LORA":
-        raise UsageError(f"{folder} is a {kind or 'unknown'} adapter; only LoRA can be merged without its trainer")
-    for key, name in (("use_dora", "DoRA"), ("use_bdlora", "BD-LoRA"), ("alora_invocation_tokens", "aLoRA")):
+        raise Unfit(f"{folder} is a {kind or 'unknown'} adapter; only LoRA can be merged without its trainer")
+    for key, name in _KINDS.items():
         if row.get(key):
-            raise UsageError(
-                f"{folder} uses {name}, which cannot be merged here; merge it with PEFT's merge_and_unload"
-            )
+            raise Unfit(f"{folder} uses {name}, which cannot be merged here; merge it with PEFT's merge_and_unload")
+    if (begun := row.get("init_lora_weights")) not in _BEGUN:
+        raise Unfit(
+            f'{folder} was begun with init_lora_weights "{begun}", which changes the base too and cannot be merged '
+            "here; merge it with PEFT's merge_and_unload"
+        )
     if row.get("lora_bias") or row.get("bias") not in (None, "none"):
-        raise UsageError(f"{folder} trained biases too; merge it with PEFT's merge_and_unload")
+        raise Unfit(f"{folder} trained biases too; merge it with PEFT's merge_and_unload")
     try:
         rank, alpha = int(row["r"]), float(row["lora_alpha"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{folder / CONFIG} has no usable r and lora_alpha") from error
+        patterns = [_patterns(row.get(key)) for key in ("rank_pattern", "alpha_pattern")]
+    except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
+        raise UsageError(f"{folder / CONFIG} has no usable r, lora_alpha or patterns of them: {error!r}") from error
     return {
         "base": str(row.get("base_model_name_or_path") or ""),
         "r": rank,
         "alpha": alpha,
         "rslora": bool(row.get("use_rslora")),
         "fan_in_fan_out": bool(row.get("fan_in_fan_out")),
-        "rank_pattern": dict(row.get("rank_pattern") or {}),
-        "alpha_pattern": dict(row.get("alpha_pattern") or {}),
+        "tied": bool(row.get("ensure_weight_tying")),
+        "rank_pattern": patterns[0],
+        "alpha_pattern": patterns[1],
     }
 
 
@@ -146,6 +178,10 @@ def _target(name: str, known: set[str]) -> str:
     """The base's name of an adapter's tensor: models saved with and without the `model.` prefix meet here."""
     options = (name, f"model.{name}", name.removeprefix("model."))
     return next((o for o in options if o in known), "")
+
+
+def _patterns(row: dict[str, Any] | None) -> dict[str, float]:
+    return {re.compile(key).pattern: float(value) for key, value in (row or {}).items()}
 
 
 def _pattern(patterns: dict[str, Any], module: str, default: Any) -> Any:

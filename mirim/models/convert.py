@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mirim.core import plugins
-from mirim.core.errors import UsageError
+from mirim.core.errors import Unfit, UsageError
 from mirim.core.extras import need
 from mirim.core.files import read_json, sha256_json
 from mirim.core.progress import note
 from mirim.core.stamp import fingerprint
-from mirim.models import adapter, gguf_writer, pooling, tokenizer
+from mirim.models import adapter, gguf_writer, origin, pooling, tokenizer
 from mirim.models.weights import Weights, open_weights
 
 FAMILIES = "models.families"
@@ -71,11 +71,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def find_family(config: dict[str, Any], folder: Path) -> Any:
-    """The family's module; UsageError names the architecture and lists the known ones."""
+    """The family's module; Unfit names the architecture and lists the known ones."""
     kind = config["model_type"]
     if kind not in plugins.names(FAMILIES):
         names = ", ".join(config.get("architectures") or ())
-        raise UsageError(
+        raise Unfit(
             f'{folder}: unknown architecture "{kind}"{f" ({names})" if names else ""}; '
             f"known: {', '.join(plugins.names(FAMILIES))}"
         )
@@ -128,7 +128,7 @@ def tensors(checkpoint: Checkpoint) -> list[gguf_writer.Tensor]:
 
     weights, config = checkpoint.weights, checkpoint.config
     try:
-        rules = list(checkpoint.family.tensors(config, weights.names()))
+        rules = list(checkpoint.family.tensors(config, _names(checkpoint)))
         needed = _dense.required(config)
     except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
         raise UsageError(f"{checkpoint.name}: config.json holds a value of the wrong kind: {error}") from error
@@ -142,9 +142,11 @@ def tensors(checkpoint: Checkpoint) -> list[gguf_writer.Tensor]:
     ]
 
 
-def write(checkpoint: Checkpoint, path: Path, quant: str) -> None:
-    """Write one GGUF file."""
-    gguf_writer.write(path, checkpoint.family.ARCHITECTURE, metadata(checkpoint), tensors(checkpoint), quant)
+def write(checkpoint: Checkpoint, path: Path, quant: str, made_of: str = "") -> None:
+    """Write one GGUF file, which says what it was made of where that is given."""
+    # First, where it is soon found.
+    keys = ({origin.KEY: made_of} if made_of else {}) | metadata(checkpoint)
+    gguf_writer.write(path, checkpoint.family.ARCHITECTURE, keys, tensors(checkpoint), quant)
 
 
 def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
@@ -156,7 +158,7 @@ def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
     checkpoint = read(folder, base)
     made_of = [inputs(p) for p in (folder, *((base,) if base else ()))]
     kind = quant or checkpoint.dtype
-    path = cache() / "gguf" / f"{sha256_json([3, kind, made_of])[:32]}.gguf"
+    path = cache() / "gguf" / f"{sha256_json([4, kind, made_of])[:32]}.gguf"
     if not path.is_file():
         parts = metadata(checkpoint), tensors(checkpoint)
         note(f"converting {folder} to GGUF ({kind}), once")
@@ -166,7 +168,8 @@ def cached(folder: Path, base: Path | None = None, quant: str = "") -> Path:
 
 def cache() -> Path:
     """Where converted models are kept."""
-    root = os.environ.get("MIRIM_CACHE") or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/mirim"
+    # By the XDG rules an empty word is none.
+    root = os.environ.get("MIRIM_CACHE") or (os.environ.get("XDG_CACHE_HOME") or "~/.cache") + "/mirim"
     return Path(root).expanduser()
 
 
@@ -177,6 +180,17 @@ def inputs(folder: Path) -> str:
         kept += ("gguf/*.gguf",)  # a packed model: these are its weights
     files = [p for pattern in kept for p in sorted(folder.glob(pattern)) if p.name != "bundle.json"]
     return fingerprint(*(part for p in files for part in (p.name, p)))
+
+
+def _names(checkpoint: Checkpoint) -> list[str]:
+    """The tensors to write: not a head that config.json ties to the embeddings and that is the same as they are."""
+    import numpy as np
+
+    names, read = checkpoint.weights.names(), checkpoint.weights.read
+    tied = checkpoint.config.get("tie_word_embeddings") and {adapter.HEAD, adapter.EMBEDDINGS} <= set(names)
+    if tied and np.array_equal(read(adapter.HEAD), read(adapter.EMBEDDINGS)):
+        names.remove(adapter.HEAD)
+    return names
 
 
 def _order(name: str) -> tuple[int, int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import shlex
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 from mirim.core import plugins
 from mirim.core.bundle import FILE, Bundle
 from mirim.core.errors import Unfit, UsageError, suggest
-from mirim.core.progress import note
+from mirim.core.progress import note, once
 from mirim.core.project import Project
 from mirim.core.types import Engine
-from mirim.models import convert, pointing, quantise
+from mirim.models import convert, origin, pointing, quantise
 from mirim.models.resolve import Model, base_of, local, resolve
 
 ENGINES = "models.engines"
@@ -62,7 +63,7 @@ def open_engine(
             raise UsageError(f"{model.ref} runs as it is: --quant {quant} is for a folder or an adapter")
         if engine and engine not in _FILES:
             raise UsageError(f"the {engine} engine runs a folder's own weights; leave out --quant, or --engine")
-    name = engine or ("native" if quant else _choose(model))
+    name = engine or ("native" if quant else _choose(model, project))
     path = None
     if name in _FILES:
         try:
@@ -94,7 +95,7 @@ def open_engine(
     try:
         opened = _opened(model.ref, name, target, context, threads, options)
     except Unfit as unfit:
-        if engine:
+        if engine or name != "native":
             raise
         # Its header promised what its tensors do not keep.
         note(f"{Path(target).name} runs on llama.cpp: {unfit}")
@@ -134,14 +135,16 @@ def _known(ref: str, name: str, engine: ModuleType, options: dict[str, Any]) -> 
     return {option: value for option, value in options.items() if option in found}
 
 
-def _choose(model: Model) -> str:
+def _choose(model: Model, project: Project | None) -> str:
     if model.kind in ("echo", "remote"):
         return model.kind
-    if model.kind in ("gguf", "adapter"):
+    if model.kind == "gguf":
         return "native"
     folder = local(model)
     if best_gguf(folder) is not None:
         return "native"
+    if model.kind == "adapter":
+        folder = local(base_of(model, project))
     kind = convert.read_config(folder)["model_type"]
     if kind in plugins.names(convert.FAMILIES):
         return "native"
@@ -169,10 +172,20 @@ def _fastest(path: Path, options: dict[str, Any]) -> str:
 
 
 def best_gguf(folder: Path, quant: str = "") -> Path | None:
-    """The smallest GGUF file in `folder`/gguf, or that of type `quant`: each one there passed its gate."""
+    """The smallest GGUF file in `folder`/gguf, or that of type `quant`: each one there passed its gate.
+
+    One that was made of another model than lies there now is passed over, which is said.
+    """
     for name in (quant,) if quant else _BEST:
-        if (folder / "gguf" / f"{name}.gguf").is_file():
-            return folder / "gguf" / f"{name}.gguf"
+        path = folder / "gguf" / f"{name}.gguf"
+        if not path.is_file():
+            continue
+        if not origin.stale(path, folder):
+            return path
+        once(
+            f"{path} is passed over: it was made of other weights, or another tokenizer, than lie there now; "
+            f"make it again: mirim export --model {shlex.quote(str(folder))} --quant {name}"
+        )
     return None
 
 

@@ -17,8 +17,8 @@ from mirim.core.files import explain, read_json
 from mirim.core.project import FILE as PROJECT
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
-from mirim.core.verbs import verb
-from mirim.models import convert, golden, parity, quantise
+from mirim.core.verbs import around, verb
+from mirim.models import convert, golden, origin, parity, quantise
 from mirim.models.resolve import BUNDLED, Model, base_of, local, resolve
 
 _TEMPORARY = ".tmp-export-"
@@ -40,6 +40,7 @@ def export(
 
     A LoRA adapter is merged with its base first. The gate compares with F32 on held-out text: perplexity
     within 1 % (q4_0: 5 %), and golden answers equal in 95 % (under the quote policy: 99 % of the choices).
+    F32 itself must have the logits and answers of the trained model, where torch is there to run it.
 
     Args:
         model: Folder of the model; default: the project's model.
@@ -56,7 +57,7 @@ def export(
         if not project.model.is_dir():
             raise UsageError(f"{project.model} does not exist yet; type: mirim train")
         model = str(project.model)
-    found = resolve(model, project)
+    found = resolve(model, project or around())
     if found.kind not in ("folder", "adapter") or found.path is None:
         raise UsageError(f"{model} is a {found.kind}, not a folder in Hugging Face layout; name the model's folder")
     if found.ref == BUNDLED:
@@ -92,10 +93,13 @@ class _Export:
         self.folder, self.wanted, self.policy, self.threads, self.space = model.path, wanted, policy, threads, space
         self.base = local(base_of(model, project)) if model.kind == "adapter" else None
         self.checkpoint = convert.read(self.folder, self.base)
+        self.made_of = origin.made_of(self.folder)
         from mirim.models.tokenizer import chat_template
 
         self.held = golden.gather(project, text, chat=bool(chat_template(self.checkpoint.tokenizer)))
         self.findings: list[Finding] = []
+        #: What makes the F32 file another model than the trained one; whatever is made of it is refused.
+        self.strange: list[str] = []
         self.data: dict[str, Any] = {
             "model": model.name,
             "merged": model.kind == "adapter",
@@ -113,8 +117,9 @@ class _Export:
 
     def run(self) -> Report:
         engine = self._open(self._file("f32"), "f32")
+        length = min(128, engine.context)
         try:
-            probes = [ids[:128] for ids in map(engine.encode, self.held.texts[:8]) if len(ids) > 1]
+            probes = [ids[:length] for ids in map(engine.encode, self.held.texts[:8]) if len(ids) > 1]
             reference = parity.measure(engine, self.held, probes, "f32")
             self.data["reference"] = {
                 "perplexity": reference.perplexity.value,
@@ -129,6 +134,7 @@ class _Export:
         measured = {"f32": reference}
         for quant in self.wanted:
             self._quant(quant, measured, torch, probes)
+        self._clear()
         return self._finish()
 
     def _quant(
@@ -145,7 +151,7 @@ class _Export:
         row["bytes"] = path.stat().st_size
         row["logits_torch"] = parity.logits(measured[quant].rows, torch["rows"]) if torch else None
         row["answers_equal_torch"] = _share(_some(measured[quant].greedy), torch["greedy"]) if torch else None
-        row["refused"] = [] if quant == "f32" else parity.refusals(quant, row, self.policy)
+        row["refused"] = [*self.strange, *([] if quant == "f32" else parity.refusals(quant, row, self.policy))]
         if self.data["tokens"].get("plain_differing", 0) > parity.TOKENISED:
             share = self.data["tokens"]["plain_differing"]
             row["refused"].append(f"llama.cpp reads {share:.0%} of plain texts as other tokens than the tokenizer does")
@@ -164,8 +170,20 @@ class _Export:
     def _file(self, quant: str) -> Path:
         path = self.space / f"{quant}.gguf"
         if not path.is_file():
-            convert.write(self.checkpoint, path, quant)
+            convert.write(self.checkpoint, path, quant, self.made_of)
         return path
+
+    def _clear(self) -> None:
+        """An earlier export's files stay beside this one's as long as they are of this model."""
+        for path in sorted((self.folder / "gguf").glob("*.gguf")):
+            if not origin.stale(path, self.folder):
+                continue
+            try:
+                path.unlink()
+            except OSError as error:
+                raise explain(error, path) from error
+            why = "removed: it was made of other weights, or another tokenizer, than lie here now"
+            self.findings.append(Finding("info", path.stem, why, f"make it again: mirim export --quant {path.stem}"))
 
     def _open(self, path: Path, label: str) -> Any:
         from mirim.models.engines import llama_cpp
@@ -190,16 +208,19 @@ class _Export:
         assert isinstance(trained, hf.HuggingFace)
         # Python's loop over tokens is slow, and this checks the conversion: some answers show what is wrong there.
         prompts = [parity.fit(engine, item) for item in _some(self.held.golden)]
+        # What transformers reads as other tokens (see `_tokens`) it may answer otherwise, by the same weights.
+        prompts = [p if p is not None and trained._encode(p) == engine._encode(p) else None for p in prompts]
         row: dict[str, Any] = {
             "rows": [trained.logits(ids) for ids in probes],
-            "greedy": [parity.answer(trained, p) if p is not None else "" for p in prompts],
+            "greedy": [None if p is None else parity.answer(trained, p) for p in prompts],
             "encode": trained.encode,
         }
         self.data["torch"] = {
             "logits": parity.logits(reference.rows, row["rows"]),
-            "answers": len(prompts),
+            "answers": sum(p is not None for p in prompts),
             "answers_equal": _share(_some(reference.greedy), row["greedy"]),
         }
+        self.strange = parity.strangeness(self.data["torch"])
         return row
 
     def _tokens(self, engine: Any, torch: dict[str, Any] | None) -> None:
@@ -208,8 +229,9 @@ class _Export:
         # tokenizer.json and SentencePiece do; agreeing with either is right.
         readers = [r for r in (light, torch and torch["encode"]) if r]
         if not readers:
-            self.data["tokens"] = {"skipped": "neither transformers nor a tokenizer.json and tokenizers are at hand"}
-            self.findings.append(Finding("info", "tokens", "the tokenizers were not compared: tokenizers is missing"))
+            why = "neither transformers nor a tokenizer.json and tokenizers are at hand"
+            self.data["tokens"] = {"skipped": why}
+            self.findings.append(Finding("info", "tokens", f"the tokenizers were not compared: {why}"))
             return
         self.data["tokens"] = row = parity.tokens(readers, engine, _specials(self.checkpoint.tokenizer))
         if row["differing"]:
@@ -232,9 +254,8 @@ class _Export:
                 f"; first divergence after {d['prompt']!r}: {d['quantised']!r} instead of {d['reference']!r}"
                 for d in shown
             )
-            self.findings.append(
-                Finding("error", quant, "refused: " + "; ".join(reasons) + detail, "use a wider quantisation")
-            )
+            hint = "run the folder itself: --engine hf" if self.strange else "use a wider quantisation"
+            self.findings.append(Finding("error", quant, "refused: " + "; ".join(reasons) + detail, hint))
         kept = [q for q in self.wanted if q not in refused]
         summary = (
             f"Written: {', '.join(kept) or 'nothing'}. Refused: {', '.join(refused) or 'nothing'}. "
@@ -293,8 +314,10 @@ def _some(items: Sequence[Any]) -> Sequence[Any]:
     return items[:: max(1, len(items) // TORCH)]
 
 
-def _share(ours: Sequence[str], theirs: Sequence[str]) -> float:
-    return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(ours) if ours else 1.0
+def _share(ours: Sequence[str], theirs: Sequence[str | None]) -> float:
+    """How many of torch's answers are the same; None is one that was not asked for."""
+    equal = [a == b for a, b in zip(ours, theirs, strict=True) if b is not None]
+    return sum(equal) / len(equal) if equal else 1.0
 
 
 def _specials(folder: Path) -> list[str]:

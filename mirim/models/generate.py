@@ -10,7 +10,7 @@ from mirim.core.errors import UsageError
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.types import Message, Sampling
-from mirim.core.verbs import verb
+from mirim.core.verbs import around, verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,9 @@ def generate(
         raise UsageError("the prompt or a stop holds bytes that are not UTF-8; write it in UTF-8") from error
     if not model:
         model, project = default(project, "name one: mirim generate --model REF --prompt TEXT")
+    else:
+        # It needs no project, but may be the name of one of its bundles.
+        project = project or around()
     for name, value, most in (
         ("max-tokens", max_tokens, math.inf),
         ("temperature", temperature, math.inf),

@@ -5,8 +5,10 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,23 @@ def check_tensors(path: Path) -> Header:
     return _read(path, figures=False)
 
 
+def value(path: Path, key: str) -> Any:
+    """The value of one key that is no array, None without it; the header is read no further than there.
+
+    UsageError for a header that is broken before it.
+    """
+    with _reading(path) as reader:
+        found = any(name == key for name in reader.pairs())
+        return reader.keys.get(key) if found else None
+
+
 def _read(path: Path, *, figures: bool) -> Header:
+    with _reading(path) as reader:
+        return reader.read(figures)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[_Reader]:
     try:
         total = path.stat().st_size
         if total < 24:
@@ -62,7 +80,7 @@ def _read(path: Path, *, figures: bool) -> Header:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if data[:4] != b"GGUF":
                 raise _broken(path, f"it begins with {bytes(data[:4])!r}, not with GGUF")
-            return _Reader(path, data, total).read(figures)
+            yield _Reader(path, data, total)
     except OSError as error:
         raise explain(error, path) from error
 
@@ -71,33 +89,47 @@ def _broken(path: Path, why: str) -> UsageError:
     return UsageError(f"{path} is not a sound GGUF file: {why}; download it or export it again")
 
 
+#: Kinds of tokenizers: byte-level BPE and SentencePiece.
+_TOKENIZERS = ("gpt2", "llama")
+#: Architectures whose heads turn as a whole, which llama.cpp takes for granted.
+_TURNED = ("gemma", "gemma3", "granite", "qwen2", "qwen3")
+
+
 class _Reader:
     def __init__(self, path: Path, data: mmap.mmap, total: int) -> None:
         self.path, self.data, self.total, self.at = path, data, total, 4
         self.words: set[bytes] = set()
+        self.keys: dict[str, Any] = {}
+        self.lengths: dict[str, int] = {}
         self.layers: dict[str, tuple[Any, ...]] = {}
 
-    def read(self, figures: bool) -> Header:
+    def pairs(self) -> Iterator[str]:
+        """Each key once its value is read."""
         version = self.number("I")
         if version not in (2, 3):
             raise _broken(self.path, f"its version is {version}, 2 and 3 are known")
-        tensors, pairs = self.number("Q"), self.number("Q")
-        if tensors > 100_000 or pairs > 100_000:
-            raise _broken(self.path, f"it claims {tensors} tensors and {pairs} keys")
-        keys: dict[str, Any] = {}
-        lengths: dict[str, int] = {}
+        self.tensors, pairs = self.number("Q"), self.number("Q")
+        if self.tensors > 100_000 or pairs > 100_000:
+            raise _broken(self.path, f"it claims {self.tensors} tensors and {pairs} keys")
         for _ in range(pairs):
             key = self.text("a key")
-            if key in keys or key in lengths:
+            if key in self.keys or key in self.lengths:
                 raise _broken(self.path, f"key {key} stands there twice")
             kind = self.number("I")
             if kind == _ARRAY:
-                lengths[key] = self.array(key)
+                self.lengths[key] = self.array(key)
             else:
-                keys[key] = self.value(kind, key)
+                self.keys[key] = self.value(kind, key)
+            yield key
+
+    def read(self, figures: bool) -> Header:
+        for _ in self.pairs():
+            pass
+        keys = self.keys
+        self.whole()
         found: dict[str, tuple[int, tuple[int, ...]]] = {}
         spans = []
-        for _ in range(tensors):
+        for _ in range(self.tensors):
             name = self.text("a tensor's name")
             dims = self.number("I")
             if dims > 4 or name in found:
@@ -107,10 +139,19 @@ class _Reader:
             spans.append((name, self.number("Q"), self.size(name, shape, kind)))
             found[name] = (kind, shape)
         places = self.places(spans, keys.get("general.alignment", 32))
-        header = Header(keys, lengths, found, places, self.layers)
+        header = Header(keys, self.lengths, found, places, self.layers)
         if figures:
             self.consistent(header)
         return header
+
+    def whole(self) -> None:
+        """A model may be cut into several files, of which llama.cpp takes the first one's name; mirim opens one."""
+        count, number = self.keys.get("split.count"), self.keys.get("split.no")
+        if isinstance(count, int) and isinstance(number, int) and count > 1:
+            raise UsageError(
+                f"{self.path} is part {number + 1} of {count} of a model; join them with "
+                "llama-gguf-split --merge FIRST.gguf WHOLE.gguf, FIRST.gguf being part 1, and name the whole"
+            )
 
     def places(self, spans: list[tuple[str, int, int]], alignment: Any) -> dict[str, tuple[int, int]]:
         if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment & (alignment - 1):
@@ -181,6 +222,12 @@ class _Reader:
                 raise _broken(self.path, f"{name}.{key} is {value}")
         if shape[0] != keys[f"{name}.embedding_length"]:
             raise _broken(self.path, f"embedding_length is {keys[f'{name}.embedding_length']}, tensors have {shape[0]}")
+        if keys.get("tokenizer.ggml.model", "gpt2") not in _TOKENIZERS:
+            # llama.cpp ends the process over a vocabulary that is not of the kind that it says.
+            raise UsageError(
+                f"{self.path} has a tokenizer of the kind {keys['tokenizer.ggml.model']}; mirim opens "
+                f"those of the kinds {' and '.join(_TOKENIZERS)}; take another model"
+            )
         if keys.get("tokenizer.ggml.model") == "llama" and any(b"<0x%02X>" % n not in self.words for n in range(256)):
             raise _broken(self.path, "its SentencePiece vocabulary lacks byte tokens")
         blocks = {n.split(".")[1] for n in header.tensors if n.startswith("blk.")}
@@ -202,7 +249,8 @@ class _Reader:
             return
         size = keys.get(f"{name}.attention.key_length", keys[f"{name}.embedding_length"] // heads)
         rope = keys.get(f"{name}.rope.dimension_count", size)
-        if not isinstance(size, int) or not isinstance(rope, int) or not 0 < rope <= size or rope % 2:
+        fits = isinstance(size, int) and isinstance(rope, int) and 0 < rope <= size and not rope % 2
+        if not fits or (name in _TURNED and rope != size):
             raise _broken(self.path, f"its heads have {size} values of which {rope} rotate")
         if not 0 < groups <= heads or heads % groups:
             raise _broken(self.path, f"it has {heads} heads in {groups} groups")

@@ -45,7 +45,7 @@ def as_gguf(ref: str | Path, base: gguf_check.Header) -> Path:
     if not (path / adapter.CONFIG).is_file():
         raise UsageError(f'no adapter "{ref}": name a LoRA adapter in GGUF, or a folder with an {adapter.CONFIG}')
     figures = _figures(base)
-    target = convert.cache() / "gguf" / f"{sha256_json([1, figures, convert.inputs(path)])[:32]}.gguf"
+    target = convert.cache() / "gguf" / f"{sha256_json([2, figures, convert.inputs(path)])[:32]}.gguf"
     if not target.is_file():
         note(f"converting {path} to a GGUF adapter, once")
         write(path, base.architecture, figures, target)

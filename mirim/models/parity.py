@@ -21,6 +21,9 @@ PERPLEXITY = {"q8_0": 0.01, "f16": 0.01, "bf16": 0.01, "q4_0": 0.05}
 #: A choice counts as an answer when the reference prefers it by this much, in nats a token. Below it the
 #: assistant would abstain, and noise decides; how many were undecided is reported.
 MARGIN = 0.05
+#: Smallest mean cosine of the F32 file's logits with torch's. Rounding leaves 0.999999 and more of it, and Q8_0, which
+#: changes every weight, about 0.9999: less is another model.
+COSINE = 0.9999
 #: Smallest share of golden answers that must stay the same.
 ANSWERS, QUOTED = 0.95, 0.99
 #: Largest share of plain texts that may become other tokens.
@@ -66,10 +69,12 @@ def fit(engine: Any, item: golden.Golden) -> str | tuple[Message, ...] | None:
 
 
 def answer(engine: Any, prompt: str | tuple[Message, ...]) -> str:
-    """The first `LENGTH` tokens of the greedy answer."""
+    """The first `LENGTH` tokens of the greedy answer, without blanks before it: those of a chat template are left out
+    by what streams, and not by `complete`.
+    """
     if hasattr(engine, "complete"):
-        return str(engine.complete(prompt, Sampling(max_tokens=LENGTH)).text)
-    return "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=LENGTH)))
+        return str(engine.complete(prompt, Sampling(max_tokens=LENGTH)).text).lstrip()
+    return "".join(d.text for d in engine.generate(prompt, Sampling(max_tokens=LENGTH))).lstrip()
 
 
 def logits(ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, float]:
@@ -126,6 +131,22 @@ def refusals(quant: str, row: dict[str, Any], policy: str) -> list[str]:
     share = row[f"{kind}_equal"]
     if share < least:
         reasons.append(f"{share:.1%} of {row[kind]} {what} golden answers are equal, {least:.0%} are needed")
+    return reasons
+
+
+def strangeness(row: dict[str, Any]) -> list[str]:
+    """Why the F32 file is not the model that torch runs, by `logits`, `answers` and `answers_equal` of both; empty when
+    it is.
+    """
+    reasons = []
+    cosine, share = row["logits"]["cosine"], row["answers_equal"]
+    if not cosine >= COSINE:
+        reasons.append(f"logits of F32 have a cosine of {cosine:.6f} with torch's, {COSINE} is needed")
+    # One answer may turn on a tie, whatever their number.
+    if share < ANSWERS and round((1 - share) * row["answers"]) > 1:
+        reasons.append(
+            f"{share:.1%} of {row['answers']} golden answers of F32 are equal to torch's, {ANSWERS:.0%} are needed"
+        )
     return reasons
 
 

@@ -11,13 +11,14 @@ from mirim.core.bundle import FILE as BUNDLE
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError, suggest
 from mirim.core.files import read_json
-from mirim.core.progress import note
+from mirim.core.progress import note, once
 from mirim.core.project import Project
 from mirim.core.verbs import around
 
 Kind = Literal["gguf", "folder", "adapter", "hub", "echo", "remote"]
 
 BUNDLED = "mirim-base"
+_ADAPTER = "adapter_config.json"
 _HOME = Path(__file__).resolve().parent / "base"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -64,7 +65,7 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
     """Find what `ref` names, without loading it. UsageError says where it was looked for.
 
     Tried in this order: `echo`, an endpoint (`http://host/v1#model`, `remote:model`), the bundled base,
-    an existing path, a bundle of the project, a Hugging Face id.
+    an existing path (a folder that is no model gives way to a bundle), a bundle of the project, a Hugging Face id.
     """
     text = str(ref).strip()
     if not text:
@@ -83,10 +84,12 @@ def resolve(ref: str | Path, project: Project | None = None) -> Model:
             )
         return replace(_local(folder, text), name=BUNDLED)
     path = Path(text).expanduser()
-    if path.exists():
+    own = project.models / text if project is not None else None
+    # A project's folder often has the name of the model in it.
+    if path.exists() and (own is None or path.is_file() or _holds(path) or not _holds(own)):
         return _local(path.resolve(), text)
-    if project is not None and (project.models / text).is_dir():
-        return _local((project.models / text).resolve(), text)
+    if own is not None and own.is_dir():
+        return _local(own.resolve(), text)
     if _HUB_ID.fullmatch(text) and not text.endswith((".gguf", ".safetensors")):
         return Model(text, "hub", name=text.rpartition("/")[2])
     homes = project.models.glob("[!.]*") if project and project.models.is_dir() else ()
@@ -122,16 +125,49 @@ def local(model: Model) -> Path:
 
 
 def base_of(model: Model, project: Project | None = None) -> Model:
-    """The base of an adapter, resolved: a hub id, a path, or a path beside the adapter."""
+    """The base of an adapter, resolved: a hub id, a path, or a path beside the adapter.
+
+    Where that is gone, a folder of its name beside the adapter, beside its project or in it, which is said: adapter and
+    base were moved together. UsageError when there is none either.
+    """
     if not model.base:
         raise UsageError(f"{model.ref} is an adapter that names no base; put base_model_name_or_path into its config")
-    beside = model.path.parent / model.base if model.path and model.base != BUNDLED else None
-    if beside is not None and not Path(model.base).expanduser().exists() and beside.exists():
-        return resolve(beside, project)
-    found = resolve(model.base, project)
-    if found.kind not in ("folder", "hub"):
-        raise UsageError(f"{model.ref} is an adapter of {model.base}, which is no checkpoint in Hugging Face layout")
-    return found
+    assert model.path is not None
+    recorded = _recorded(model.path)
+    for base in recorded:
+        here = base == BUNDLED or Path(base).expanduser().exists()
+        beside = model.path.parent / base
+        try:
+            found = resolve(base if here or not beside.exists() else beside, project)
+        except UsageError:
+            if here or beside.exists():
+                raise
+            continue
+        if found.kind not in ("folder", "hub"):
+            raise UsageError(f"{model.ref} is an adapter of {base}, which is no checkpoint in Hugging Face layout")
+        return found
+    for base in recorded:
+        for home in model.path.parents[:3]:
+            folder = home / Path(base).name
+            if folder != model.path and (folder / "config.json").is_file():
+                once(f"the base of {model.ref}, {base}, is gone; {folder} is taken for it")
+                return resolve(folder, project)
+    bundle = model.path / BUNDLE
+    place = f"base in {bundle}" if bundle.is_file() else f"base_model_name_or_path in {model.path / _ADAPTER}"
+    raise UsageError(f"the base of {model.ref}, {model.base}, is gone; correct {place}")
+
+
+def _recorded(folder: Path) -> list[str]:
+    """What an adapter's bundle.json and adapter_config.json name as its base, each once."""
+    row = read_json(folder / _ADAPTER)
+    named = [Bundle.open(folder).base] if (folder / BUNDLE).is_file() else []
+    named.append(str(row.get("base_model_name_or_path") or "") if isinstance(row, dict) else "")
+    return list(dict.fromkeys(filter(None, named)))
+
+
+def _holds(folder: Path) -> bool:
+    """Whether a folder holds a model of any kind."""
+    return any(any(folder.glob(name)) for name in ("config.json", _ADAPTER, "*.gguf", "gguf/*.gguf"))
 
 
 def _local(path: Path, ref: str) -> Model:
@@ -141,12 +177,8 @@ def _local(path: Path, ref: str) -> Model:
         if magic != b"GGUF" and path.suffix != ".gguf":
             raise UsageError(f"{path} is neither a GGUF file nor a folder in Hugging Face layout")
         return Model(ref, "gguf", path, name=path.stem)
-    if (path / "adapter_config.json").is_file():
-        row = read_json(path / "adapter_config.json")
-        base = str(row.get("base_model_name_or_path") or "") if isinstance(row, dict) else ""
-        if (path / BUNDLE).is_file():
-            base = Bundle.open(path).base or base
-        return Model(ref, "adapter", path, base, path.name)
+    if (path / _ADAPTER).is_file():
+        return Model(ref, "adapter", path, next(iter(_recorded(path)), ""), path.name)
     if (path / "config.json").is_file():
         return Model(ref, "folder", path, name=path.name)
     files = sorted(path.glob("*.gguf")) + sorted((path / "gguf").glob("*.gguf"))

@@ -21,6 +21,9 @@ from mirim.models.preparation import BOS, ENDS, PREPARE
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
+#: Tokens that transformers calls special because a tokenizer names them.
+_ROLES = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -65,7 +68,8 @@ def metadata(folder: Path, config: dict[str, Any], rows: int) -> dict[str, Any]:
     if (folder / "tokenizer.json").is_file():
         keys, tokens, types = _from_json(folder / "tokenizer.json", settings)
     elif (folder / "tokenizer.model").is_file():
-        keys, tokens, types = _from_sentencepiece(folder / "tokenizer.model", settings)
+        added = _added(folder, settings)
+        keys, tokens, types = _from_sentencepiece(folder / "tokenizer.model", settings, added)
     else:
         raise UsageError(f"{folder} has no tokenizer.json or tokenizer.model; copy the tokenizer of its base there")
     if len(tokens) > rows:
@@ -98,6 +102,8 @@ def chat_template(folder: Path) -> str:
             return file.read_text("utf-8")
         except OSError as error:
             raise explain(error, file) from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{file} is not a chat template in UTF-8 ({error}); save it as UTF-8") from error
     template = _settings(folder).get("chat_template")
     if isinstance(template, list):
         named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
@@ -106,7 +112,12 @@ def chat_template(folder: Path) -> str:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    file = folder / "tokenizer_config.json"
+    """tokenizer_config.json; like transformers with special_tokens_map.json, where it lists no added tokens itself."""
+    row = _object(folder / "tokenizer_config.json")
+    return row if "added_tokens_decoder" in row else row | _object(folder / "special_tokens_map.json")
+
+
+def _object(file: Path) -> dict[str, Any]:
     row = read_json(file) if file.is_file() else {}
     return row if isinstance(row, dict) else {}
 
@@ -300,10 +311,10 @@ def _need_bytes(path: Path, tokens: list[str]) -> None:
 def _special(
     folder: Path, config: dict[str, Any], settings: dict[str, Any], ids: dict[str, int], front: str
 ) -> dict[str, Any]:
-    """Ids of bos, eos, unk and pad. What ends a text is what transformers' generate would stop at; `front` is what the
-    tokenizer puts before every text, '' for nothing: what llama.cpp puts there is its bos."""
-    generation = folder / "generation_config.json"
-    options = read_json(generation) if generation.is_file() else {}
+    """Ids of bos, eos, unk and pad: the tokenizer's, which templates write. A text ends with eos, which models learn to
+    end with, and with what transformers' generate stops at. `front` is what the tokenizer puts before every text, ''
+    for nothing: what llama.cpp puts there is its bos."""
+    options = _object(folder / "generation_config.json")
     keys: dict[str, Any] = {}
     found: dict[str, int] = {}
     for role in ("bos", "eos", "unk", "pad"):
@@ -312,9 +323,13 @@ def _special(
         value = next((s.get(f"{role}_token_id") for s in sources if s.get(f"{role}_token_id") is not None), None)
         if isinstance(value, list):
             value = value[0] if value else None
-        # The tokenizer's word counts for bos, unk and pad; for eos generation's own does.
         number = ids.get(text) if text else None
-        if (role == "eos" and isinstance(value, int)) or (number is None and isinstance(value, int)):
+        if text and number is None and role in ("bos", "eos"):
+            raise UsageError(
+                f'{folder}: its {role}_token "{text}" is not in its vocabulary; correct tokenizer_config.json, or copy '
+                "the whole tokenizer of its base there"
+            )
+        if number is None and isinstance(value, int):
             number = value
         if number is not None and 0 <= number < len(ids):
             found[role] = number
@@ -334,26 +349,50 @@ def _special(
     keys["tokenizer.ggml.eos_token_id"] = eos
     listed = options.get("eos_token_id")
     listed = config.get("eos_token_id") if listed is None else listed
-    ends = [e for e in listed if isinstance(e, int)] if isinstance(listed, list) else [eos]
+    ends = [e for e in (listed if isinstance(listed, list) else [listed]) if isinstance(e, int) and 0 <= e < len(ids)]
+    ends = list(dict.fromkeys((eos, *ends)))
     if len(ends) > 1:
         keys["tokenizer.ggml.eot_token_id"] = ends[1]
-    # llama.cpp guesses more ends from the tokens' names; this is what transformers stops at.
-    keys[ENDS] = ",".join(map(str, dict.fromkeys((eos, *ends))))
+    # llama.cpp guesses more ends from the tokens' names; this is what is stopped at with transformers.
+    keys[ENDS] = ",".join(map(str, ends))
     for role, name in (("unk", "unknown"), ("pad", "padding")):
         if role in found:
             keys[f"tokenizer.ggml.{name}_token_id"] = found[role]
     return keys
 
 
-def _from_sentencepiece(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[int]]:
-    """tokenizer.model, a protocol buffer: pieces with scores and types, the same numbers as in GGUF."""
+def _added(folder: Path, settings: dict[str, Any]) -> dict[int, tuple[str, bool]]:
+    """Tokens beside tokenizer.model by id, and whether each is special: its text is no part of an answer."""
+    try:
+        extra = settings.get("extra_special_tokens") or ()
+        words = [*(settings.get("additional_special_tokens") or ())]
+        words += extra.values() if isinstance(extra, dict) else extra
+        named = {_text(word) for word in (*words, *(settings.get(f"{role}_token") for role in _ROLES))}
+        rows: dict[int, tuple[str, bool]] = {}
+        for text, number in _object(folder / "added_tokens.json").items():
+            rows[int(number)] = text, text in named
+        for number, row in (settings.get("added_tokens_decoder") or {}).items():
+            rows[int(number)] = _text(row), _text(row) in named or (isinstance(row, dict) and bool(row.get("special")))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{folder}: the added tokens of its tokenizer_config.json or added_tokens.json cannot be read ({error}); "
+            "copy both from its base again"
+        ) from error
+    return rows
+
+
+def _from_sentencepiece(
+    path: Path, settings: dict[str, Any], added: dict[int, tuple[str, bool]]
+) -> tuple[dict[str, Any], list[str], list[int]]:
+    """tokenizer.model, a protocol buffer: pieces with scores and types, the same numbers as in GGUF; `added` after
+    them, or in their place."""
     try:
         data = path.read_bytes()
-        tokens, scores, types, trainer, normal = [], [], [], {}, {}
+        pieces, scores, types, trainer, normal = [], [], [], {}, {}
         for number, value in _fields(data):
             if number == 1:
                 piece = dict(_fields(value))
-                tokens.append(piece.get(1, b"").decode("utf-8"))
+                pieces.append(piece.get(1, b"").decode("utf-8"))
                 scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
                 types.append(int(piece.get(3, NORMAL)))
             elif number == 2:
@@ -364,29 +403,33 @@ def _from_sentencepiece(path: Path, settings: dict[str, Any]) -> tuple[dict[str,
         raise explain(error, path) from error
     except (ValueError, TypeError, AttributeError, struct.error) as error:
         raise UsageError(f"{path} is not a SentencePiece model: {error}") from error
-    if not tokens:
+    if not pieces:
         raise UsageError(f"{path} is not a SentencePiece model: it holds no pieces")
     if trainer.get(3, 1) != 2:
         raise Unfit(f"{path} is not a BPE model (SentencePiece type {trainer.get(3, 1)})")
+    tokens, kinds = _tokens(path, {t: i for i, t in enumerate(pieces)}, added)
+    for number, kind in enumerate(types):
+        # What the model says of a piece stands, unless the piece was added once more.
+        if kind in (UNKNOWN, BYTE) or number not in added:
+            kinds[number] = kind
     _need_bytes(path, tokens)
-    ids = {t: i for i, t in enumerate(tokens)}
-    for text, row in sorted(
-        ((_text(v), int(k)) for k, v in (settings.get("added_tokens_decoder") or {}).items()), key=lambda p: p[1]
-    ):
-        if text not in ids and row == len(tokens):
-            ids[text] = row
-            tokens.append(text)
-            scores.append(-1e6)
-            types.append(CONTROL)
+    scores += [-1e6] * (len(tokens) - len(scores))
+    space = settings.get("add_prefix_space")
+    space = bool(normal.get(3, 1)) if space is None else bool(space)
+    # "legacy" is transformers' word for SentencePiece's own way, a blank before each piece between special tokens.
+    first = space and settings.get("legacy") is False
     keys = {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.scores": scores,
-        "tokenizer.ggml.add_space_prefix": bool(normal.get(3, 1)),
+        "tokenizer.ggml.add_space_prefix": space and not first,
         "tokenizer.ggml.add_bos_token": bool(settings.get("add_bos_token", True)),
         "tokenizer.ggml.add_eos_token": bool(settings.get("add_eos_token", False)),
     }
-    return keys, tokens, types
+    if first:
+        marks = [text for number, text in enumerate(tokens) if number in added or kinds[number] in (UNKNOWN, CONTROL)]
+        keys[PREPARE] = json.dumps({"space": "first", "special": marks})
+    return keys, tokens, kinds
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

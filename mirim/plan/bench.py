@@ -13,7 +13,7 @@ from mirim.core.errors import UsageError
 from mirim.core.progress import bar
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report
-from mirim.core.verbs import verb
+from mirim.core.verbs import around, verb
 from mirim.plan._bench_tables import MEASURES, above, quantile, ratios_of, tables
 
 PROMPT, TAIL = 512, 16
@@ -59,7 +59,7 @@ def bench(
             f"rounds {rounds}, new_tokens {new_tokens}, prompt_tokens {prompt_tokens}, context {context}, threads "
             f"{threads}: rounds and new_tokens are at least 1, none is negative, rounds are at most 1000"
         )
-    found = resolve(model, project)
+    found = resolve(model, project or around())
     if found.kind == "remote":
         raise UsageError(f"{model} runs on another machine; mirim bench measures models on this one")
     names = [name.strip() for name in engine.split(",")]

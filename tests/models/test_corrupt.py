@@ -63,6 +63,35 @@ def test_gguf_lies(tmp_path):
         gguf_check.check(tmp_path / "none.gguf")
 
 
+@pytest.mark.slow
+def test_what_llama_cpp_takes_for_granted_is_looked_at(tmp_path):
+    """It ends the process over such files."""
+    from mirim.models import convert
+
+    folder = toys.model(tmp_path / "m", "qwen2")
+    convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")
+    data = (tmp_path / "m.gguf").read_bytes()
+    (tmp_path / "other.gguf").write_bytes(data.replace(b"gpt2", b"rwkv", 1))
+    with pytest.raises(UsageError, match="a tokenizer of the kind rwkv; mirim opens those of the kinds gpt2 and llama"):
+        gguf_check.check(tmp_path / "other.gguf")
+    with pytest.raises(UsageError, match="values of which 6 rotate"):
+        gguf_check.check(toys.rewritten(tmp_path / "m.gguf", tmp_path / "turned.gguf", rope__dimension_count=6))
+
+
+def test_a_part_of_a_model_is_told_from_a_broken_one(tmp_path):
+    def key(name, value):
+        return struct.pack("<Q", len(name)) + name + struct.pack("<IH", 2, value)
+
+    path = tmp_path / "m-00002-of-00003.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + key(b"split.no", 1) + key(b"split.count", 3))
+    for check in (gguf_check.check, gguf_check.check_tensors):
+        with pytest.raises(UsageError, match="part 2 of 3 of a model; join them with llama-gguf-split --merge"):
+            check(path)
+    # As the joined file says it.
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + key(b"split.no", 0) + key(b"split.count", 0))
+    assert gguf_check.check_tensors(path).keys["split.count"] == 0
+
+
 def _safetensors(header, data=b""):
     raw = json.dumps(header).encode()
     return len(raw).to_bytes(8, "little") + raw + data

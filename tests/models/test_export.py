@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -96,6 +97,30 @@ def test_a_trained_model_passes(copy, trained):
 
 
 @pytest.mark.slow
+def test_an_earlier_exports_files_go_with_their_weights(copy, trained, monkeypatch, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    from mirim.models.engine import open_engine
+
+    monkeypatch.setenv("MIRIM_CACHE", str(tmp_path / "cache"))
+    held = trained.parent / "held.txt"
+    export(model=str(copy), quant=("q8_0,f16",), text=held)
+    report = export(model=str(copy), quant=("f16",), text=held)
+    assert sorted(p.name for p in (copy / "gguf").iterdir()) == ["f16.gguf", "q8_0.gguf"]
+    assert not report.findings
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"] *= 1.01
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with contextlib.closing(open_engine(copy, threads=1)) as engine:
+        assert copy not in engine.path.parents
+    report = export(model=str(copy), quant=("f16",), text=held)
+    assert sorted(p.name for p in (copy / "gguf").iterdir()) == ["f16.gguf"]
+    assert [(f.where, f.what.startswith("removed")) for f in report.findings] == [("q8_0", True)]
+    with contextlib.closing(open_engine(copy, threads=1)) as engine:
+        assert engine.path == copy / "gguf" / "f16.gguf"
+
+
+@pytest.mark.slow
 def test_the_gate_refuses_and_the_others_are_written(copy, trained):
     """Outliers in every block of 32 ruin four bits while eight still hold them."""
     from safetensors.numpy import load_file, save_file
@@ -117,6 +142,46 @@ def test_the_gate_refuses_and_the_others_are_written(copy, trained):
     assert (first["reference"], first["reference_choice"]) != (first["quantised"], first["quantised_choice"])
     assert caught.value.report.to_json()["refused"] == ["q4_0"]
     assert "First divergences" in (copy / "reports" / "parity.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_conversion_to_another_model_is_refused(copy, trained, monkeypatch):
+    """Every file shares the mistake with F32, so that only torch tells."""
+    from mirim.models.families import _dense
+
+    monkeypatch.setattr(_dense, "interleave", lambda heads: lambda weight: weight)
+    with pytest.raises(GateRefused, match=r"f32: logits of F32 have a cosine of .*; q8_0: logits of F32") as caught:
+        export(model=str(copy), quant=("f32", "q8_0"), text=trained.parent / "held.txt")
+    assert not list((copy / "gguf").glob("*"))
+    assert caught.value.report.to_json()["refused"] == ["f32", "q8_0"]
+    assert all("--engine hf" in finding.do for finding in caught.value.report.findings)
+
+
+@pytest.mark.slow
+def test_prompts_that_transformers_reads_otherwise_are_not_compared(tmp_path):
+    """Its LlamaTokenizer leaves out the blank before a conversation that SentencePiece puts there."""
+    folder, project = tmp_path / "m", Project(tmp_path)
+    size = toys.sentencepiece_like(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": "LlamaTokenizer"}))
+    template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    toys.model(folder, vocabulary=size)
+    turns = [{"role": "user", "content": "The nurse opened"}, {"role": "assistant", "content": "the door"}]
+    rows = [{"id": str(n), "task": "qa", "split": "valid", "messages": turns} for n in range(4)]
+    project.examples.mkdir(parents=True)
+    (project.examples / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = export(project, model=str(folder), quant=("f32",)).to_json()
+    assert data["written"] == ["f32"]
+    assert data["torch"]["answers"] == 0
+
+
+@pytest.mark.slow
+def test_a_context_shorter_than_the_held_out_texts(tmp_path):
+    folder = toys.model(tmp_path / "m", max_position_embeddings=24)
+    data = export(model=str(folder), quant=("f32",)).to_json()
+    assert data["written"] == ["f32"]
+    assert data["torch"]["logits"]["cosine"] > 0.999999
 
 
 @pytest.mark.slow
@@ -209,6 +274,19 @@ def test_two_processes_convert_at_once(copy, tmp_path):
     assert len({p.communicate()[0] for p in running}) == 1
     assert [p.returncode for p in running] == [0, 0, 0]
     assert len(list((tmp_path / "cache" / "gguf").iterdir())) == 1
+
+
+def test_why_tokenizers_were_not_compared(tmp_path):
+    """There may be a tokenizer.model alone, which the tokenizers library does not read."""
+    from types import SimpleNamespace
+
+    from mirim.models.export import _Export
+
+    work = SimpleNamespace(checkpoint=SimpleNamespace(tokenizer=tmp_path), data={}, findings=[])
+    _Export._tokens(work, None, None)
+    (found,) = work.findings
+    assert found.what.endswith(work.data["tokens"]["skipped"])
+    assert "a tokenizer.json" in found.what
 
 
 def test_bad_arguments(tmp_path, monkeypatch):

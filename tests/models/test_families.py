@@ -92,6 +92,33 @@ def test_gguf_equals_transformers(tmp_path, kind, changes):
             ours.close()
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_head_beside_tied_embeddings_is_the_models(tmp_path, own):
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    from mirim.core.errors import Unfit
+    from mirim.models import convert
+    from mirim.models.engines import hf, native
+
+    for kind in ("llama", "gemma"):
+        folder = toys.model(tmp_path / kind, kind, tie_word_embeddings=True)
+        weights = load_file(folder / "model.safetensors")
+        weights["lm_head.weight"] = weights["model.embed_tokens.weight"][:: -1 if own else 1].copy()
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        checkpoint = convert.read(folder)
+        if own and kind == "gemma":
+            with pytest.raises(Unfit, match="a head of its own"):
+                convert.tensors(checkpoint)
+            continue
+        assert own == ("output.weight" in [t.name for t in convert.tensors(checkpoint)])
+        convert.write(checkpoint, tmp_path / "m.gguf", "f32")
+        ours, theirs = native.open(str(tmp_path / "m.gguf"), threads=1), hf.open(str(folder))
+        ids = theirs.encode(PROMPTS[0])
+        assert np.abs(ours.logits(ids) - theirs.logits(ids)).max() < 1e-3
+        ours.close()
+
+
 def test_rotating_more_than_a_head_holds_is_refused(tmp_path):
     from mirim.models import convert, gguf_check
     from mirim.models.engines import native

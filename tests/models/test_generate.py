@@ -42,6 +42,16 @@ def test_the_least_and_the_largest_are_taken() -> None:
         assert generate(model="echo", prompt="one", raw=True, **numbers).text == "one"
 
 
+def test_a_bundle_of_the_project_around_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "clinic"\n')
+    (tmp_path / "models" / "clinic").mkdir(parents=True)
+    (tmp_path / "models" / "clinic" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    # It was found, and is looked into.
+    with pytest.raises(UsageError, match=r"models/clinic/config\.json names no model_type"):
+        generate(model="clinic", prompt="a")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["native", "llama_cpp", "hf"])
 def test_a_model_without_a_chat_template_continues_the_text(

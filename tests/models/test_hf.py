@@ -42,6 +42,23 @@ def test_half_of_a_surrogate_pair_is_a_question_mark() -> None:
 
 
 @pytest.mark.slow
+def test_a_word_added_to_the_vocabulary_is_spelt_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    import tokenizers
+
+    toys.byte_level(tmp_path / "m")
+    file = tmp_path / "m" / "tokenizer.json"
+    words = tokenizers.Tokenizer.from_file(str(file))
+    words.add_tokens([tokenizers.AddedToken("ação", normalized=False)])
+    words.save(str(file))
+    folder = toys.model(tmp_path / "m", vocabulary=words.get_vocab_size())
+    with contextlib.closing(open_engine(folder, engine="hf")) as engine:
+        ids = engine.encode("ação água")
+        assert words.token_to_id("ação") in ids
+        assert b"".join(engine._piece(token) for token in ids).decode() == "ação água"
+
+
+@pytest.mark.slow
 def test_the_core_takes_it_for_the_same(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     folder = toys.model(tmp_path / "m")

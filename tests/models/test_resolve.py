@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mirim.core import progress
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.core.types import Message, Sampling
+from mirim.models import convert
 from mirim.models.engine import open_engine
 from mirim.models.resolve import base_of, bundled, resolve
 
@@ -44,6 +46,83 @@ def test_a_projects_bundle_by_name(tmp_path):
     assert resolve("clinic", Project(tmp_path)).path == tmp_path / "models" / "clinic"
     with pytest.raises(UsageError, match='did you mean "clinic"'):
         resolve("clinik", Project(tmp_path))
+
+
+def test_a_projects_folder_gives_way_to_its_bundle_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    project, bundle = Project(tmp_path / "clinic"), tmp_path / "clinic" / "models" / "clinic"
+    bundle.mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"clinic is no model: it has no config\.json"):
+        resolve("clinic", project)
+    (bundle / "config.json").write_text("{}")
+    assert resolve("clinic", project).path == bundle
+    with pytest.raises(UsageError, match=r"clinic is no model: it has no config\.json"):
+        resolve("clinic")
+    # A model that lies there comes first.
+    (tmp_path / "clinic" / "config.json").write_text("{}")
+    assert resolve("clinic", project).path == tmp_path / "clinic"
+
+
+def _tuned(folder, recorded, configured):
+    """An adapter whose bundle.json and adapter_config.json name a base."""
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": configured}))
+    (folder / "bundle.json").write_text(json.dumps({"name": folder.name, "base": recorded}))
+
+
+def _base(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def test_the_base_of_a_moved_adapter(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(progress._sink, "note", said.append)
+    adapter = tmp_path / "clinic" / "models" / "tuned"
+    _tuned(adapter, "/old/base", "/old/base")
+    with pytest.raises(UsageError, match=rf"base of {adapter}, /old/base, is gone; correct base in {adapter}/bundle"):
+        base_of(resolve(adapter))
+    # In the project's parent, in the project, beside the adapter.
+    for home in (tmp_path, tmp_path / "clinic", tmp_path / "clinic" / "models"):
+        base = _base(home / "base")
+        assert base_of(resolve(adapter)).path == base
+        assert base_of(resolve(adapter)).path == base
+        assert f"/old/base, is gone; {base} is taken for it" in said.pop()
+        assert not said
+    # What people correct counts before what is guessed.
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(_base(tmp_path / "x"))}))
+    assert base_of(resolve(adapter)).path == tmp_path / "x"
+
+
+def test_a_base_that_is_there_and_no_model_is_named_as_it_is(tmp_path):
+    adapter = tmp_path / "tuned"
+    (tmp_path / "empty").mkdir()
+    _tuned(adapter, str(tmp_path / "empty"), "org/base")
+    with pytest.raises(UsageError, match="empty is no model"):
+        base_of(resolve(adapter))
+    (adapter / "bundle.json").unlink()
+    assert base_of(resolve(adapter)).kind == "hub"
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "gone"}')
+    with pytest.raises(UsageError, match=r"gone, is gone; correct base_model_name_or_path in .*adapter_config"):
+        base_of(resolve(adapter))
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ({"MIRIM_CACHE": "/a"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b"}, "/b/mirim"),
+        ({"XDG_CACHE_HOME": ""}, "/home/ana/.cache/mirim"),
+        ({"MIRIM_CACHE": ""}, "/home/ana/.cache/mirim"),
+    ],
+)
+def test_where_converted_models_are_kept(monkeypatch, words, where):
+    for name in ("MIRIM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"HOME": "/home/ana"} | words).items():
+        monkeypatch.setenv(name, value)
+    assert str(convert.cache()) == where
 
 
 def test_what_is_not_there(tmp_path):

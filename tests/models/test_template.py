@@ -51,6 +51,10 @@ def test_generation_blocks_pass_through():
         ("{{ messages[0].content.__class__.__mro__[1].__subclasses__() }}", "refuses"),
         ("{{ messages[9].content.x }}", "refuses"),
         ("{{ 1 / 0 }}", "refuses"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "too much .*recursion"),
+        ("{{ " + "(" * 500 + "1" + ")" * 500 + " }}", "too much .*recursion"),
+        ("{% for a in [1] %}" * 30 + "{% endfor %}" * 30, "too much .*nested"),
+        ("{{ 'x' * 10**17 }}", "too much .*memory"),
     ],
 )
 def test_bad_templates_are_messages(template, message):

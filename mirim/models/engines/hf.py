@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +54,7 @@ class HuggingFace:
             raise UsageError(f"transformers cannot load {home}: {type(error).__name__}: {error}") from error
         convert.check_complete(found, home)
         if base:
-            model = need("peft", "train").PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+            model = _adapted(model, path, base)
         self.model = model.eval()
         self.pooling = pooling.of_folder(path if own else Path(home))
         trained = int(getattr(model.config, "max_position_embeddings", 0) or _CONTEXT)
@@ -65,6 +67,7 @@ class HuggingFace:
         self._special = set(self.tokenizer.all_special_ids)
         self._spm = "<0x00>" in self.tokenizer.get_vocab()
         self._bytes = _byte_alphabet()
+        self._added = set(self.tokenizer.get_added_vocab().values())
         self._lock = threading.Lock()
 
     def generate(
@@ -196,9 +199,55 @@ class HuggingFace:
             if re.fullmatch(r"<0x[0-9A-F]{2}>", text):
                 return bytes([int(text[3:5], 16)])
             return str(text).replace("\u2581", " ").encode()
-        if all(ch in self._bytes for ch in text):
+        # Words added to the vocabulary are spelt as they are.
+        if token not in self._added and all(ch in self._bytes for ch in text):
             return bytes(self._bytes[ch] for ch in text)
         return str(text).encode()
+
+
+def _adapted(model: Any, folder: Path, base: str) -> Any:
+    """`model`, which is that of `base`, with the PEFT adapter in `folder`: merged, where that changes nothing else.
+
+    UsageError for an adapter that does not fit, is broken, or cannot be had back as it was trained.
+    """
+    peft = need("peft", "train")
+    try:
+        # What it warns of is looked at here.
+        with warnings.catch_warnings(action="ignore"):
+            tuned = peft.PeftModel.from_pretrained(model, str(folder))
+            # Once more, for what it says of tensors that have no place, and of places without a tensor.
+            found = tuned.load_adapter(str(folder), tuned.active_adapter)
+            _check(tuned.active_peft_config, [*found.unexpected_keys, *found.missing_keys], folder, base)
+            apart = _shared(tuned) or getattr(tuned.active_peft_config, "lora_bias", False)
+            return tuned if apart else tuned.merge_and_unload()
+    except UsageError:
+        raise
+    except Exception as error:
+        # PEFT, torch and safetensors each raise kinds of their own for what is broken or does not fit.
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UsageError(f"PEFT cannot load {folder}: {why}; is {base} its base? If it is, save it again") from error
+
+
+def _check(config: Any, strange: Sequence[str], folder: Path, base: str) -> None:
+    begun = str(getattr(config, "init_lora_weights", ""))
+    if config.is_prompt_learning or getattr(config, "alora_invocation_tokens", None):
+        raise UsageError(f"{folder} changes what the prompt says, which no engine here does; run {base} without it")
+    if begun.startswith(("pissa_niter", "lora_ga")):
+        raise UsageError(
+            f'{folder} was begun with init_lora_weights "{begun}", which changed the base in a way that PEFT does not '
+            "repeat; save it with PEFT's path_initial_model_for_weight_conversion"
+        )
+    if strange:
+        raise UsageError(f"{folder} and {base} differ in {strange[0]}; is that its base? If it is, save it again")
+
+
+def _shared(tuned: Any) -> bool:
+    """Whether the adapter changes a matrix that has another place in the model too, such as embeddings that are the
+    head: merging would change both.
+    """
+    places = Counter(id(weight) for _, weight in tuned.named_parameters(remove_duplicate=False))
+    layers = (part.get_base_layer() for part in tuned.modules() if hasattr(part, "get_base_layer"))
+    return any(places[id(weight)] > 1 for layer in layers for weight in layer.parameters())
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -191,19 +191,18 @@ def tensors(
         "attn_k": interleave(int(field(config, "num_key_value_heads", heads))) if pairs else None,
     }
     layers = int(field(config, "num_hidden_layers"))
-    tied = bool(config.get("tie_word_embeddings", False))
     if rope(config)["type"] == "llama3":
         if not pairs:
             raise Unfit(f'llama.cpp does not read rope scaling "llama3" in {config.get("model_type")} models')
         yield Rule("rope_freqs.weight", change=lambda _: _llama3_factors(config), shape=(head_dim(config) // 2,))
-    if not tied and "lm_head.weight" not in names:
+    if not config.get("tie_word_embeddings") and "lm_head.weight" not in names:
         raise UsageError("the checkpoint has no lm_head.weight, and config.json does not tie it to the embeddings")
     for name in names:
         stem, _, kind = name.rpartition(".")
         found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
         if stem in TOP:
-            if not (tied and stem == "lm_head"):
-                yield Rule(f"{TOP[stem]}.{kind}", name)
+            # Also where config.json ties it: transformers takes a head that is there for the model's.
+            yield Rule(f"{TOP[stem]}.{kind}", name)
         elif found and found[2] in layer and int(found[1]) < layers:
             target = layer[found[2]]
             yield Rule(f"blk.{found[1]}.{target}.{kind}", name, change.get(target))
