@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirim import VERBS
 from mirim.core import stamp
-from mirim.core.errors import GateRefused, MirimError
+from mirim.core.bundle import FILE as BUNDLE
+from mirim.core.bundle import Bundle
+from mirim.core.errors import GateRefused, MirimError, UsageError
+from mirim.core.files import read_json
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
-from mirim.core.verbs import verb
+from mirim.core.verbs import configured, verb
+from mirim.models.resolve import BUNDLED
 
 #: Errors of a stage that are listed.
 _SHOWN = 20
@@ -21,12 +26,18 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A step of the build. `inputs` fingerprints what it reads; `outputs` must exist for it to be up to date."""
+    """A step of the build.
+
+    inputs   fingerprint of what it reads; '' where it finds out by itself what is up to date
+    outputs  what it makes: replaced or gone, it is made again
+    report   where its report lies, whose errors are said again while it is up to date
+    """
 
     name: str
     run: Callable[[], Any]
-    inputs: Callable[[], str]
-    outputs: tuple[Path, ...]
+    inputs: Callable[[], str] = lambda: ""
+    outputs: tuple[Path, ...] = ()
+    report: Path | None = None
 
 
 @verb
@@ -34,7 +45,7 @@ def build(project: Project, *, base: str = "") -> Report:
     """Ingest, audit, synth, train, export, make vectors, calibrate and evaluate, each only when its inputs changed.
 
     Args:
-        base: Model to adapt, a folder or a hub name; without one mirim.toml decides.
+        base: Model to adapt, a folder or a hub name; without one mirim.toml decides, then what was adapted last time.
     """
     from mirim.assist.calibrate import calibrate
     from mirim.assist.nearness import embed
@@ -46,39 +57,56 @@ def build(project: Project, *, base: str = "") -> Report:
     from mirim.training.train import train
 
     model, gguf = project.model, project.model / "gguf"
-    given: dict[str, Any] = {"base": base} if base else {}
+    _check_quants(project)
+    asked = project.tables.get("ask", {})
     stages = [
-        Stage("ingest", lambda: ingest(project), lambda: "", ()),
+        Stage("ingest", lambda: ingest(project)),
         Stage(
             "audit",
             lambda: audit(project),
-            lambda: _of(project, "audit", project.documents, project.evals, project.root / "seeds"),
+            lambda: _of(project, "audit", "licence language", project.documents, project.evals, project.root / "seeds"),
             (project.reports / "audit.json",),
+            project.reports / "audit.json",
         ),
-        Stage(
-            "synth",
-            lambda: synth(project),
-            lambda: _of(project, "synth", project.documents, project.evals, project.root / "seeds"),
-            (project.examples,),
-        ),
-        Stage("train", lambda: train(project, **given), lambda: "", ()),
+        Stage("synth", lambda: synth(project)),
+        Stage("train", lambda: train(project, **({"base": base} if base else _former(project)))),
         Stage(
             "export",
             lambda: export(project),
-            lambda: _of(project, "export", _weights(model)),
+            lambda: _of(project, "export", "", _weights(model), asked.get("policy")),
             (gguf, model / "reports" / "parity.json"),
         ),
-        Stage("vectors", lambda: embed(project), lambda: "", ()),
+        Stage("vectors", lambda: embed(project)),
         Stage(
             "calibrate",
             lambda: calibrate(project),
-            lambda: _of(project, "calibrate", _weights(model), gguf, project.examples, project.vectors, _rows(project)),
+            lambda: _of(
+                project,
+                "calibrate",
+                "language contact",
+                _weights(model),
+                gguf,
+                project.examples,
+                project.vectors,
+                _rows(project),
+                asked,
+            ),
             (model / "knowledge.db",),
         ),
         Stage(
             "evaluate",
             lambda: evaluate(project),
-            lambda: _of(project, "evaluate", _weights(model), gguf, project.evals, _rows(project), _answering(model)),
+            lambda: _of(
+                project,
+                "evaluate",
+                "language contact",
+                _weights(model),
+                gguf,
+                project.evals,
+                _rows(project),
+                _answering(model),
+                asked,
+            ),
             (project.reports / "evaluate.json",),
         ),
     ]
@@ -116,29 +144,74 @@ def _run(project: Project, stage: Stage, label: str) -> tuple[dict[str, Any], li
     path = project.stamps / f"{stage.name}.json"
     inputs = stage.inputs()
     if inputs and stamp.fresh(path, inputs):
-        note(f"{label}: up to date")
-        return {"stage": stage.name, "state": "up to date", "seconds": 0.0}, []
+        if why := stamp.refusal(path):
+            note(f"{label}: refused before, and nothing has changed; to try again: mirim {stage.name} {project.flag}")
+            raise GateRefused(f"{stage.name}: {why}")
+        rows = read_json(stage.report).get("findings", ()) if stage.report else ()
+        errors = [Finding(**row) for row in rows if row["severity"] == "error"]
+        note(f"{label}: up to date{_first(errors)}")
+        return {"stage": stage.name, "state": "up to date", "seconds": 0.0}, _listed(project, stage, errors)
     note(label)
     started = time.monotonic()
     try:
         done = stage.run()
     except MirimError as error:
+        if inputs and isinstance(error, GateRefused):
+            # The gate would say the same after the same work.
+            stamp.write(path, inputs, list(stage.outputs), refused=str(error))
         raise type(error)(f"{stage.name}: {error}", report=error.report) from error
     seconds = time.monotonic() - started
     if inputs:
         # The inputs as they were before the stage ran: what changed meanwhile makes it run again.
         stamp.write(path, inputs, list(stage.outputs))
     errors = [f for f in getattr(done, "findings", ()) if f.severity == "error"]
-    first = [f"; errors: {len(errors)}, the first: {f.where}: {f.what}" for f in errors[:1]]
-    note("".join([f"{label}: done in {seconds:.1f} s", *first]))
-    if len(errors) > _SHOWN:
-        more = f"{len(errors) - _SHOWN} further errors are not listed"
-        errors = [*errors[:_SHOWN], Finding("error", stage.name, more, f"type: mirim {stage.name} {project.flag}")]
-    return {"stage": stage.name, "state": "done", "seconds": round(seconds, 1)}, errors
+    note(f"{label}: done in {seconds:.1f} s{_first(errors)}")
+    return {"stage": stage.name, "state": "done", "seconds": round(seconds, 1)}, _listed(project, stage, errors)
 
 
-def _of(project: Project, verb_name: str, *parts: Any) -> str:
-    return stamp.fingerprint(verb_name, project.tables.get(verb_name, {}), project.tables.get("project", {}), *parts)
+def _first(errors: list[Finding]) -> str:
+    return f"; errors: {len(errors)}, the first: {errors[0].where}: {errors[0].what}" if errors else ""
+
+
+def _listed(project: Project, stage: Stage, errors: list[Finding]) -> list[Finding]:
+    if len(errors) <= _SHOWN:
+        return errors
+    more = f"{len(errors) - _SHOWN} further errors are not listed"
+    return [*errors[:_SHOWN], Finding("error", stage.name, more, f"type: mirim {stage.name} {project.flag}")]
+
+
+def _check_quants(project: Project) -> None:
+    """A slip in the quantisations shows before hours of training, not after."""
+    from mirim.models import quantise
+
+    for quant in configured("export", project).get("quant", ()):
+        for name in filter(str.strip, quant.split(",")):
+            try:
+                quantise.check(name)
+            except UsageError as error:
+                raise UsageError(f"export: quant: {error}") from error
+
+
+def _former(project: Project) -> dict[str, Any]:
+    """What the model that lies here was adapted from, and how, where nobody says what to train now: it is kept."""
+    said = configured("train", project)
+    if not (project.model / BUNDLE).is_file() or said.get("method") == "pretrain":
+        return {}
+    former = Bundle.open(project.model)
+    if former.base in ("", BUNDLED) or any(said.get(key) for key in ("base", "corpus", "depth", "recipe")):
+        return {}
+    note(
+        f"{project.model} was adapted from {former.base}, and stays so; for another type: "
+        f"mirim build --base REF {project.flag}, or write base under [train] in mirim.toml"
+    )
+    own = said.get("method", "auto") == "auto" and former.method in ("full", "lora")
+    return {"base": former.base, **({"method": former.method} if own else {})}
+
+
+def _of(project: Project, name: str, keys: str, *parts: Any) -> str:
+    """Fingerprint of a stage's options, of those keys of [project] that it reads, and of its other inputs."""
+    options = sorted(configured(name, project).items()) if name in VERBS else []
+    return stamp.fingerprint(name, options, [[key, project.get(key)] for key in keys.split()], *parts)
 
 
 def _weights(model: Path) -> list[Any]:
@@ -156,12 +229,8 @@ def _rows(project: Project) -> str:
 
 
 def _answering(model: Path) -> Any:
-    from mirim.core.bundle import Bundle
-
     return Bundle.open(model).answering
 
 
 def _scores(model: Path) -> dict[str, Any]:
-    from mirim.core.bundle import Bundle
-
     return {k: v for k, v in Bundle.open(model).scores.items() if isinstance(v, int | float | str)}

@@ -6,8 +6,10 @@ Exit codes: 0 done, 1 the work failed, 2 bad usage or input, 3 a gate refused, 1
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -150,11 +152,7 @@ def run(argv: list[str]) -> int:
         _say(_unknown_option(error.token.keyword or error.token.value, names))
         return USAGE
     except UnusedCliTokensError as error:
-        line = " ".join(("mirim", *(error.command_chain or ())))
-        _say(
-            f'mirim: "{(error.unused_tokens or [""])[0]}" belongs to no option; text of several words stands in quotes '
-            f"({line} --help lists the options)"
-        )
+        _say(_unused(error, argv))
         return USAGE
     except CycloptsError as error:
         _say(f"mirim: {error}")
@@ -233,6 +231,15 @@ def _unknown_option(word: str, known: Iterable[str]) -> str:
     if word in known:
         return f'mirim: {word} stands after "--", where all is text; write it before'
     return f'mirim: unknown option "{word}"{suggest(word, {*known, *_EVERYWHERE})}'
+
+
+def _unused(error: UnusedCliTokensError, argv: Sequence[str]) -> str:
+    word, line = (error.unused_tokens or [""])[0], " ".join(("mirim", *(error.command_chain or ())))
+    takes = inspect.signature(error.target).parameters if error.target else ()
+    hint = "" if len(word.split()) > 1 else "; text of several words stands in quotes"
+    if "prompt" in takes and not any(w.partition("=")[0] == "--prompt" for w in argv):
+        hint = f"; for text type: {line} --prompt {shlex.quote(word)}"
+    return f'mirim: "{word}" belongs to no option{hint} ({line} --help lists the options)'
 
 
 def _say(text: str) -> None:

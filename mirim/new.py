@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from mirim.core.errors import UsageError, suggest
@@ -53,7 +56,7 @@ def new(directory: Path, *, from_: str = "", language: str = "en") -> Report:
         raise UsageError(f'language "{language}" is not one of en, pt')
     try:
         if from_:
-            _copy(_sample(from_), root)
+            _copy(_sample(from_), root, from_)
         else:
             for folder in ("sources", "evals"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
@@ -92,8 +95,8 @@ def _sample(name: str) -> Path:
     return known[name]
 
 
-def _copy(source: Path, target: Path) -> None:
-    ignore = shutil.ignore_patterns("data", "models", "reports", ".tmp-*", "__pycache__")
+def _copy(source: Path, target: Path, name: str) -> None:
+    junk = shutil.ignore_patterns("data", "models", "reports", ".tmp-*", "__pycache__")
 
     def copy(one: str, to: str) -> None:
         try:
@@ -102,6 +105,28 @@ def _copy(source: Path, target: Path) -> None:
             # copytree would go on, and tell of every file.
             raise explain(error, Path(to)) from error
 
+    # Nothing of a person's is written over; what an interrupted copy left is the same and no hindrance.
+    taken = [target / file for file in _files(source, junk) if _differs(source / file, target / file)]
+    if taken:
+        more = f" and {len(taken) - 1} further files" if taken[1:] else ""
+        raise UsageError(f'{taken[0]}{more} would be replaced by those of the sample "{name}"; choose an empty folder')
     # mirim.toml goes last: a folder that has one is complete.
-    shutil.copytree(source, target, dirs_exist_ok=True, copy_function=copy, ignore=lambda d, n: {*ignore(d, n), FILE})
+    shutil.copytree(source, target, dirs_exist_ok=True, copy_function=copy, ignore=lambda d, n: {*junk(d, n), FILE})
     write_text(target / FILE, (source / FILE).read_text("utf-8"))
+
+
+def _files(source: Path, junk: Callable[[str, list[str]], set[str]]) -> list[Path]:
+    """A sample's files, relative to its folder, without what was made of them."""
+    files: list[Path] = []
+    for folder, folders, names in os.walk(source):
+        left_out = junk(folder, [*folders, *names])
+        folders[:] = sorted(set(folders) - left_out)
+        files += ((Path(folder) / n).relative_to(source) for n in sorted(names) if n not in left_out)
+    return files
+
+
+def _differs(file: Path, there: Path) -> bool:
+    """Whether anything else than this file has its place; a link would lead the copy out of the folder."""
+    if not os.path.lexists(there):
+        return False
+    return there.is_symlink() or not there.is_file() or not filecmp.cmp(file, there, shallow=False)

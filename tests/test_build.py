@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from mirim.build import Stage, _run
+from mirim.build import Stage, _run, build
 from mirim.core import progress
+from mirim.core.bundle import Bundle
+from mirim.core.errors import GateRefused, UsageError
+from mirim.core.files import write_text
 from mirim.core.project import Project
 from mirim.documents.ingest import ingest
+from mirim.examples.synth import synth
+from mirim.models.export import export as real_export
+from mirim.models.resolve import BUNDLED
+from mirim.training.train import train as real_train
 
 
 def test_files_that_were_not_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +36,124 @@ def test_files_that_were_not_read_are_said(tmp_path: Path, monkeypatch: pytest.M
     assert said[-1].endswith("; errors: 30, the first: 00.pdf: " + errors[0].what)
     assert [f.where for f in errors[18:]] == ["18.pdf", "19.pdf", "ingest"]
     assert "10 further" in errors[-1].what
+
+
+TEXT = "# Loans\n\nThe library opens at nine every weekday and closes at six. Members may borrow five books at once.\n"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A project whose model is made by stand-ins: `did` says what they were asked for, `said` what people read."""
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "loans.md").write_text(TEXT * 3)
+    (tmp_path / "mirim.toml").write_text('[project]\nlanguage = "en"\n')
+    did, said = list[str](), list[str]()
+    state = SimpleNamespace(root=tmp_path, did=did, said=said, refuse="")
+    monkeypatch.setattr(progress._sink, "note", said.append)
+    model = Project.open(tmp_path).model
+
+    def train(project: Project, *, base: str = "", method: str = "auto", **_: Any) -> None:
+        did.append(f"train {base or BUNDLED} {method}")
+        model.mkdir(parents=True, exist_ok=True)
+        method = {"auto": "lora" if base else "full"}.get(method, method)
+        Bundle(model, model.name, base or BUNDLED, method=method).save()
+
+    def export(project: Project) -> None:
+        did.append("export")
+        write_text(model / "reports" / "parity.json", "{}")
+        if state.refuse:
+            raise GateRefused(state.refuse)
+        write_text(model / "gguf" / "q8_0.gguf", "weights")
+
+    def calibrate(project: Project) -> None:
+        write_text(model / "knowledge.db", "rows")
+
+    for where, made in (
+        ("mirim.training.train.train", functools.wraps(real_train)(train)),
+        ("mirim.models.export.export", functools.wraps(real_export)(export)),
+        ("mirim.assist.calibrate.calibrate", calibrate),
+        ("mirim.assist.nearness.embed", lambda project: None),
+    ):
+        monkeypatch.setattr(where, made)
+    return state
+
+
+def test_a_build_without_flags_keeps_the_base_of_the_last_one(
+    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = library.root
+    build(root, base="org/other")
+    build(root)
+    assert library.did == ["train org/other auto", "export", "train org/other lora"]
+    assert any("was adapted from org/other" in line and "mirim build --base REF" in line for line in library.said)
+    build(root, base=BUNDLED)
+    library.did.clear()
+    build(root)
+    monkeypatch.setenv("MIRIM_TRAIN_BASE", "org/third")
+    build(root)
+    assert library.did == [f"train {BUNDLED} auto"] * 2, "train fills the last one from the environment by itself"
+    monkeypatch.delenv("MIRIM_TRAIN_BASE")
+    Bundle(Project.open(root).model, "x", "org/other", method="full").save()
+    (root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[train]\nmethod = "pretrain"\n')
+    build(root)
+    assert library.did[-1] == f"train {BUNDLED} auto"
+
+
+def test_errors_of_an_audit_that_is_up_to_date_are_said_again(library: SimpleNamespace) -> None:
+    (library.root / "sources" / "wifi.md").write_text(TEXT + "\nPassword: Tr0ub4dor&3\n")
+    first, second = build(library.root), build(library.root)
+    assert second.data["stages"][1] == {"stage": "audit", "state": "up to date", "seconds": 0.0}
+    assert [f.where for f in first.findings] == [f.where for f in second.findings] == ["wifi.md"]
+    said = [line for line in library.said if line.startswith("[2/8] audit: ")]
+    assert "errors: 1, the first: wifi.md: looks like a secret" in said[0]
+    assert said[1].startswith("[2/8] audit: up to date; errors: 1, the first: wifi.md: looks like a secret")
+
+
+def test_what_is_up_to_date_was_made_with_the_settings_of_today(
+    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = library.root
+    examples = Project.open(root).examples / "judge.jsonl"
+    states = lambda: {row["stage"]: row["state"] for row in build(root).data["stages"]}  # noqa: E731
+    states()
+    made = examples.read_text()
+    again = states()
+    assert {again[stage] for stage in ("audit", "export", "calibrate")} == {"up to date"}
+    # By hand with a flag, then again as configured.
+    synth(root, limit=1)
+    assert examples.read_text() != made
+    states()
+    assert examples.read_text() == made
+    monkeypatch.setenv("MIRIM_SYNTH_LIMIT", "1")
+    states()
+    assert examples.read_text() != made
+    # Whom to ask is nothing that the audit reads.
+    (root / "mirim.toml").write_text('[project]\nlanguage = "en"\ncontact = "the desk"\n')
+    assert states()["audit"] == "up to date"
+    (root / "mirim.toml").write_text('[project]\nlanguage = "en"\nlicence = "CC0"\n')
+    assert states()["audit"] == "done"
+    monkeypatch.setenv("MIRIM_EXPORT_QUANT", "q8_0")
+    assert states()["export"] == "done"
+    (Project.open(root).model / "gguf" / "q8_0.gguf").write_text("other weights")
+    assert states()["export"] == "done"
+
+
+def test_what_a_gate_refused_is_refused_again_without_the_work(library: SimpleNamespace) -> None:
+    library.refuse = "the gate refused q8_0: too far off"
+    for _ in range(2):
+        with pytest.raises(GateRefused, match="export: the gate refused q8_0"):
+            build(library.root)
+    assert library.did.count("export") == 1
+    # What is asked for now may pass.
+    library.refuse = ""
+    (library.root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[export]\nquant = ["f16"]\n')
+    build(library.root)
+    assert library.did.count("export") == 2
+
+
+def test_a_slip_in_a_quantisation_shows_before_the_first_stage(library: SimpleNamespace) -> None:
+    (library.root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[export]\nquant = ["q8_0,q4"]\n')
+    with pytest.raises(UsageError, match=r'no quantisation named "q4"; did you mean'):
+        build(library.root)
+    assert not library.did
+    assert not Project.open(library.root).index.exists()

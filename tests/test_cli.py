@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mirim.cli import PAGES
-from mirim.core.errors import MirimError
+from mirim.core.errors import MirimError, UsageError
 from mirim.core.project import Project
 from mirim.new import new
 
@@ -63,6 +63,9 @@ def test_every_verb_explains_itself_without_torch() -> None:
         (["keys", "lst"], 'did you mean "list"? (mirim keys --help'),
         (["doctor", "--nope"], "--nope"),
         (["ask", "how", "much"], '"much" belongs to no option; text of several words stands in quotes'),
+        (["generate", "The library"], "type: mirim generate --prompt 'The library' ("),
+        (["generate", "--prompt", "The", "library"], '"library" belongs to no option; text of several words'),
+        (["export", "two words"], '"two words" belongs to no option (mirim export --help'),
         (["generate", "--model", "echo", "--prompt", "x", "--temperature", "nan"], "temperature = nan is not a number"),
         (["ask", "x", "--projct", "."], 'did you mean "--project"'),
         (["--projct", ".", "ask", "x"], 'did you mean "--project"'),
@@ -119,6 +122,30 @@ def test_new_takes_any_folder_name(tmp_path: Path, name: str) -> None:
     project = Project.open(tmp_path / name)
     assert project.model.parent == project.models
     assert project.name.isprintable()
+
+
+def test_a_sample_replaces_no_file_of_a_person(tmp_path: Path) -> None:
+    own = {"README.md": "My notes.", "sources/prices/vacinas.csv": "mine;1\n", "evals/questions.jsonl": ""}
+    for name, text in own.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=r"README.md and 2 further files .* choose an empty folder"):
+        new(tmp_path, from_="clinic")
+    assert {n: (tmp_path / n).read_text() for n in own} == own
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted(Path(n).name for n in own)
+
+
+def test_a_sample_whose_copy_was_interrupted_is_copied_again(tmp_path: Path) -> None:
+    new(tmp_path, from_="clinic")
+    (tmp_path / "mirim.toml").unlink()
+    (tmp_path / "own.txt").write_text("mine")
+    new(tmp_path, from_="clinic")
+    assert Project.open(tmp_path).sources.is_dir()
+    (tmp_path / "mirim.toml").unlink()
+    readme = (tmp_path / "README.md").rename(tmp_path / "elsewhere.md")
+    (tmp_path / "README.md").symlink_to(readme)
+    with pytest.raises(UsageError, match=r"README.md would be replaced"):
+        new(tmp_path, from_="clinic")
 
 
 def test_a_disk_that_fills_while_a_sample_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import verb
 from mirim.documents import store
+from mirim.documents.search import Index
 
 #: Findings of one check that are written out; of further ones the number is.
 SHOWN = 200
@@ -29,6 +30,9 @@ def audit(project: Project, *, fail_on: Literal["never", "error", "warning"] = "
     ids = store.ids(project.documents)
     if not ids:
         raise UsageError(f"{project.root} has no documents; type: mirim ingest PATH... {project.flag}")
+    if project.index.exists():
+        # While an ingest is not at its end the documents are a part of them, and a part may look clean.
+        Index.open(project.index).close()
     findings: list[Finding] = []
     rows: list[tuple[Any, ...]] = []
     total: Counter[str] = Counter()

@@ -20,26 +20,55 @@ def fingerprint(*parts: Any) -> str:
 def _part(value: Any) -> Any:
     if isinstance(value, Path):
         if value.is_dir():
-            files = sorted(p for p in value.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
-            return {p.relative_to(value).as_posix(): sha256_file(p) for p in files}
+            return {p.relative_to(value).as_posix(): sha256_file(p) for p in _below(value)}
         return sha256_file(value) if value.is_file() else None
     return [_part(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def fresh(path: Path, inputs: str) -> bool:
-    """Whether the stamp at `path` says that its work was done from these inputs and its outputs still stand."""
+    """Whether the stamp at `path` says that its work was done from these inputs and its outputs still are what it made.
+
+    Outputs are known by their sizes: what was replaced shows, and large files need not be read.
+    """
+    row = _read(path)
+    made = row.get("outputs")
+    return (
+        row.get("inputs") == inputs
+        and isinstance(made, dict)
+        and all(_sizes(path.parent / name) == sizes for name, sizes in made.items())
+    )
+
+
+def refusal(path: Path) -> str:
+    """Why a gate refused the work of the stamp at `path`; '' where none did."""
+    return str(_read(path).get("refused") or "")
+
+
+def write(path: Path, inputs: str, outputs: list[Path], refused: str = "") -> None:
+    """Record that `outputs` were made from `inputs`, or that a gate refused them: the same would come of them again."""
+    names = [Path(*[".."] * _climb(path.parent, o), o.relative_to(_common(path.parent, o))).as_posix() for o in outputs]
+    made = {name: _sizes(o) for name, o in zip(names, outputs, strict=True)}
+    write_json(path, {"inputs": inputs, "outputs": made, "refused": refused})
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         row = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    root = path.parent
-    return row.get("inputs") == inputs and all((root / name).exists() for name in row.get("outputs", ()))
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
-def write(path: Path, inputs: str, outputs: list[Path]) -> None:
-    """Record that `outputs` were made from `inputs`."""
-    names = [Path(*[".."] * _climb(path.parent, o), o.relative_to(_common(path.parent, o))).as_posix() for o in outputs]
-    write_json(path, {"inputs": inputs, "outputs": names})
+def _sizes(path: Path) -> Any:
+    """Bytes of a file, or of every file below a folder by its name; None where there is neither."""
+    if path.is_dir():
+        return {p.relative_to(path).as_posix(): p.stat().st_size for p in _below(path)}
+    return path.stat().st_size if path.is_file() else None
+
+
+def _below(folder: Path) -> list[Path]:
+    """A folder's files but those that somebody is still at work on."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".tmp-"))
 
 
 def _common(a: Path, b: Path) -> Path:

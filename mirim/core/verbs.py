@@ -18,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 
 import mirim
 from mirim.core.errors import UsageError, suggest
@@ -109,7 +109,16 @@ def _check(project: Project, verb_name: str) -> None:
         if table not in mirim.VERBS:
             known = suggest(table, ("project", *mirim.VERBS))
             raise UsageError(f"{project.root / FILE}: unknown table [{table}]{known}")
-        _settings(table, getattr(importlib.import_module(mirim.VERBS[table]), table), project)
+        _settings(table, _function(table), project)
+
+
+def _function(name: str) -> Callable[..., Any]:
+    return cast(Callable[..., Any], getattr(importlib.import_module(mirim.VERBS[name]), name))
+
+
+def configured(name: str, project: Project | None) -> dict[str, Any]:
+    """What the environment and mirim.toml say of a verb's options, without the defaults of what they leave out."""
+    return _configured(name, _function(name), project)
 
 
 def _settings(name: str, function: Callable[..., Any], project: Project) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mirim.core.project import Project
 from mirim.core.report import Finding
 from mirim.core.types import Document
 from mirim.documents import store
+from mirim.documents.indexing import Writer
 
 TEXT = {
     "en": "The library opens at nine every weekday and closes at six. Members may borrow five books for three weeks. "
@@ -166,6 +168,16 @@ def test_many_findings_are_counted_not_listed(tmp_path: Path) -> None:
 def test_no_documents(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mirim ingest"):
         audit(project(tmp_path, {}))
+
+
+def test_a_part_of_the_documents_is_not_audited(tmp_path: Path) -> None:
+    made = project(tmp_path, {"en.txt": TEXT["en"]})
+    Writer(made.index, "passages 200").close()
+    with pytest.raises(UsageError, match=r"unfinished: an ingest was interrupted; type: mirim ingest"):
+        audit(made, fail_on="error")
+    with contextlib.closing(Writer(made.index, "passages 200")) as writer:
+        writer.finish(tidy=False)
+    assert audit(made, fail_on="error").data["documents"] == 1
 
 
 def test_what_people_wrote_as_examples_is_looked_through_too(tmp_path: Path) -> None:

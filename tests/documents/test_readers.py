@@ -160,6 +160,27 @@ def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
     assert "Attachments: seal.png\n" in document.text
 
 
+def test_addresses_of_a_header_stay_out_of_the_text(tmp_path: Path) -> None:
+    inner = EmailMessage()
+    inner["From"], inner["To"], inner["Subject"] = '"Prado, Ana" <ana@a.example>', "Bia <bia@b.example>", "Hours"
+    inner.set_content("The clinic stays closed on 24 December.")
+    outer = EmailMessage()
+    outer["From"], outer["To"], outer["Cc"] = "rui@c.example", "Caio <caio@d.example>, eva@e.example", "f@f.example"
+    outer["Subject"], outer["Date"] = "Please file this", "Mon, 17 Mar 2025 09:12:00 -0300"
+    outer.set_content(
+        "See below.\n\n-----Original Message-----\nFrom: Ivo\nSent: Monday\nTo: Gil <gil@g.example>;\n"
+        " Hugo <hugo@h.example>\nCc: i@i.example\nSubject: Hours\n\nTo all: at eight.\n"
+    )
+    outer.add_attachment(inner)
+    (tmp_path / "m.eml").write_bytes(outer.as_bytes())
+    document = read(tmp_path / "m.eml")
+    assert "@" not in document.text
+    assert document.text.startswith("# Please file this\n\n2025-03-17\n\nSee below.")
+    assert "> Sent: Monday\n> Subject: Hours\n>\n> To all: at eight." in document.text
+    assert "## Hours\n\nPrado, Ana\n\nThe clinic" in document.text
+    assert document.metadata["author"] == "rui@c.example"
+
+
 @pytest.mark.parametrize(
     "rest",
     [

@@ -1,6 +1,7 @@
-"""E-mail messages (RFC 5322): who, when, about what, then what was newly written, then what it quotes.
+"""E-mail messages (RFC 5322): about what, who and when, then what was newly written, then what it quotes.
 
-Messages attached to a message follow it, under headings one level down.
+Whoever asks may be shown the text, so addresses of the header stay out of it. Messages attached to a message follow
+it, under headings one level down.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 5
+VERSION = 6
 ISOLATE = True
 TEXTUAL = True
 
@@ -41,6 +42,10 @@ _WROTE = re.compile(
     r"|_{8,}[ \t]*\n(?:From|De):"
     r"|(?:From|De):[^\n]+\n(?:Sent|Enviad[ao](?: em)?|Date|Data):[^\n]+\n(?:To|Para):)",
     re.MULTILINE,
+)
+#: A quoted message's own lines of recipients, with those they go on in.
+_RECIPIENTS = re.compile(
+    r"^[ \t*]*+(?:To|Para|Cc|Cco|Bcc)\b[ \t*]*+:(?=[^\n]*@)[^\n]*+(?:\n(?=[^\n:]*@)[^\n:]*+$)*+\n?", re.I | re.M
 )
 
 
@@ -65,11 +70,8 @@ def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
     """A message as Markdown, with those attached to it."""
     subject = _field(message, "subject")
     blocks = [f"{'#' * min(level, 6)} {subject}"] if subject else []
-    facts = [
-        f"- **{name}:** {value}" for name in ("From", "To", "Cc", "Date") if (value := _field(message, name.lower()))
-    ]
-    if facts:
-        blocks.append("\n".join(facts))
+    # Who wrote and when may be asked for; to whom is nobody's business.
+    blocks.append(", ".join(filter(None, (_sender(message), _date(message)[:10]))))
     leaves = _leaves(message)
     texts, files, messages = list[str](), list[str](), list[EmailMessage]()
     for leaf in leaves:
@@ -138,7 +140,10 @@ def _text(leaf: MIMEPart, notes: list[str]) -> str:
 
 
 def separate(body: str) -> tuple[str, str]:
-    """(newly written text, quoted text without its '>' marks). Signatures after '-- ' stay with the text."""
+    """(newly written text, quoted text without its '>' marks and the addresses it went to).
+
+    Signatures after '-- ' stay with the text.
+    """
     lines = body.split("\n")
     fresh: list[str] = []
     quoted: list[str] = []
@@ -149,7 +154,7 @@ def separate(body: str) -> tuple[str, str]:
             fresh.append(line)
         else:
             quoted.append(re.sub(r"^(?:\s*>)+ ?", "", line))
-    return clean("\n".join(fresh)).rstrip("\n"), clean("\n".join(quoted)).rstrip("\n")
+    return clean("\n".join(fresh)).rstrip("\n"), clean(_RECIPIENTS.sub("", "\n".join(quoted))).rstrip("\n")
 
 
 def _field(message: EmailMessage, name: str) -> str:
@@ -159,6 +164,12 @@ def _field(message: EmailMessage, name: str) -> str:
         with contextlib.suppress(Exception):
             value = str(message.get(name, ""))
     return " ".join(unscramble(value)[0].split())
+
+
+def _sender(message: EmailMessage) -> str:
+    """The name of whoever wrote, without the address; '' where there is only that."""
+    name = _field(message, "from").partition("<")[0].strip("\"' ")
+    return "" if "@" in name else name
 
 
 def _date(message: EmailMessage) -> str:
