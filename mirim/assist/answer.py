@@ -16,7 +16,7 @@ from mirim.assist.nearness import Nearness
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
-from mirim.assist.standalone import readings
+from mirim.assist.standalone import points, readings
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError
@@ -29,7 +29,7 @@ from mirim.documents.words import detect
 PASSAGES, NEAREST, JUDGED = 10, 8, 6
 #: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
 FOREIGN = 2.0
-#: Log-odds by which a question that may stand alone has to be surer with the topic before it: more words find more.
+#: Log-odds by which a question that names something has to be surer with the topic before it: more words find more.
 TOPIC = 1.0
 
 
@@ -114,6 +114,12 @@ class Assistant:
         chosen = policy or asked.get("policy") or record.get("policy") or "quote"
         if chosen not in plugins.names("assist.policies"):
             raise UsageError(f'policy "{chosen}" is not one of {", ".join(plugins.names("assist.policies"))}')
+        most = words or int(asked.get("words", 0) or record.get("words", 0))
+        if most < 0:
+            raise UsageError(
+                f"words is {most}, and an answer quotes at least one; give --words, or [ask] words in mirim.toml, "
+                "a number from 1, or 0 for the policy's own"
+            )
         index = Index.open(project.index if project else bundle.path / "knowledge.db" if bundle else Path())
         if not index.count:
             index.close()
@@ -131,7 +137,7 @@ class Assistant:
             calibration=fitted,
             language=str(project.get("language", "en") if project else record.get("language", "en")),
             contact=str(project.get("contact", "") if project else record.get("contact", "")),
-            words=words or int(asked.get("words", 0) or record.get("words", 0)),
+            words=most,
             nearness=nearness,
         )
 
@@ -160,6 +166,9 @@ class Assistant:
             module = plugins.load("assist.policies", chosen)
             draft = module.write(Task(whole, language, ranked, history, self.engine, self.words))
         abstained = not draft.text or not draft.citations
+        if abstained and confidence >= self.calibration.threshold:
+            # Something was found, and what the model made of it does not stand: nothing is left to trust.
+            confidence = 0.0
         return Answer(
             answer=unknown(language, self.contact) if abstained else draft.text,
             abstained=abstained,
@@ -175,10 +184,19 @@ class Assistant:
     def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
         """What a question is taken to mean after a conversation, and the sentences that may answer that."""
         read = [(reading, self.rank(reading, language)) for reading in readings(question, history, language)]
+        if not read:
+            return question, []
         alone, carried = read[0], read[-1]
         if carried is alone or not carried[1]:
             return alone
-        surer = not alone[1] or self.log_odds(carried[1]) > self.log_odds(alone[1]) + TOPIC
+        if not alone[1]:
+            return carried
+        by_itself, with_topic = self.log_odds(alone[1]), self.log_odds(carried[1])
+        if points(question):
+            # The topic is meant, unless it gives no answer.
+            surer = with_topic > by_itself or probability(with_topic) >= self.calibration.threshold
+        else:
+            surer = with_topic > by_itself + TOPIC
         return carried if surer else alone
 
     def language_of(self, question: str) -> str:

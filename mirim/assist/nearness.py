@@ -55,15 +55,24 @@ class Held:
     sentences: Numbers
 
 
+class _Known:
+    """The passages of an index at one time that vectors are held of, and where each stands among them."""
+
+    def __init__(self, index: Index, held: dict[int, Narrow]) -> None:
+        self.passages = [p for p in _all(index) if _key(p) in held]
+        self.held = [held[_key(p)] for p in self.passages]
+        self.vectors = _unit(np.array([vector for vector, _, _ in self.held]))
+        self.place = {p.id: i for i, p in enumerate(self.passages)}
+
+
 class Nearness:
     """What an index's passages mean, and how well they fit a question."""
 
     def __init__(self, index: Index, held: dict[int, Narrow]) -> None:
         """held   what `update` made, by the digest of what a passage says"""
-        self._passages = [p for p in _all(index) if _key(p) in held]
-        self._held = [held[_key(p)] for p in self._passages]
-        self._vectors = _unit(np.array([vector for vector, _, _ in self._held]))
-        self._place = {p.id: i for i, p in enumerate(self._passages)}
+        self._index, self._held = index, held
+        self._stamp = _stamp(index.path)
+        self._last = _Known(index, held)
         self._questions: OrderedDict[str, Asked] = OrderedDict()
         self._others: OrderedDict[int, Narrow] = OrderedDict()
 
@@ -85,13 +94,13 @@ class Nearness:
 
         candidates   every sentence of each passage, in the passage's order: see mirim.assist.candidates
         """
-        asked = self._question(question)
+        asked, known = self._question(question), self._known()
         own: dict[str, list[int]] = {}
         for number, candidate in enumerate(candidates):
             own.setdefault(candidate.passage.id, []).append(number)
         found: dict[int, tuple[float, float]] = {}
         for numbers in own.values():
-            held = self._of(candidates[numbers[0]].passage, len(numbers))
+            held = self._of(known, candidates[numbers[0]].passage, len(numbers))
             match = _within(meaning.log_odds(asked, held.said) / 2)
             for number, cosine in zip(numbers, (held.sentences @ asked.vector).tolist(), strict=True):
                 found[number] = _within((cosine - _MIDDLE) / _WIDTH * 2), match
@@ -99,21 +108,31 @@ class Nearness:
 
     def nearest(self, question: str, limit: int, without: Callable[[Passage], bool] | None = None) -> list[Passage]:
         """The passages that answer best to a question, best first."""
-        asked = self._question(question)
-        order = np.argsort(-(self._vectors @ asked.vector), kind="stable")
-        kept = (i for i in order if without is None or not without(self._passages[i]))
+        asked, known = self._question(question), self._known()
+        if not known.passages:
+            return []
+        order = np.argsort(-(known.vectors @ asked.vector), kind="stable")
+        kept = (i for i in order if without is None or not without(known.passages[i]))
         looked_at = list(islice(kept, _LOOKED_AT))
-        fit = {i: meaning.log_odds(asked, _wide(self._held[i]).said) for i in looked_at}
-        return [self._passages[i] for i in sorted(looked_at, key=lambda i: -fit[i])[:limit]]
+        fit = {i: meaning.log_odds(asked, _wide(known.held[i]).said) for i in looked_at}
+        return [known.passages[i] for i in sorted(looked_at, key=lambda i: -fit[i])[:limit]]
+
+    def _known(self) -> _Known:
+        """What the index holds now: an ingest may have changed it since the last question."""
+        stamp = _stamp(self._index.path)
+        if stamp != self._stamp:
+            self._last = _Known(self._index, self._held)
+            self._stamp = stamp
+        return self._last
 
     def _question(self, text: str) -> Asked:
         return _remembered(self._questions, text, lambda: meaning.query(text))
 
-    def _of(self, passage: Passage, sentences: int) -> Held:
-        place = self._place.get(passage.id)
+    def _of(self, known: _Known, passage: Passage, sentences: int) -> Held:
+        place = known.place.get(passage.id)
         # A file made by another version of mirim may have cut sentences elsewhere.
-        if place is not None and len(self._held[place][2]) == sentences:
-            return _wide(self._held[place])
+        if place is not None and len(known.held[place][2]) == sentences:
+            return _wide(known.held[place])
         return _wide(_remembered(self._others, _key(passage), lambda: _narrow([passage])[0]))
 
 
@@ -168,6 +187,15 @@ def _remembered(store: OrderedDict[Any, T], key: Any, make: Callable[[], T]) -> 
         while len(store) > _KEPT:
             store.popitem(last=False)
     return found
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with every change of an index's file, which has no log beside it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _within(x: float) -> float:

@@ -14,3 +14,8 @@ def unknown(language: str, contact: str = "") -> str:
     """The honest refusal, with whom to ask when the project names somebody."""
     key = language if language in _UNKNOWN else "en"
     return _UNKNOWN[key] + (" " + _ASK[key].format(contact=contact) if contact else "")
+
+
+def declined(text: str) -> bool:
+    """Whether a text is such a refusal."""
+    return text.startswith(tuple(_UNKNOWN.values()))

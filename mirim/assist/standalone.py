@@ -5,39 +5,70 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mirim.assist.phrases import declined
 from mirim.core.types import Message
 from mirim.documents.words import STOPWORDS, stem, tokens
 
-_OPENERS = re.compile(
-    r"^\s*(?:and|but|so|also|what about|how about|or|then|e|mas|entao|ou|tambem|e se|e quanto)\b", re.IGNORECASE
-)
+#: Words that point at what was named before.
 _POINTERS = frozenset(
     "it its that this these those they them there he she his her one ones same "
     "isso isto esse essa esses essas este esta ele ela eles elas dele dela disso nisso la ai mesmo mesma".split()
 )
 #: What points at nothing for all its words: "is there", "está" (folded, "esta").
 _NO_POINTER = re.compile(r"\b(?:(?:is|are|was|were) there|there (?:is|are|was|were)|está)\b", re.IGNORECASE)
+#: Words of a question that ask for an amount and name nothing.
+_AMOUNTS = frozenset("much many long often far".split())
+#: What asks nothing and names nothing, folded and without punctuation.
+_COURTESY = re.compile(
+    r"(?:(?:thanks?|ok|okay|hello|hi|hey|bye|goodbye|yes|no|great|good (?:morning|afternoon|evening|night)|you|a lot"
+    r"|(?:very|so) much|for (?:the|your) help|obrigad[oa]|valeu|oi|ola|tchau|ate logo|sim|nao|certo|beleza|tudo bem"
+    r"|bom dia|boa (?:tarde|noite)|muito|pela ajuda)(?: |$))+"
+)
 
 #: Content words up to which a question may lean on the conversation.
 SHORT = 3
 
 
 def readings(question: str, history: Sequence[Message], language: str) -> list[str]:
-    """What a question may mean: itself where it stands alone, with the topic of the last one where it leans on that,
-    and both where only the documents can tell.
+    """What a question may mean: itself where it stands alone, with the topic of the last one where it names
+    nothing itself, and both where only the documents can tell; nothing where it is no question ("thanks").
 
-    A question leans on the conversation when it opens like a continuation, points ('it', 'isso') without naming, or has
-    at most one content word; it may lean with at most three. The topic is the content words of the last question that
-    had some, with its own topic before it, so that a chain of follow-ups keeps its subject.
+    A question may lean on the conversation with up to three content words. The topic is the content words of the last
+    question that had some, with its own topic before it, so that a chain of follow-ups keeps its subject. What was
+    refused is no topic: the documents do not speak of it.
     """
-    earlier = [m.content for m in history if m.role == "user" and m.content.strip()]
+    if courtesy(question):
+        return []
+    earlier = _answered(history)
     chain = [question]
-    while earlier and (leans(chain[-1], language) or len(content(chain[-1], language)) <= SHORT):
+    while earlier and len(content(chain[-1], language)) <= SHORT:
         chain.append(earlier.pop())
     topic = chain.pop()
     while chain:
         topic = _carried(chain.pop(), topic, language)
-    return [topic] if topic == question or leans(question, language) else [question, topic]
+    named = not _AMOUNTS.issuperset(content(question, language))
+    return [question, topic] if named and topic != question else [topic]
+
+
+def _answered(history: Sequence[Message]) -> list[str]:
+    """What was asked so far and not refused, oldest first."""
+    asked: list[str] = []
+    for message in history:
+        if message.role == "user" and message.content.strip():
+            asked.append(message.content)
+        elif message.role == "assistant" and asked and declined(message.content):
+            asked.pop()
+    return [text for text in asked if not courtesy(text)]
+
+
+def points(question: str) -> bool:
+    """Whether a question points ('it', 'isso') at something that it may not name."""
+    return not _POINTERS.isdisjoint(tokens(_NO_POINTER.sub(" ", question)))
+
+
+def courtesy(text: str) -> bool:
+    """Whether a text only greets, thanks or agrees."""
+    return bool(_COURTESY.fullmatch(" ".join(tokens(text))))
 
 
 def _carried(question: str, topic: str, language: str) -> str:
@@ -47,14 +78,7 @@ def _carried(question: str, topic: str, language: str) -> str:
     return f"{question.rstrip(' ?')} ({' '.join(carried[:8])})?" if carried else question
 
 
-def leans(question: str, language: str) -> bool:
-    words = tokens(_NO_POINTER.sub(" ", question))
-    named = content(question, language)
-    if len(named) <= 1:
-        return True
-    return len(named) <= 3 and (bool(_OPENERS.match(" ".join(words))) or bool(_POINTERS & set(words)))
-
-
 def content(text: str, language: str) -> list[str]:
+    """The words of a text that say something of its topic."""
     stop = STOPWORDS.get(language, frozenset())
     return [w for w in tokens(text) if w not in stop and w not in _POINTERS]

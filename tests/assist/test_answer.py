@@ -126,6 +126,21 @@ def test_a_short_question_is_read_alone_or_with_the_subject(
     assert fact in alone.answer(question, history).citations[0].text
 
 
+def test_a_newly_named_subject_is_not_lost_to_the_one_before(alone: Assistant) -> None:
+    before = "How long do I have to return a lamp with its receipt?"
+    history = [Message("user", before), Message("assistant", alone.answer(before).answer)]
+    answer = alone.answer("And large mirrors?", history)
+    assert "two people" in answer.citations[0].text
+
+
+def test_thanks_are_not_answered_with_the_topic(alone: Assistant) -> None:
+    before = "How much is delivery inside the city?"
+    history = [Message("user", before), Message("assistant", alone.answer(before).answer)]
+    answer = alone.answer("thanks", history)
+    assert answer.abstained
+    assert answer.confidence == 0
+
+
 def test_a_very_long_conversation_of_short_questions_is_followed(alone: Assistant) -> None:
     history = [Message("user", "chairs?")] * 2000
     assert alone.answer("and tables?", history).policy == "quote"
@@ -155,6 +170,7 @@ def test_grounded_takes_no_changed_number(alone: Assistant) -> None:
     answer = alone.answer("How much is delivery inside the city?", policy="grounded")
     assert answer.abstained
     assert answer.removed
+    assert answer.confidence == 0
 
 
 def test_free_gives_the_models_words_with_references_and_its_refusal_as_one(alone: Assistant) -> None:
@@ -194,6 +210,14 @@ def test_no_model_yet_says_what_to_type(shop: Project) -> None:
         Assistant.open(shop)
     with pytest.raises(UsageError, match="is not one of"):
         Assistant.open(shop, model="none", policy="qoute")
+
+
+def test_words_below_nought_are_refused_wherever_they_are_said(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"words is -5.*a number from 1"):
+        ask(shop, "How much is delivery?", model="none", words=-5)
+    monkeypatch.setitem(shop.tables, "ask", {"words": -10})
+    with pytest.raises(UsageError, match=r"words is -10.*\[ask\] words"):
+        Assistant.open(shop, model="none")
 
 
 def test_an_index_without_documents_is_refused(tmp_path: Path) -> None:

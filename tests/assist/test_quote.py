@@ -64,3 +64,8 @@ def test_an_answer_brings_its_question_along() -> None:
 def test_a_question_that_a_heading_answers_gets_the_section_from_its_start() -> None:
     assert words(choose(ranked(TEXT, {"Four": 1}, lead=1.0), 12)) == ["Four", "One", "Two"]
     assert words(choose(ranked(TEXT, {"Two": 1}, lead=1.0), 12)) == ["One", "Two", "Three"]
+
+
+def test_a_section_of_one_sentence_leaves_room_for_others() -> None:
+    old, new = ranked("One is here now.", {"One": 2}, "old", lead=1.0), ranked(TEXT, {"Two": 1}, "new")
+    assert {r.candidate.passage.document for r in choose([*old, *new], 24)} == {"old", "new"}

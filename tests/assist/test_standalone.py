@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mirim.assist.phrases import unknown
 from mirim.assist.standalone import readings
 from mirim.core.types import Message
 
@@ -13,17 +14,43 @@ TALK = (
 )
 
 
-@pytest.mark.parametrize("question", ["and scooters?", "why?", "Does it cost much?"])
-def test_what_leans_is_read_with_the_topic(question: str) -> None:
+@pytest.mark.parametrize("question", ["why?", "and why is that?", "How much is it?"])
+def test_what_names_nothing_is_read_with_the_topic(question: str) -> None:
     (reading,) = readings(question, TALK, "en")
     assert "bicycles" in reading
     assert reading.startswith(question.rstrip("?"))
 
 
-def test_what_may_lean_is_read_both_ways() -> None:
-    alone, carried = readings("until when open on Tuesdays?", TALK, "en")
-    assert alone == "until when open on Tuesdays?"
+@pytest.mark.parametrize("question", ["until when open on Tuesdays?", "and scooters?", "Does it cost a deposit?"])
+def test_what_names_something_may_lean_and_is_read_both_ways(question: str) -> None:
+    alone, carried = readings(question, TALK, "en")
+    assert alone == question
     assert "garage" in carried
+
+
+@pytest.mark.parametrize(
+    "said", ["thanks", "Thank you very much!", "ok", "hello", "Muito obrigado!", "oi, bom dia", "No."]
+)
+def test_a_courtesy_is_no_question_and_no_topic(said: str) -> None:
+    assert readings(said, TALK, "en") == readings(said, (), "en") == []
+    for reply in ("You are welcome.", unknown("en", "the counter")):
+        history = (*TALK, Message("user", said), Message("assistant", reply))
+        assert readings("and scooters?", history, "en") == readings("and scooters?", TALK, "en")
+
+
+def test_a_courtesy_with_a_question_is_one() -> None:
+    assert readings("Thanks, and on Sundays?", (), "en")
+    assert readings("tarde?", (), "pt")
+
+
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_what_was_refused_is_no_topic(language: str) -> None:
+    refused = (
+        Message("user", "What is the capital of France?"),
+        Message("assistant", unknown(language, "the counter")),
+    )
+    assert readings("and scooters?", refused, "en") == ["and scooters?"]
+    assert readings("and scooters?", (*TALK, *refused), "en") == readings("and scooters?", TALK, "en")
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from mirim.assist.polarity import agree
 from mirim.assist.policies import Draft, Task, cite
 from mirim.assist.policies.free import compose
 from mirim.assist.rank import Ranked
 from mirim.documents.sentences import sentences
+from mirim.documents.values import numbers
 from mirim.documents.words import stems
 
 #: Share of a sentence's content words that one cited sentence and its heading must hold.
@@ -34,18 +36,31 @@ def write(task: Task) -> Draft:
 
 
 def _support(sentence: str, task: Task) -> Ranked | None:
-    """The candidate that holds most of the sentence's words, if it holds enough and every number."""
+    """The candidate that holds most of the sentence's words, if it holds enough, every number and says no opposite."""
     claim = set(stems(sentence, task.language, content=True))
     if not claim:
         return None
-    numbers = set(_NUMBER.findall(sentence))
+    said = _numbers(sentence)
     best, found = 0.0, None
     for row in task.ranked:
         c = row.candidate
-        if not numbers <= set(_NUMBER.findall(f"{c.lead} {c.text}")):
+        if not said <= _numbers(f"{c.lead} {c.text}"):
             continue
-        language = c.passage.language or task.language
-        share = len(claim.intersection(stems(f"{c.lead} {c.text}", language))) / len(claim)
+        share = len(claim.intersection(stems(f"{c.lead} {c.text}", _language(row, task)))) / len(claim)
         if share > best:
             best, found = share, row
-    return found if best >= SUPPORT else None
+    if found is None or best < SUPPORT:
+        return None
+    c = found.candidate
+    return found if agree(sentence, task.language, c.lead, c.text, _language(found, task)) else None
+
+
+def _language(row: Ranked, task: Task) -> str:
+    return row.candidate.passage.language or task.language
+
+
+def _numbers(text: str) -> set[str]:
+    """Numbers as they are written, and in digits those that are said in words, but for "one": it may be an article."""
+    written = set(_NUMBER.findall(text))
+    spelled = (one.values[0] for one in numbers(text) if one.values and not _NUMBER.fullmatch(text, one.start, one.end))
+    return written | {f"{value:.15g}" for value in spelled if value != 1}

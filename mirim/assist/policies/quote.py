@@ -82,8 +82,8 @@ def _section(ranked: Sequence[Ranked], words: int) -> list[Ranked]:
     section = [
         r for r in ranked if r.candidate.passage.document == home.passage.document and r.candidate.lead == home.lead
     ]
-    # What every sentence of a section has together with its heading is what the heading has.
-    if min(r.features[_LEAD] for r in section) < SECTION:
+    # What every sentence of a section has together with its heading is what the heading has; of one, nobody can tell.
+    if len(section) < 2 or min(r.features[_LEAD] for r in section) < SECTION:
         return []
     chosen: list[Ranked] = []
     for row in sorted(section, key=lambda r: r.candidate.start):
