@@ -112,7 +112,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         height = checkpoint.weights.shape("model.embed_tokens.weight")[0]
     except KeyError as error:
         raise UsageError(f"{checkpoint.name}: {error} is missing from the checkpoint or its config.json") from error
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise UsageError(f"{checkpoint.name}: config.json holds a value of the wrong kind: {error}") from error
     rows["vocab_size"] = height
     if (chosen := pooling.of_folder(checkpoint.tokenizer)) != "mean":
@@ -130,7 +130,7 @@ def tensors(checkpoint: Checkpoint) -> list[gguf_writer.Tensor]:
     try:
         rules = list(checkpoint.family.tensors(config, _names(checkpoint)))
         needed = _dense.required(config)
-    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, KeyError, ArithmeticError) as error:
         raise UsageError(f"{checkpoint.name}: config.json holds a value of the wrong kind: {error}") from error
     rules.sort(key=lambda r: _order(r.target))
     missing = sorted(set(needed) - {r.target for r in rules})

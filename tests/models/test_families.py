@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -272,3 +273,25 @@ def changed(folder, **fields):
 
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"num_hidden_layers": 10**9}, "block_count is 1000000000"),
+        ({"num_hidden_layers": float("inf")}, "cannot convert float infinity"),
+        ({"max_position_embeddings": -1}, "context_length is -1"),
+        ({"hidden_size": 10**30}, "embedding_length is 1"),
+        ({"rope_parameters": {"rope_type": "llama3"}}, "'factor'"),
+        ({"rope_parameters": {"rope_type": "llama3", "factor": "x"}}, "could not convert"),
+    ],
+)
+def test_figures_that_are_none_are_refused_before_anything_is_made(tmp_path, changes, says):
+    """A number of layers alone could ask for all memory that there is."""
+    from mirim.models import convert
+
+    folder = toys.model(tmp_path / "m")
+    row = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(row | changes))
+    with pytest.raises(UsageError, match=says):
+        convert.write(convert.read(folder), tmp_path / "m.gguf", "f32")

@@ -33,6 +33,8 @@ class Rule:
     back: Callable[[Any], Array] | None = None
 
 
+#: Layers of a model at most.
+_LAYERS = 4096
 #: checkpoint name within a layer → GGUF name within a block
 LAYER = {
     "input_layernorm": "attn_norm",
@@ -90,7 +92,13 @@ def metadata(config: Config) -> dict[str, Any]:
         "rope.freq_base": rope_theta(config),
         "vocab_size": int(field(config, "vocab_size")),
     }
-    return rows | _scaling(config)
+    rows |= _scaling(config)
+    for key, value in rows.items():
+        most = _LAYERS if key == "block_count" else 2**31 - 1
+        # A single figure could ask for all memory that there is.
+        if isinstance(value, (int, float)) and not (0 < value <= most and math.isfinite(value)):
+            raise ValueError(f"{key} is {value}")
+    return rows
 
 
 def rope(config: Config) -> dict[str, Any]:
@@ -194,7 +202,8 @@ def tensors(
     if rope(config)["type"] == "llama3":
         if not pairs:
             raise Unfit(f'llama.cpp does not read rope scaling "llama3" in {config.get("model_type")} models')
-        yield Rule("rope_freqs.weight", change=lambda _: _llama3_factors(config), shape=(head_dim(config) // 2,))
+        factors = _llama3_factors(config)
+        yield Rule("rope_freqs.weight", change=lambda _: factors, shape=factors.shape)
     if not config.get("tie_word_embeddings") and "lm_head.weight" not in names:
         raise UsageError("the checkpoint has no lm_head.weight, and config.json does not tie it to the embeddings")
     for name in names:
