@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 def taken(recipe: recipes.Recipe, stage: recipes.Stage, shard: Path, tokens: int, seed: int, steps: int) -> Array:
     """Starts of the windows of text that a stage of text alone took, in the order in which it did."""
-    rows, _ = shards.held_out(shards.Shard.open(shard, stage.context))
+    rows, _ = shards.Shard.split(shard, stage.context)
     sequences = max(1, batch_tokens(tokens) // stage.context)
     batches = Batches(rows, stage.context, sequences, seed, 0, weights=rows.weights, full=True)
     steps = steps or max(1, round(stage.share * tokens / (sequences * stage.context)))

@@ -161,7 +161,9 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: object) -> str:
     """Hex digest of a value's canonical JSON: the fingerprint of settings and of lists of hashes."""
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    # A file's name need not be UTF-8; Python then holds halves of surrogate pairs.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def explain(error: OSError, path: Path) -> MirimError:

@@ -157,7 +157,7 @@ def fit(
         shown.advance(step)
         while step < settings.steps:
             # Dropout follows from the step alone, so a resumed run draws what an uninterrupted one would.
-            torch.manual_seed(settings.seed * 1_000_003 + step)
+            torch.manual_seed((settings.seed * 1_000_003 + step) % 2**63)
             batch, place = next(stream)
             rate = settings.learning_rate * factor(step, settings.steps, settings.schedule, settings.warmup)
             for group in (g for o in optimizers for g in o.param_groups):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,6 +22,13 @@ LOGITS = 2**28
 #: A compiled model's learned rows are filled up to a multiple of so many on a CPU: of a few sizes instead of any, what
 #: is freed fits what is asked for next, and memory does not grow.
 GRAIN = 256
+
+
+def compiles() -> bool:
+    """Whether there is the compiler that torch.compile writes for: of C++ for a processor, of C for a GPU's kernels."""
+    if torch.cuda.is_available():
+        return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    return bool(shutil.which(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")))
 
 
 class Loss:

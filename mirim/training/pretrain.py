@@ -45,14 +45,18 @@ def pretrain(
     model = build(size, len(tokenizer), plan.context, tokenizer, plan.seed)
     if documents is None:
         return model, tokenizer, None
-    rows, held = shards.held_out(shards.Shard.open(work / "shard", plan.context))
-    settings, sequences = _settings(plan, device, size, rows, model)
+    rows, held = shards.Shard.split(work / "shard", plan.context)
+    wanted = plan.tokens or min(20 * sum(p.numel() for p in model.parameters()), PASSES * rows.weight)
+    sequences = max(1, (plan.batch_tokens or batch_tokens(wanted)) // plan.context)
+    batches = Batches(
+        rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
+    )
+    # Of a small corpus the last batch of a pass, or the only one, is far from full.
+    steps = max(1, round(wanted / rows.weight * batches.per_epoch))
     results["text"] = fit(
         model,
-        Batches(
-            rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
-        ),
-        settings,
+        batches,
+        _settings(plan, device, size, model, steps),
         device,
         folder=work / "text",
         run=run,
@@ -108,13 +112,10 @@ def load_tokenizer(work: Path) -> Any:
     return tokenizer
 
 
-def _settings(plan: Plan, device: Device, size: Shape, rows: shards.Shard, model: Any) -> tuple[Settings, int]:
-    """(settings, sequences a step) from the shape, the corpus and what the plan insists on."""
-    parameters = sum(p.numel() for p in model.parameters())
-    wanted = plan.tokens or min(20 * parameters, PASSES * rows.weight)
-    sequences = max(1, (plan.batch_tokens or batch_tokens(wanted)) // plan.context)
-    settings = Settings(
-        max(1, round(wanted / (sequences * plan.context))),
+def _settings(plan: Plan, device: Device, size: Shape, model: Any, steps: int) -> Settings:
+    """From the shape and what the plan insists on."""
+    return Settings(
+        steps,
         plan.learning_rate or size.learning_rate,
         "wsd" if plan.schedule == "auto" else plan.schedule,
         micro=max(1, device.tokens_at_once(model) // plan.context),
@@ -122,7 +123,6 @@ def _settings(plan: Plan, device: Device, size: Shape, rows: shards.Shard, model
         optimizer=plan.optimizer,
         compiled=plan.compiled,
     )
-    return settings, sequences
 
 
 def singly(rows: Sequence[Row], room: int, pad: int) -> list[Batch]:

@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 #: Characters that the vocabulary is learned from, and the share of task rows that joins them.
 SAMPLE, SAMPLED_TASKS = 40_000_000, 0.05
-#: Steps over which the first stage's learning rate rises.
-WARMUP = 100
+#: Steps over which the first stage's learning rate rises, and the share of a short stage's that they are at most.
+WARMUP, RISING = 100, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,11 @@ def load(path: Path) -> Recipe:
                 f'the recipe {path}, stage "{stage.name}": share {stage.share:g} and context {stage.context}; a stage '
                 "needs a share above 0 and a context of at least 16"
             )
+        if stage.context > recipe.context:
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": context {stage.context} is more than the model\'s, '
+                f"{recipe.context}; write context = {stage.context} at the top, or a smaller one into the stage"
+            )
         if stage.tasks and not (recipe.tasks or recipe.drills or recipe.quizzes or recipe.calls):
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": {stage.tasks:g} of its tokens are to be tasks, and it has '
@@ -200,6 +206,12 @@ def load(path: Path) -> Recipe:
             raise UsageError(
                 f'the recipe {path}, stage "{stage.name}": tasks {stage.tasks:g} and echoes {stage.echoes:g} are '
                 "shares of its tokens, together at most 1"
+            )
+    for stage, after in pairwise(recipe.stages):
+        if stage.pointing and not after.pointing:
+            raise UsageError(
+                f'the recipe {path}, stage "{stage.name}": it learns pointing, by the weights as they are then, and '
+                f'"{after.name}" would change them; write stages with pointing last'
             )
     total = sum(stage.share for stage in recipe.stages)
     if abs(total - 1) > 1e-6:
@@ -288,7 +300,7 @@ def learn(
             share = round(stage.share * tokens)
             results[stage.name] = pointing.learn(plan, recipe, stage, model, tokenizer, device, work, run, share)
             continue
-        text, held = shards.held_out(shards.Shard.open(work / "shard", stage.context))
+        text, held = shards.Shard.split(work / "shard", stage.context)
         echoes = Echoes(text, stage.context, plan.seed + number)
         parts = [
             Part(echoes, echoes.lengths, echoes.weights, stage.echoes),
@@ -308,8 +320,8 @@ def learn(
             steps,
             (plan.learning_rate or recipe.learning_rate) * stage.learning_rate,
             stage.schedule,
-            # Steps, not a share of them: how long the first stage will be need not be known at its start.
-            warmup=min(1.0, (WARMUP if number == 0 else WARMUP // 4) / steps),
+            # Steps, not a share of them, but in a short run: the rate is to fall in it too.
+            warmup=min(RISING, (WARMUP if number == 0 else WARMUP // 4) / steps),
             micro=max(1, device.tokens_at_once(model) // stage.context),
             seed=plan.seed + number,
             optimizer=recipe.optimizer,

@@ -16,6 +16,10 @@ from mirim.training.corpus import Text
 from mirim.training.packing import Row
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Array = np.ndarray[Any, Any]
+
+#: Stretches of text that are held out, one token of so many of a smaller text, and the tokens of each.
+HELD, EVERY, STRETCH = 64, 50, (64, 512)
 
 
 class Shard(Sequence[Row]):
@@ -25,15 +29,39 @@ class Shard(Sequence[Row]):
     once a pass. `lengths` and `weights` are parallel to the rows.
     """
 
-    def __init__(self, tokens: np.ndarray[Any, Any], starts: Ints, lengths: Ints, weights: np.ndarray[Any, Any]):
+    def __init__(self, tokens: Array, starts: Ints, lengths: Ints, weights: Array):
         self.tokens, self.starts, self.lengths, self.weights = tokens, starts, lengths, weights
 
     @classmethod
     def open(cls, folder: Path, context: int) -> Shard:
-        row = read_json(folder / "shard.json")
-        tokens = np.memmap(folder / "tokens.bin", dtype=row["dtype"], mode="r", shape=(row["tokens"],))
-        ends, weights = np.load(folder / "ends.npy"), np.load(folder / "weights.npy")
-        begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        """All of the text."""
+        return cls._windows(*_documents(folder), context)
+
+    @classmethod
+    def split(cls, folder: Path, context: int) -> tuple[Shard, Shard]:
+        """(to learn, held out): stretches evenly over the text, the same whatever the context, for a later stage may
+        have a longer one; none of a small text."""
+        tokens, begins, ends, weights = _documents(folder)
+        long = int(np.clip(len(tokens) // (HELD * EVERY), *STRETCH))
+        count = min(HELD, len(tokens) // (EVERY * long))
+        if count < 2:
+            whole = cls._windows(tokens, begins, ends, weights, context)
+            return whole, whole.take(np.arange(0))
+        spots = (2 * np.arange(count) + 1) * len(tokens) // (2 * count)
+        # Each within its document; so one of many tokens, or all there is, is in two or three parts after it.
+        of = np.searchsorted(ends, spots, "right")
+        starts = np.maximum(begins[of], np.minimum(spots, ends[of] - long))
+        stops = np.minimum(starts + long, ends[of])
+        begun, ended = np.sort(np.concatenate([begins, stops])), np.sort(np.concatenate([ends, starts]))
+        begun, ended = begun[ended > begun + 1], ended[ended > begun + 1]
+        learned = weights[np.searchsorted(ends, begun, "right")]
+        return (
+            cls._windows(tokens, begun, ended, learned, context),
+            cls._windows(tokens, starts, stops, weights[of], context),
+        )
+
+    @classmethod
+    def _windows(cls, tokens: Array, begins: Ints, ends: Ints, weights: Array, context: int) -> Shard:
         # A window covers context - 1 predictions; the last one of a document may be short.
         windows = np.maximum(1, -(-(ends - begins - 1) // (context - 1)))
         which = np.repeat(np.arange(len(ends)), windows)
@@ -108,9 +136,9 @@ def write(folder: Path, texts: Iterable[Text], tokenizer: Any, total: int | None
     write_json(folder / "shard.json", {"tokens": count, "documents": len(ends), "dtype": np.dtype(kind).name})
 
 
-def held_out(rows: Shard, every: int = 50, most: int = 64) -> tuple[Shard, Shard]:
-    """(to learn, held out): every fiftieth window, or 64 evenly over the corpus; none of a small one."""
-    if len(rows) < 2 * every:
-        return rows, rows.take(np.arange(0))
-    held = np.arange(0, len(rows), max(every, -(-len(rows) // most)))
-    return rows.take(np.setdiff1d(np.arange(len(rows)), held)), rows.take(held)
+def _documents(folder: Path) -> tuple[Array, Ints, Ints, Array]:
+    """Tokens; where each document begins and ends among them, and its weight."""
+    row = read_json(folder / "shard.json")
+    tokens = np.memmap(folder / "tokens.bin", dtype=row["dtype"], mode="r", shape=(row["tokens"],))
+    ends, weights = np.load(folder / "ends.npy"), np.load(folder / "weights.npy")
+    return tokens, np.concatenate([[0], ends[:-1]]).astype(np.int64), ends, weights

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from mirim.core import stamp
 from mirim.core.bundle import FILE, Bundle
 from mirim.core.errors import MirimError, UsageError, suggest
-from mirim.core.files import explain, numbered_jsonl, read_json, sha256_file, write_json, write_text
+from mirim.core.files import numbered_jsonl, read_json, sha256_file, write_json, write_text
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
@@ -38,9 +38,12 @@ from mirim.training.pretrain import pretrain
 from mirim.training.recipe import Recipe, chosen, learn
 from mirim.training.recipe import files as recipe_files
 from mirim.training.sources import attribution
+from mirim.training.workspace import Workspace
 
 #: Options that say how to run and not what comes out.
 APART = ("project", "corpus", "out", "threads", "base", "deadline", "chat_template")
+#: What other verbs add to a bundle, or people write anew: a model without it is whole.
+ADDED = ("gguf", "knowledge.db", "vectors.npz", "README.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +80,46 @@ class Plan:
 
 def run(plan: Plan) -> Report:
     """Train, write the bundle, report. An up-to-date bundle is left as it is."""
+    _check_words(plan)
     inputs = _inputs(plan)
     fingerprint = stamp.fingerprint(inputs)
     if bundle := _up_to_date(plan.out, fingerprint):
         return Report(
             f"Trained {bundle.name}", "Up to date: nothing that it was made from has changed.", data=_data(bundle)
         )
+    place = Workspace(plan.out)
+    place.check()
+    with place.alone() if world()[0] == 0 else contextlib.nullcontext():
+        return _learned(plan, place, inputs, fingerprint)
+
+
+def _check_words(plan: Plan) -> None:
+    """UsageError for names and weights that mean nothing: a slip shows before anything is read or set aside."""
+    for word in plan.mix:
+        reading.Rule.parse(word)
+    if plan.recipe is not None:
+        chosen(plan.recipe, plan.stages)
+    if (out := str(plan.out)) != _spoken(out):
+        raise UsageError(
+            f"the path {_spoken(out)} is not UTF-8, and its model could not be loaded; name another: --out DIR"
+        )
+
+
+def _learned(plan: Plan, place: Workspace, inputs: dict[str, Any], fingerprint: str) -> Report:
+    """Every stage, and the bundle that comes of it."""
     device = detect(plan.threads)
     join(device)
     device.settle(exact=not plan.compiled)
     examples = _examples(plan)
-    # What cannot be trained on is refused before an interrupted run of other settings is thrown away.
+    # What cannot be trained on is refused before an interrupted run of other settings makes room.
     if plan.method != "pretrain":
         model, tokenizer = load_base(plan.base, plan.project, plan.chat_template)
         if plan.method == "lora":
             model = with_lora(model, plan.rank, plan.seed)
-    work = plan.out.parent / f".train-{plan.out.name}"
     if world()[0] == 0:
-        _work(work, fingerprint)
+        place.claim(fingerprint)
     wait()
+    work = place.folder
     results: dict[str, Result] = {}
     text = None
     if plan.recipe is not None:
@@ -137,15 +161,29 @@ def _inputs(plan: Plan) -> dict[str, Any]:
     if plan.chat_template:
         template = Path(plan.chat_template).expanduser()
         row["chat_template"] = stamp.fingerprint(template) if template.is_file() else plan.chat_template
-    return row
+    return dict(_spoken(row))
+
+
+def _spoken(value: Any) -> Any:
+    """JSON as a card and files in UTF-8 can hold it: names of files may be of any bytes, which are spelt out then."""
+    if isinstance(value, dict):
+        return {k: _spoken(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spoken(v) for v in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _up_to_date(out: Path, fingerprint: str) -> Bundle | None:
     """The bundle at `out` when it was made from these inputs. UsageError when `out` holds something else."""
     if (out / FILE).is_file():
         bundle = Bundle.open(out)
-        if bundle.lineage.get("run") == fingerprint:
+        own = [name for name in bundle.files if name.partition("/")[0] not in ADDED]
+        missing = [name for name in own if not (out / name).is_file()]
+        if bundle.lineage.get("run") == fingerprint and not missing:
             return bundle
+        if bundle.lineage.get("run") == fingerprint:
+            note(f"{out / missing[0]} is gone; the model is made again")
+            return None
         note(f"{out} holds a model of other settings or data; the new one takes its place when it is done")
         return None
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -153,21 +191,6 @@ def _up_to_date(out: Path, fingerprint: str) -> Bundle | None:
             f"{out} exists and is not a bundle of mirim; name a new folder, so that nothing of yours is lost"
         )
     return None
-
-
-def _work(work: Path, fingerprint: str) -> None:
-    """A folder for what a rerun goes on from; what other settings or data left there is thrown away, aloud."""
-    try:
-        if work.is_dir():
-            former = read_json(work / "run.json").get("run") if (work / "run.json").is_file() else ""
-            if former == fingerprint:
-                return
-            note("settings or data changed since the interrupted run: training starts afresh")
-            shutil.rmtree(work)
-        work.mkdir(parents=True)
-    except OSError as error:
-        raise explain(error, work) from error
-    write_json(work / "run.json", {"run": fingerprint})
 
 
 def _examples(plan: Plan) -> list[Example]:
@@ -204,8 +227,8 @@ def _save(
     results: dict[str, Result],
     tasks: set[str],
 ) -> None:
-    working = plan.out.parent / f".tmp-{plan.out.name}"
-    work = plan.out.parent / f".train-{plan.out.name}"
+    place = Workspace(plan.out)
+    working, work = plan.out.parent / f".tmp-{plan.out.name}", place.folder
     shutil.rmtree(working, ignore_errors=True)
     name = plan.project.name if plan.project else plan.out.name
     bundle = Bundle(
@@ -234,7 +257,7 @@ def _save(
         rows = {k: _row(v) for k, v in results.items()}
         sources = attribution(plan.recipe, plan.corpus[0]) if plan.recipe else ""
         former = base_card(plan.base, plan.project) if plan.recipe and plan.base else ""
-        write_text(working / "README.md", card(bundle, rows, inputs, device.name, sources, former))
+        write_text(working / "README.md", _spoken(card(bundle, rows, inputs, device.name, sources, former)))
         bundle.save()
         if "examples" in results and tokenizer.chat_template == CHATML:
             bundle.save(reading=_reading(working, plan.project))
@@ -248,7 +271,7 @@ def _save(
         shutil.rmtree(working, ignore_errors=True)
         raise checkpoint.failed(error, plan.out) from error
     shutil.rmtree(gone, ignore_errors=True)
-    shutil.rmtree(work, ignore_errors=True)
+    place.clear()
 
 
 def _reading(folder: Path, project: Project | None) -> dict[str, float]:

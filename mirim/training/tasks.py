@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,7 +83,7 @@ def held_out(count: int) -> tuple[Array, Array]:
 def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -> None:
     """Make every example of `recipe` and write it to `folder`, unless a former run did; tasks.json comes last.
 
-    UsageError for a row that is none, MirimError when the disk is full.
+    UsageError for a row that is none, or where a stage has no example to learn; MirimError when the disk is full.
     """
     if (folder / "tasks.json").is_file():
         return
@@ -104,6 +104,7 @@ def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -
             bar.advance(1, note=f"{len(parts):,} examples")
     if long:
         note(f"{long} examples are longer than {maker.context} tokens; left out")
+    _check(recipe, parts, long)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lengths = np.asarray([len(one.ids) for one in parts])
@@ -114,6 +115,21 @@ def write(folder: Path, recipe: Recipe, root: Path, tokenizer: Any, seed: int) -
     except OSError as error:
         raise explain(error, folder) from error
     write_json(folder / "tasks.json", {"examples": len(parts), "tokens": int(lengths.sum())})
+
+
+def _check(recipe: Recipe, parts: Sequence[Made], long: int) -> None:
+    """UsageError where a stage has no example to learn: before the first one has learned for hours."""
+    if not parts:
+        why = f"all {long} are too long for every stage; raise context" if long else "no row makes one; add some"
+        raise UsageError(f"the recipe's tasks give no example: {why}, or leave tasks out of the stages")
+    learned = [parts[i] for i in held_out(len(parts))[0]]
+    for stage in recipe.stages:
+        if stage.tasks and not any(one.weight and len(one.ids) <= stage.context for one in learned):
+            raise UsageError(
+                f'the recipe\'s stage "{stage.name}" has no example to learn: each of {len(parts)} is longer than its '
+                f"context of {stage.context} tokens, of weight 0, or kept to watch the loss, as one in ten is; add "
+                "rows to [[tasks]], or raise weight or context"
+            )
 
 
 class Made(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from mirim.core.errors import UsageError
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.core.verbs import verb
+from mirim.core.verbs import around, verb
 from mirim.models.resolve import BUNDLED, bundled
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def train(
         learning_rate: Peak learning rate; 0 takes the method's.
         schedule: cosine, wsd (warm-up, stable, decay), linear or constant; auto is wsd for text, cosine for examples.
         optimizer: adamw, or muon for the matrices of a model from scratch, which learns more from the same tokens.
-        compiled: Let torch.compile fuse a model from scratch, a quarter faster after a minute; auto: with a recipe.
+        compiled: Let torch.compile fuse a model from scratch, a quarter faster after a minute; auto: recipes, with g++.
         recipe: Stages, sources and shape of a base model in a TOML file; --corpus names the folder of its data.
         stages: Stages of the recipe to learn, all when empty; with --base, what goes on from there.
         rank: Rank of LoRA.
@@ -90,24 +91,21 @@ def train(
             project = Project.find()
         except UsageError as error:
             raise UsageError(f"{error}{'; outside a project --corpus needs --out DIR' if corpus else ''}") from error
-    chosen = method
-    if method == "auto":
-        # A base of 35 million parameters is adapted whole: LoRA saves little there. A depth is a model from scratch's.
-        scratch = recipe is not None or bool(corpus) or depth is not None
-        own = project is not None and not scratch and not base and bundled()
-        chosen = "full" if own else "lora" if base else "pretrain"
-    if chosen in ("full", "lora") and not base and bundled():
-        base = BUNDLED
-    if chosen == "pretrain" and base and project is not None:
-        # mirim.toml may settle pretraining while a person names a base for once.
-        note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
-        chosen = "lora"
     written = None
     if recipe is not None:
-        project, chosen, written = None, "pretrain", _recipe(recipe, corpus, out)
-        for name, given in (("mix", mix), ("optimizer", optimizer != "adamw"), ("schedule", schedule != "auto")):
-            if given:
-                raise UsageError(f"--{name} is the recipe's own; write it into {recipe}")
+        if method in ("full", "lora") and _said(project, method=method):
+            raise UsageError(
+                f"--method {method} adapts a base to a project's examples, and {recipe} is learned from scratch, or "
+                "further from --base: leave out --method, or --recipe"
+            )
+        for flag in _said(
+            project, mix=mix, optimizer=optimizer, schedule=schedule, context=context, vocab_size=vocab_size
+        ):
+            raise UsageError(f"{flag} is the recipe's own; write it into {recipe}")
+        for flag in _said(project, steps=steps, epochs=epochs, tasks=tasks):
+            raise UsageError(f"{flag} is about a project's examples, which a recipe does not learn; leave it out")
+        mix, optimizer, schedule, steps, epochs, tasks = (), "adamw", "auto", 0, 3.0, ()
+        project, method, written = None, "pretrain", _recipe(recipe, corpus, out)
         depth = written.depth or None if depth is None else depth
         for name, own in (("depth", depth is not None), ("vocab_size", written.vocab_size > 0)):
             if not own and not base:
@@ -116,8 +114,10 @@ def train(
     elif stages:
         raise UsageError(f"--stages {' '.join(stages)} are a recipe's; name it: --recipe FILE")
     else:
-        _check(project, chosen, base, corpus)
+        method, base = _method(project, method, base, scratch=bool(corpus) or depth is not None)
+        _check(project, method, base, corpus)
     depth = DEPTH if depth is None else depth
+    seed = seed or (project.seed if project else 0)
     for name, value, least in (
         ("depth", depth, 1),
         ("tokens", tokens, 0),
@@ -135,6 +135,8 @@ def train(
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small; at least {least}")
     if not 0 < epochs < float("inf"):
         raise UsageError(f"--epochs {epochs} is not a number of passes above 0")
+    if seed >= 2**63:
+        raise UsageError(f"--seed {seed} is too large; it has to be below 2**63, {2**63}")
     # Deterministic kernels on CUDA need this before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -142,13 +144,20 @@ def train(
 
     need("torch", "train")
     need("transformers", "train")
+    from mirim.training.loss import compiles
     from mirim.training.stages import Plan, run
 
+    fused = compiled == "yes" or (compiled == "auto" and recipe is not None)
+    if fused and not compiles():
+        if compiled == "yes":
+            raise UsageError("--compiled yes needs a C++ compiler, and there is none: install g++, or leave it out")
+        note("there is no C++ compiler to fuse the model with (g++): it learns as it is, a quarter slower")
+        fused = False
     target = out or (project.model if project else Path())
     return run(
         Plan(
             project=project,
-            method=cast(Any, chosen),
+            method=cast(Any, method),
             base=base,
             corpus=corpus,
             out=target.expanduser().resolve(),
@@ -163,12 +172,12 @@ def train(
             learning_rate=learning_rate,
             schedule=schedule,
             optimizer=optimizer,
-            compiled=compiled == "yes" or (compiled == "auto" and recipe is not None),
+            compiled=fused,
             rank=rank,
             mix=mix,
             deduplicate=deduplicate,
             chat_template=chat_template,
-            seed=seed or (project.seed if project else 0),
+            seed=seed,
             threads=threads,
             deadline=time.monotonic() + time_limit if time_limit else float("inf"),
             recipe=written,
@@ -183,6 +192,35 @@ def _recipe(path: Path, corpus: tuple[Path, ...], out: Path | None) -> Recipe:
     from mirim.training.recipe import load
 
     return load(path)
+
+
+def _said(project: Project | None, **options: Any) -> list[str]:
+    """Those of the options that somebody gave for this run, as they are typed: what is neither the default nor, for the
+    project's own model, in mirim.toml."""
+    home = project or around()
+    table = home.tables.get("train", {}) if home else {}
+    found = []
+    for name, value in options.items():
+        default = inspect.signature(train).parameters[name].default
+        stated = table.get(name, default)
+        if value not in (default, tuple(stated) if isinstance(stated, list) else stated):
+            found.append(f"--{name.replace('_', '-')}")
+    return found
+
+
+def _method(project: Project | None, method: Method, base: str, *, scratch: bool) -> tuple[Method, str]:
+    """(what `method` comes to, the base to adapt or '')."""
+    if method == "auto":
+        # A base of 35 million parameters is adapted whole: LoRA saves little there. A depth is a model from scratch's.
+        own = project is not None and not scratch and not base and bundled()
+        method = "full" if own else "lora" if base else "pretrain"
+    if method in ("full", "lora") and not base and bundled():
+        base = BUNDLED
+    if method == "pretrain" and base and project is not None:
+        # mirim.toml may settle pretraining while a person names a base for once.
+        note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
+        method = "lora"
+    return method, base
 
 
 def _check(project: Project | None, method: str, base: str, corpus: tuple[Path, ...]) -> None:

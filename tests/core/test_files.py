@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from mirim.core.errors import MirimError, UsageError
-from mirim.core.files import explain, read_json, read_jsonl, write_json, write_jsonl, write_text, writing
+from mirim.core.files import (
+    explain,
+    read_json,
+    read_jsonl,
+    sha256_json,
+    write_json,
+    write_jsonl,
+    write_text,
+    writing,
+)
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path) -> None:
@@ -104,3 +113,8 @@ def test_a_full_disk_is_known_whoever_met_it(tmp_path: Path) -> None:
         with open("/dev/full", "wb") as full, pytest.raises(OSError, match="requested and") as caught:
             numpy.zeros(1_000_000).tofile(full)
         assert "no space left" in str(explain(caught.value, tmp_path))
+
+
+def test_names_of_any_bytes_have_a_fingerprint() -> None:
+    one, other = (sha256_json([os.fsdecode(name), "x"]) for name in (b"caf\xe9", b"caf\xe8"))
+    assert one != other

@@ -150,6 +150,11 @@ def test_two_runs_are_equal_and_learn(llama: Make, rows: Make, tmp_path: Path) -
     assert 0 < results[0].utilisation < 1.5
 
 
+def test_any_seed_can_be_used(llama: Make, rows: Make, tmp_path: Path) -> None:
+    for seed in (99999999999999, 2**63 - 1):
+        assert _fit(llama(), rows(), tmp_path / str(seed), 1, seed=seed).steps == 1
+
+
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(llama: Make, rows: Make, tmp_path: Path) -> None:
     # Dropout makes the random state count.
     whole = llama(attention_dropout=0.2)

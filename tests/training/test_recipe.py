@@ -99,6 +99,7 @@ def _train(data: Path, out: Path, **more: Any) -> Any:
         ('name = "tasks"', 'name = "text"', 'two stages "text"'),
         ("tasks = 0.7", "tasks = 0.7\nkeep = 1.0", "keep 1 is a share below 1"),
         ("share = 0.5\ncontext = 64", "share = 0.0\ncontext = 64", "needs a share above 0"),
+        ("share = 0.5\ncontext = 64", "share = 0.5\ncontext = 256", "context 256 is more than the model's, 128"),
     ],
 )
 def test_a_recipe_that_says_something_wrong_is_one_message(
@@ -112,6 +113,16 @@ def test_a_recipe_that_says_something_wrong_is_one_message(
     assert says in str(caught.value)
 
 
+def test_weights_do_not_change_after_pointing_was_learned_by_them(data: Path) -> None:
+    path = data / "recipe.toml"
+    marked = RECIPE.replace('path = "tasks.jsonl"', 'path = "tasks.jsonl"\npoints = true')
+    path.write_text(marked.replace("echoes = 0.2", "pointing = 4"))
+    with pytest.raises(UsageError, match=r'"text": it learns pointing, .* and "tasks" would change them'):
+        load(path)
+    path.write_text(marked.replace("tasks = 0.7", "pointing = 4"))
+    assert load(path).stages[-1].pointing
+
+
 @pytest.mark.slow
 def test_tasks_of_a_recipe_without_any_are_refused(data: Path) -> None:
     path = data / "recipe.toml"
@@ -122,10 +133,113 @@ def test_tasks_of_a_recipe_without_any_are_refused(data: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("given", [{"mix": ("a*=2",)}, {"optimizer": "muon"}, {"schedule": "linear"}])
+@pytest.mark.parametrize(
+    "given",
+    [{"mix": ("a*=2",)}, {"optimizer": "muon"}, {"schedule": "linear"}, {"context": 256}, {"vocab_size": 999}],
+    ids=str,
+)
 def test_what_the_recipe_decides_is_not_said_beside_it(data: Path, tmp_path: Path, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="is the recipe's own"):
         _train(data, tmp_path / "out", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"method": "full"}, "--method full adapts a base to a project's examples"),
+        ({"method": "lora"}, "--method lora adapts"),
+        ({"steps": 4}, "--steps is about a project's examples"),
+        ({"epochs": 2.0}, "--epochs is about"),
+        ({"tasks": ("judge",)}, "--tasks is about"),
+    ],
+)
+def test_what_a_recipe_would_not_look_at_is_refused(
+    data: Path, tmp_path: Path, given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        train(corpus=(data,), out=tmp_path / "out", recipe=data / "recipe.toml", **given)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What would have been trained."""
+    found: list[Any] = []
+    monkeypatch.setattr("mirim.training.stages.run", found.append)
+    return found
+
+
+@pytest.mark.slow
+def test_a_recipe_is_learned_from_scratch_whatever_the_project_says_of_its_own_model(
+    data: Path, tmp_path: Path, plans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mirim.toml").write_text(
+        '[project]\nname = "bees"\n[train]\nmethod = "full"\nsteps = 4\ncontext = 512\ntasks = ["judge"]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    train(corpus=(data,), out=tmp_path / "out", recipe=data / "recipe.toml")
+    (plan,) = plans
+    assert (plan.method, plan.base, plan.project) == ("pretrain", "", None)
+    assert (plan.context, plan.steps, plan.tasks) == (128, 0, ())
+    with pytest.raises(UsageError, match="--context is the recipe's own"):
+        train(corpus=(data,), out=tmp_path / "out", recipe=data / "recipe.toml", context=256)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_a_model_learns_as_it_is(
+    data: Path, tmp_path: Path, plans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.training.loss import compiles
+
+    said: list[str] = []
+    monkeypatch.setattr("mirim.training.train.note", said.append)
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setenv("CC", sys.executable)
+    assert compiles()
+    _train(data, tmp_path / "out", compiled="auto")
+    assert not said
+    for name in ("CXX", "CC"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not compiles()
+    _train(data, tmp_path / "out", compiled="auto")
+    assert [plan.compiled for plan in plans] == [True, False]
+    assert len(said) == 1
+    assert "no C++ compiler" in said[0]
+    with pytest.raises(UsageError, match="--compiled yes needs a C"):
+        _train(data, tmp_path / "out", compiled="yes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rows", "source", "says"),
+    [
+        (0, "", "no example: no row makes one; add some"),
+        (1, "", 'stage "tasks" has no example to learn: each of 1 is longer'),
+        (40, "weight = 0.0", 'stage "tasks" has no example to learn: each of 40'),
+        (-40, "", "all 40 are too long for every stage"),
+    ],
+)
+def test_tasks_that_leave_nothing_to_learn_are_one_message(
+    data: Path, tmp_path: Path, rows: int, source: str, says: str
+) -> None:
+    bare = RECIPE.replace("drills = 20", "drills = 0").replace("quizzes = 10", "quizzes = 0")
+    bare = bare.replace("calls = 10", "calls = 0").replace("echoes = 0.2", "")
+    (data / "recipe.toml").write_text(bare.replace('path = "tasks.jsonl"', f'path = "tasks.jsonl"\n{source}'))
+    long = "door " * 300 if rows < 0 else "door"
+    made = [{"task": "instruct", "lang": "en", "input": f"{long} {n}", "output": "yes"} for n in range(abs(rows))]
+    (data / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    with pytest.raises(UsageError, match=says):
+        _train(data, tmp_path / "out", base="", tokens=600)
+
+
+@pytest.mark.slow
+def test_the_rate_falls_in_a_short_stage_too(data: Path, tmp_path: Path) -> None:
+    _train(data, tmp_path / "out")
+    log = (tmp_path / "out" / "reports" / "training-tasks.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["lr"] for line in log]
+    assert len(rates) < 20
+    assert rates[-1] < 0.3 * max(rates)
+    assert rates.index(max(rates)) <= 3
 
 
 @pytest.mark.slow
@@ -335,17 +449,38 @@ def test_a_stage_keeps_a_share_of_the_weights_before_it(data: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_held_out_text_is_drawn_from_all_of_it() -> None:
+@pytest.mark.parametrize("documents", [[80_000], [40] * 2_000, [3, 70_000, 2, 9_995], [6_000]])
+def test_held_out_text_is_drawn_from_all_of_it_and_learned_in_no_stage(tmp_path: Path, documents: list[int]) -> None:
     import numpy as np
 
-    from mirim.training.shards import Shard, held_out
+    from mirim.core.files import write_json
+    from mirim.training.shards import Shard
 
-    count = 20_000
-    rows = Shard(np.zeros(count * 4, np.uint16), np.arange(count) * 4, np.full(count, 4), np.ones(count))
-    learned, held = held_out(rows)
-    assert 50 < len(held) <= 64
-    assert held.starts.max() > 0.95 * 4 * count
-    assert not set(held.starts.tolist()) & set(learned.starts.tolist())
+    count = sum(documents)
+    np.arange(count, dtype=np.uint32).tofile(tmp_path / "tokens.bin")
+    np.save(tmp_path / "ends.npy", np.cumsum(documents))
+    np.save(tmp_path / "weights.npy", np.arange(len(documents)) + 1.0)
+    write_json(tmp_path / "shard.json", {"tokens": count, "documents": len(documents), "dtype": "uint32"})
+    watched, trained = set[int](), set[int]()
+    for context in (16, 64, 300):
+        learned, held = Shard.split(tmp_path, context)
+        here = {int(t) for row in held for t in row.ids}
+        assert watched in (set(), here)
+        watched = here
+        trained |= {int(t) for row in learned for t in row.ids}
+        assert max(held.lengths, default=0) <= context
+        ends = np.load(tmp_path / "ends.npy")
+        for part in (learned, held):
+            for row, weight in zip(part, part.weights, strict=True):
+                of = np.searchsorted(ends, [row.ids[0], row.ids[-1]], "right")
+                assert of[0] == of[1] == weight - 1
+    assert not watched & trained
+    assert count - len(watched | trained) <= 64
+    if count > 6_400:
+        assert 0.01 * count < len(watched) <= 0.021 * count
+        assert max(watched) > 0.95 * count
+    else:
+        assert not watched
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
@@ -65,6 +67,10 @@ def _files(folder: Path) -> dict[str, bytes]:
         ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "context": 8}, "--context 8"),
         ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "epochs": 0.0}, "--epochs"),
         ({"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "learning_rate": float("nan")}, "learning"),
+        (
+            {"method": "pretrain", "corpus": (Path("a"),), "out": Path("x"), "seed": 2**63},
+            f"--seed {2**63} is too large",
+        ),
     ],
 )
 def test_bad_options_are_refused_at_once(given: dict[str, Any], says: str) -> None:
@@ -204,7 +210,6 @@ def test_an_interrupted_train_goes_on_and_ends_the_same(project: Make, notes: li
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_finished_model_is_replaced_aloud(project: Make, notes: list[str]) -> None:
     made = project()
     train(made, **SMALL)
@@ -222,6 +227,66 @@ def test_changed_settings_start_afresh_and_say_so(project: Make, notes: list[str
     train(made, **{**SMALL, "tokens": 1000})
     assert any("afresh" in line for line in notes)
     assert not any("going on" in line for line in notes)
+
+
+@pytest.mark.slow
+def test_a_slip_does_not_cost_the_interrupted_run(tmp_path: Path, text: Path, notes: list[str]) -> None:
+    given: dict[str, Any] = {"method": "pretrain", "corpus": (text,), "out": tmp_path / "made", **SMALL}
+    with pytest.raises(MirimError, match="time limit"):
+        train(**given, time_limit=1e-9)
+    with pytest.raises(UsageError, match="is not a weight"):
+        train(**given, mix=("lang=2:x",))
+    assert not any("afresh" in line for line in notes)
+    with pytest.raises(UsageError, match="nothing in the corpus fits"):
+        train(**given, mix=("novels*=0.3",))
+    whole = text.read_text()
+    text.write_text(whole + '{"text": \n')
+    with pytest.raises(UsageError, match="line 121"):
+        train(**given)
+    text.write_text(whole)
+    train(**given)
+    assert any("going on at step 1" in line for line in notes)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock-made", "made", "text.jsonl"]
+
+
+@pytest.mark.slow
+def test_a_model_without_its_weights_is_not_up_to_date(tmp_path: Path, text: Path, notes: list[str]) -> None:
+    given: dict[str, Any] = {"method": "pretrain", "corpus": (text,), "out": tmp_path / "made", **SMALL}
+    train(**given)
+    weights = tmp_path / "made" / "model.safetensors"
+    before = weights.read_bytes()
+    for name in ("README.md", "bundle.json"):
+        assert (tmp_path / "made" / name).is_file()
+    # What other verbs make anew is not learned again for.
+    (tmp_path / "made" / "README.md").unlink()
+    assert "Up to date" in train(**given).summary
+    weights.unlink()
+    train(**given)
+    assert weights.read_bytes() == before
+    assert [line for line in notes if str(weights) in line and "is gone" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_a_name_that_is_not_utf8_is_spelt_out(tmp_path: Path, text: Path) -> None:
+    odd = text.rename(tmp_path / os.fsdecode(b"caf\xe9.jsonl"))
+    out = tmp_path / "made"
+    train(method="pretrain", corpus=(odd,), out=out, mix=(os.fsdecode(b"caf\xe9*=2"),), seed=99999999999999, **SMALL)
+    assert Bundle.open(out).lineage["corpus"][0][0] == r"caf\udce9.jsonl"
+    assert r"caf\udce9.jsonl" in (out / "README.md").read_text("utf-8")
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        train(method="pretrain", corpus=(odd,), out=tmp_path / os.fsdecode(b"caf\xe9"), **SMALL)
+
+
+@pytest.mark.slow
+def test_a_small_corpus_is_learned_as_often_as_was_asked(tmp_path: Path, text: Path) -> None:
+    small = {**SMALL, "batch_tokens": 0}
+    rows = text.read_text().splitlines(keepends=True)
+    for count in (12, 70):
+        text.write_text("".join(rows[:count]))
+        report = train(method="pretrain", corpus=(text,), out=tmp_path / str(count), **{**small, "tokens": 20_000})
+        # Of a token a document begins with nothing is learned.
+        assert 0.85 * 20_000 < report.to_json()["stages"]["text"]["learned"] < 1.1 * 20_000
 
 
 def test_an_adapter_is_laid_on_a_base_without_warnings(base: Path) -> None:
