@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from mirim.core import errors
 from mirim.core.database import explained
 from mirim.core.errors import MirimError, UsageError
-from mirim.core.files import explain
+from mirim.core.files import alone, explain
 from mirim.core.progress import bar
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report
@@ -69,7 +68,8 @@ def ingest(
     if workers > _MOST_WORKERS:
         raise UsageError(f"workers = {workers} is too many; at most {_MOST_WORKERS}, and 0 chooses by the machine")
     started = time.monotonic()
-    with _alone(project), contextlib.closing(Intake(project, replace)) as intake:
+    busy = f"another ingest of {project.root} is running; wait for it and run again"
+    with alone(project.root / "data" / ".ingest.lock", busy), contextlib.closing(Intake(project, replace)) as intake:
         _sweep(project)
         intake.scan()
         for path in paths:
@@ -95,28 +95,6 @@ class _Settings:
     seconds: int
     passage_words: int
     workers: int
-
-
-@contextlib.contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """One ingest at a time in a project; the system lets go of the lock when a process dies."""
-    path = project.root / "data" / ".ingest.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("w")
-    except OSError as error:
-        raise explain(error, path) from error
-    with stream:
-        try:
-            import fcntl
-        except ImportError:  # Windows: SQLite's own lock still keeps the index whole
-            yield
-            return
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise MirimError(f"another ingest of {project.root} is running; wait for it and run again") from error
-        yield
 
 
 def _sweep(project: Project) -> None:

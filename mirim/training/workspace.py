@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirim.core.errors import MirimError, UsageError
-from mirim.core.files import explain, read_json, write_json
+from mirim.core.errors import UsageError
+from mirim.core.files import alone, explain, read_json, write_json
 from mirim.core.progress import note
 
 
@@ -38,31 +37,10 @@ class Workspace:
                 f"and no finished model can take its place; name a folder inside it: --out {self.out / 'model'}"
             )
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """One run at a time writes to `out`; the system lets go of the lock when a process dies. MirimError for a
-        second one."""
-        path = self.out.parent / f".lock-{self.out.name}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stream = path.open("w")
-        except OSError as error:
-            raise explain(error, path) from error
-        with stream:
-            try:
-                import fcntl
-            except ImportError:  # Windows
-                yield
-                return
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise MirimError(
-                    f"another mirim train writes to {self.out}; wait for it, or name another folder with --out"
-                ) from error
-            except OSError:  # a disk without locks, as some over a network are
-                pass
-            yield
+    def alone(self) -> AbstractContextManager[None]:
+        """One run at a time writes to `out`; MirimError for a second one."""
+        busy = f"another mirim train writes to {self.out}; wait for it, or name another folder with --out"
+        return alone(self.out.parent / f".lock-{self.out.name}", busy)
 
     def claim(self, run: str) -> None:
         """Make `folder` that of the run with this fingerprint, with what it left there or was set aside.
