@@ -121,6 +121,17 @@ def configured(name: str, project: Project | None) -> dict[str, Any]:
     return _configured(name, _function(name), project)
 
 
+def said(name: str, project: Project | None, **options: Any) -> list[str]:
+    """Those options of a verb that somebody gave for this call, as they are typed: what is neither the default nor what
+    the environment or mirim.toml, of the project or of the one around, say of every call."""
+    stated, parameters = configured(name, project or around()), inspect.signature(_function(name)).parameters
+    return [
+        f"--{key.replace('_', '-')}"
+        for key, value in options.items()
+        if value not in (default := parameters[key].default, stated.get(key, default))
+    ]
+
+
 def _settings(name: str, function: Callable[..., Any], project: Project) -> dict[str, Any]:
     """What mirim.toml says of a verb's options."""
     known, where = options(function), f"{project.root / FILE} [{name}]"

@@ -12,6 +12,7 @@ from mirim.core.files import write_jsonl
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
+from mirim.core.verbs import said
 from mirim.evals import plots
 from mirim.evals.held_out import Scored, ask_all, calibration_error, known
 from mirim.evals.interval import Interval, bootstrap, paired, wilson
@@ -55,7 +56,8 @@ def compare(
     """
     from mirim.assist.answer import Assistant
 
-    own = not (model or base or questions or policy or limit or engine)
+    given = {"model": model, "base": base, "questions": questions, "policy": policy, "limit": limit, "engine": engine}
+    own = not said("evaluate", project, **given)
     asked, findings = known(project, _questions(project, questions, limit))
     if base not in ("", "none"):
         # Before anybody is asked: a name that is wrong would be found out after the last question.

@@ -9,7 +9,7 @@ from typing import Literal
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.core.verbs import verb
+from mirim.core.verbs import said, verb
 
 
 @verb
@@ -53,8 +53,7 @@ def evaluate(
     if seed < 0:
         raise UsageError(f"--seed {seed} is negative; a seed is a whole number from 0 on")
     if chosen:
-        given = {"--base": base, "--policy": policy, "--questions": questions}
-        if vain := [name for name, value in given.items() if value]:
+        if vain := said("evaluate", project, base=base, policy=policy, questions=questions):
             raise UsageError(f"{' and '.join(vain)} say nothing to a model by itself; leave them out")
         if not chosen[0].exists() or chosen[0].is_dir():
             raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from mirim.core.errors import UsageError
 from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.core.verbs import around, verb
+from mirim.core.verbs import said, verb
 from mirim.models.resolve import BUNDLED, bundled
 
 if TYPE_CHECKING:
@@ -93,16 +92,16 @@ def train(
             raise UsageError(f"{error}{'; outside a project --corpus needs --out DIR' if corpus else ''}") from error
     written = None
     if recipe is not None:
-        if method in ("full", "lora") and _said(project, method=method):
+        if method in ("full", "lora") and said("train", project, method=method):
             raise UsageError(
                 f"--method {method} adapts a base to a project's examples, and {recipe} is learned from scratch, or "
                 "further from --base: leave out --method, or --recipe"
             )
-        for flag in _said(
-            project, mix=mix, optimizer=optimizer, schedule=schedule, context=context, vocab_size=vocab_size
+        for flag in said(
+            "train", project, mix=mix, optimizer=optimizer, schedule=schedule, context=context, vocab_size=vocab_size
         ):
             raise UsageError(f"{flag} is the recipe's own; write it into {recipe}")
-        for flag in _said(project, steps=steps, epochs=epochs, tasks=tasks):
+        for flag in said("train", project, steps=steps, epochs=epochs, tasks=tasks):
             raise UsageError(f"{flag} is about a project's examples, which a recipe does not learn; leave it out")
         mix, optimizer, schedule, steps, epochs, tasks = (), "adamw", "auto", 0, 3.0, ()
         project, method, written = None, "pretrain", _recipe(recipe, corpus, out)
@@ -192,20 +191,6 @@ def _recipe(path: Path, corpus: tuple[Path, ...], out: Path | None) -> Recipe:
     from mirim.training.recipe import load
 
     return load(path)
-
-
-def _said(project: Project | None, **options: Any) -> list[str]:
-    """Those of the options that somebody gave for this run, as they are typed: what is neither the default nor, for the
-    project's own model, in mirim.toml."""
-    home = project or around()
-    table = home.tables.get("train", {}) if home else {}
-    found = []
-    for name, value in options.items():
-        default = inspect.signature(train).parameters[name].default
-        stated = table.get(name, default)
-        if value not in (default, tuple(stated) if isinstance(stated, list) else stated):
-            found.append(f"--{name.replace('_', '-')}")
-    return found
 
 
 def _method(project: Project | None, method: Method, base: str, *, scratch: bool) -> tuple[Method, str]:

@@ -153,6 +153,22 @@ def test_other_figures_are_kept_apart(project: Project, opened: list[str], given
     assert (project.reports / "predictions-asked.jsonl").is_file()
 
 
+def test_what_mirim_toml_says_is_the_models_own(
+    project: Project, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (project.root / "mirim.toml").open("a") as file:
+        file.write('[evaluate]\nlimit = 3\npolicy = "quote"\n')
+    monkeypatch.setenv("MIRIM_EVALUATE_BASE", "none")
+    assert evaluate(Project.open(project.root)).data["questions"] == 3
+    assert json.loads((project.reports / "evaluate.json").read_text())["questions"] == 3
+    assert Bundle.open(project.model).scores["questions"] == 3
+    assert not (project.reports / "evaluate-asked.json").exists()
+    # Nor is it told to be of no use where it was said of every call.
+    monkeypatch.chdir(project.root)
+    (project.root / "p.jsonl").write_text('{"sentence_good": "a b", "sentence_bad": "b"}\n')
+    assert evaluate(model="echo", pairs=project.root / "p.jsonl").data["pairs"] == 1
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [({"seed": -1}, "--seed -1 is negative"), ({"perplexity": Path(__file__), "base": "x"}, "--base say nothing")],
