@@ -17,7 +17,7 @@ that is pointed at, and what is pointed at speaks for those that say the like.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +33,9 @@ from mirim.models.pointing import Pointer
 
 #: Tokens of an answer at most; those that people ask of a passage are a few words long.
 TOKENS = 64
+#: Sentences, and pairs of them, that are scored at most: of a longer text those that have most of the question's words,
+#: rare ones above all. An article has half as many.
+SCORED = 256
 #: Log-odds that two sentences are behind one: they hold more that could be taken for an answer.
 PAIRED = 1.5
 #: Log-odds that all of a question's words are worth in what is read; a part of them is worth that part.
@@ -151,7 +154,8 @@ def consider(
     def fits(prompt: tuple[Message, ...]) -> bool:
         return not engine.context or engine.count(prompt) + TOKENS <= engine.context
 
-    every = [w for number, p in enumerate(passages) for w in _windows(number, p, language)]
+    asks = set(stems(question, language, content=True))
+    every = _scored([w for number, p in enumerate(passages) for w in _windows(number, p, language)], asks, language)
     asked = prompts([replace(w.passage, text=w.passage.text[w.start : w.end]) for w in every])
     kept = [(w, prompt) for w, prompt in zip(every, asked, strict=True) if fits(prompt)]
     if not kept:
@@ -159,7 +163,6 @@ def consider(
     told = odds(engine, [prompt for _, prompt in kept], language)
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
     answering = {} if answered else dict(zip(wholes, odds(engine, list(wholes.values()), language), strict=True))
-    asks = set(stems(question, language, content=True))
     bound: float = getattr(engine, "answers_from", ANSWERS)
 
     def likely(i: int) -> float:
@@ -275,6 +278,20 @@ def _windows(number: int, passage: Passage, language: str) -> list[Window]:
         if i:
             made.append(Window(number, passage, spans[i - 1][0], end, PAIRED))
     return made
+
+
+def _scored(every: list[Window], asks: set[str], language: str) -> list[Window]:
+    """At most `SCORED` of the windows, in order, by what they have of the words `asks`."""
+    if len(every) <= SCORED:
+        return every
+    held = [asks.intersection(stems(w.passage.text[w.start : w.end], language)) for w in every]
+    seen = Counter(word for words in held for word in words)
+    worth = [
+        sum(math.log(len(every) / seen[word]) for word in words) - 1e-6 * w.behind
+        for w, words in zip(every, held, strict=True)
+    ]
+    best = sorted(range(len(every)), key=worth.__getitem__, reverse=True)[:SCORED]
+    return [every[i] for i in sorted(best)]
 
 
 def odds(engine: Engine, prompts: Sequence[tuple[Message, ...]], language: str = "en") -> list[float]:

@@ -12,7 +12,7 @@ from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
 from mirim.models.pointing import Pointed
-from mirim.models.read import PAIRED, WORDS, consider, read, reads_sentences
+from mirim.models.read import PAIRED, SCORED, WORDS, consider, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -196,6 +196,19 @@ def test_a_passage_that_is_too_long_to_be_read_whole_is_refused_sentence_by_sent
     found = read(Drawing({"sold": "1931"}, {}, sure), "When?", [long], "en")  # type: ignore[arg-type]
     assert found is not None
     assert (found.text, long.text[found.start : found.end]) == ("1931", "She sold it in 1931.")
+
+
+def test_of_a_long_text_only_what_has_the_words_of_the_question_is_scored() -> None:
+    said = [f"Line {n} tells of the mill and its wheel." for n in range(2000)]
+    said[1400] = "She sold the mill in 1931, to nobody in particular."
+    text = " ".join(said)
+    engine = Reader({"sold": -5.0})
+    found = read(engine, "When was the mill sold?", [_passage(text)], "en")  # type: ignore[arg-type]
+    assert found is not None
+    assert text[found.start : found.end] == said[1400]
+    # The word that one line alone has is worth more than one that all have.
+    assert len(engine.shown) <= SCORED + 1
+    assert "Line 1399" in "".join(engine.shown)
 
 
 def test_answers_are_written_side_by_side_as_far_as_the_engine_does_and_are_the_same() -> None:
