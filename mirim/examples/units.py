@@ -19,7 +19,7 @@ _OPENING = re.compile(r"^\s{0,3}(?:#{1,6}\s+|>\s?(?!\s*\d)|[-*+]\s+(?:\[[ xX]\]\
 _MARKS = re.compile(r"(?<!\w)(?:\*\*|__)|(?:\*\*|__)(?!\w)|`|\\(?=[\W_])")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*(?:\s+\"[^\"]*\")?\)")
 _RULE = re.compile(r"^[\s|:\-=_*+>]*$")
-_ITEM = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,3}[.)])[ \t]")
+_ITEM = re.compile(r"[ \t>]*(?:[-*+•]|(?P<step>\d{1,3}[.)]))[ \t]")
 #: What opens the later lines of a quoted paragraph.
 _QUOTED = re.compile(r"\n[ \t]*(?:>[ \t]?)+")
 
@@ -90,20 +90,23 @@ def _parts(passage: Passage) -> Iterator[tuple[int, int, str, tuple[str, ...]]]:
 def readable(passage: Passage, start: int, end: int) -> str:
     """What a person reads of a passage between two offsets of the document: every word, no Markdown.
 
-    Sentences make paragraphs; list items and table rows get lines of their own, a row's cells with the header's.
+    Sentences make paragraphs; list items and table rows get lines of their own, steps with their numbers, a row's cells
+    with the header's.
     """
     text = ""
     for a, b, raw, header in _parts(passage):
         if passage.start + a < start or passage.start + b > end:
             continue
-        row, item = raw.lstrip().startswith("|"), bool(_ITEM.match(raw))
+        row, item = raw.lstrip().startswith("|"), _ITEM.match(raw)
         line = _row(cells(raw), header) if row else plain(raw)
         if not line:
             continue
         line = line if line.endswith((".", "!", "?", ":", ";", ",")) else line + "."
-        own = row or item or leads(raw)
+        # Which step it is says something; which sign a list has does not.
+        mark = f"{item['step']} " if item and item["step"] else "- " if row or item else ""
+        own = bool(mark) or leads(raw)
         apart = "\n" if own or text.endswith("\0") else " "
-        text = text.rstrip("\0") + (apart if text else "") + ("- " if row or item else "") + line
+        text = text.rstrip("\0") + (apart if text else "") + mark + line
         text += "\0" if own else ""
     return text.rstrip("\0")
 

@@ -43,6 +43,15 @@ def test_rows_are_read_with_their_header_and_lists_line_by_line() -> None:
     assert readable(whole, 100 + part[0], 100 + part[1]) == "- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed."
 
 
+def test_steps_are_read_with_their_numbers() -> None:
+    steps = passage("How to wash:\n\n1. Wet your hands.\n2) Use soap.\n10. Dry them.\n\nThat is all.")
+    assert readable(steps, steps.start, steps.end) == (
+        "How to wash:\n1. Wet your hands.\n2) Use soap.\n10. Dry them.\nThat is all."
+    )
+    second = steps.text.index("2)")
+    assert readable(steps, 100 + second, 100 + second + len("2) Use soap.")) == "2) Use soap."
+
+
 def test_marks_that_hold_no_words_are_not_read() -> None:
     code = passage("Type:\n\n```\nmirim build\n```\n\nThen wait.")
     assert readable(code, code.start, code.end) == "Type:\nmirim build. Then wait."
