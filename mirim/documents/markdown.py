@@ -15,6 +15,13 @@ _UNDERLINED = re.compile(
 
 _FENCE = re.compile(r"^(?:```|~~~)[^\n]*\n", re.MULTILINE)
 _CLOSED = re.compile(r"^(?:```|~~~)[ \t]*$", re.MULTILINE)
+#: A line of tildes and, where one line stands between it and a blank one, that line, a title.
+_TILDES = re.compile(
+    r"^(?:(?<=\n\n)|(?<!\n))(?P<title>[ ]{0,3}[^\s|>#~][^\n|]{0,118})(?<![.,;:!])\n[ \t]*~{3,}[ \t]*(?:\n|\Z)"
+    r"|^[ \t]*~{3,}[ \t]*(?:\n|\Z)",
+    re.MULTILINE,
+)
+_NAMED_FENCE = re.compile(r"^[ ]{0,3}~{3,}[ \t]*\w", re.MULTILINE)
 _LINE = re.compile(r"[^\n]+")
 #: A number with its unit, a share, a price, a day, a time, a telephone number; an address. A year alone is none.
 _VALUE = re.compile(
@@ -52,6 +59,16 @@ def _underlined(text: str) -> Iterator[tuple[int, int, str]]:
                 sign = "# " if match.group("line")[0] == "=" else "## "
                 yield at, match.end(), sign + match.group("title").strip()
         start = after
+
+
+def tildes(text: str) -> str:
+    """Lines of tildes, rules and underlines of plain text, which in Markdown would make code of what follows: '###'
+    headings where they underline a title that stands by itself, otherwise blank lines. Fences that name a language are
+    left as they are."""
+    if "~~~" not in text or _NAMED_FENCE.search(text):
+        return text
+    changes = ((m, (m["title"] or "").strip()) for m in _TILDES.finditer(text))
+    return replaced(text, ((m.start(), m.end(), f"### {title}\n" if title else "\n") for m, title in changes))
 
 
 def capitals(text: str) -> str:

@@ -15,8 +15,9 @@ import pytest
 from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
-from mirim.documents.markdown import capitals
+from mirim.documents.markdown import capitals, tildes
 from mirim.documents.passages import cut
+from mirim.documents.readers import eml
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 from mirim.documents.text import unscramble
@@ -121,6 +122,39 @@ def test_html_and_comments_in_markdown(tmp_path: Path) -> None:
         "<!-- hidden -->  \nend <!-- open\n"
     )
     assert read(path).text == "A b\n\none\n\ntwo\n\n<p>open\n\nend <!-- open\n"
+
+
+def test_titles_above_a_table_are_not_its_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Price list;;\nMay 2026\n;;\nUnit;Test;Price\nLake;X-ray;9,50\n")
+    assert read(tmp_path / "t.csv").text == (
+        "Price list\n\nMay 2026\n\n| Unit | Test | Price |\n| --- | --- | --- |\n| Lake | X-ray | 9,50 |\n"
+    )
+
+
+def test_lines_of_tildes_in_plain_text_are_no_code() -> None:
+    text = "Notice\n~~~~~~\nThe house opens at 8.\n\n~~~~\nHOURS\n\nUntil 6.\n~~~~\nThe end.\n"
+    assert tildes(text) == "### Notice\nThe house opens at 8.\n\n\nHOURS\n\nUntil 6.\n\nThe end.\n"
+    fenced = "Type:\n\n~~~sh\n# a comment\n~~~\n"
+    assert tildes(fenced) == fenced
+
+
+def test_frames_leave_no_tags(tmp_path: Path) -> None:
+    (tmp_path / "f.html").write_text(
+        "<html><head><title>F</title></head><frameset><frame src='a.html'><noframes><body><p>Open at <b>nine</b>.</p>"
+        "</body></noframes></frameset></html>"
+    )
+    assert read(tmp_path / "f.html").text.strip() == "Open at **nine**."
+
+
+def test_the_page_of_a_message_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(eml, "page", lambda text: (calls.append(text), page(text))[1])
+    (tmp_path / "m.eml").write_bytes(
+        b"From: a@b.example\nSubject: Hours\nContent-Type: multipart/alternative; boundary=b\n\n"
+        b"--b\n\nHi\n--b\nContent-Type: text/html\n\n<p>The clinic opens at eight on Monday.</p>\n--b--\n"
+    )
+    assert "eight" in read(tmp_path / "m.eml").text
+    assert len(calls) == 1
 
 
 def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
@@ -244,6 +278,8 @@ def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
         ("a,b\n1,2,3\n", "| 1 | 2 | 3 |"),
         ('a,b\n"line\nbreak",2\n', "| line break | 2 |"),
         ("Industry\nHealth/Care\nSales\n", "| Health/Care |"),
+        ("Price list;;\nMay 2026;;\n;;\nUnit;Test;Price\nLake;X-ray;9,50\n", "| Unit | Test | Price |"),
+        ("a;b\nonly;\n1;2\n", "| only |  |"),
     ],
 )
 def test_csv(tmp_path: Path, text: str, row: str) -> None:

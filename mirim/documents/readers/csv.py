@@ -1,11 +1,11 @@
-"""Tables as text: delimiter found out, decimal commas and quoted fields kept, one GitHub table."""
+"""Tables as text: delimiter found out, decimal commas and quoted fields kept, titles above one GitHub table."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from mirim.documents.blocks import joined
@@ -15,11 +15,13 @@ from mirim.documents.text import decode
 
 SUFFIXES = (".csv", ".tsv", ".tab")
 MEDIA = "text/csv"
-VERSION = 1
+VERSION = 2
 ISOLATE = False
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _DELIMITERS = (";", "\t", "|", ",")
+#: Lines above a table's header at most, such as its title and its date.
+_TITLES = 12
 
 
 def read(path: Path) -> Draft:
@@ -32,14 +34,28 @@ def read(path: Path) -> Draft:
         delimiter, text = first.strip()[4:], text[len(first) :]
     delimiter = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text))
     # The rows are read twice, for they would take ten times the text's memory.
-    widths = {len(row) for row in _rows(text, delimiter)}
+    titles = _titles(_rows(text, delimiter))
+    widths = {len(row) for row in islice(_rows(text, delimiter), len(titles), None)}
     if not widths:
         raise Refused("holds no rows")
     if len(widths) > 1:
         notes.append(f"rows have {min(widths)} to {max(widths)} fields; shorter ones were filled up")
     if text.count('"') % 2:
         notes.append("holds an odd number of quotation marks; what follows one that is not closed stands in one cell")
-    return Draft(joined(tabled(_rows(text, delimiter), max(widths))), notes=tuple(notes))
+    rows = islice(_rows(text, delimiter), len(titles), None)
+    return Draft(joined(chain((f"{title}\n\n" for title in titles), tabled(rows, max(widths)))), notes=tuple(notes))
+
+
+def _titles(rows: Iterator[list[str]]) -> list[str]:
+    """What stands above the header: in rows of one filled cell, the first, which a row of several follows."""
+    found: list[str] = []
+    for row in islice(rows, _TITLES + 1):
+        if sum(map(bool, row)) > 1:
+            return found
+        if not row[0]:
+            break
+        found.append(" ".join(row[0].split()))
+    return []
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:

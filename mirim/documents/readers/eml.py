@@ -27,6 +27,9 @@ TEXTUAL = True
 #: Longest header, in characters, that is decoded: the library's time grows with the square.
 _LONGEST_FIELD = 20_000
 
+#: What the parts of a message say and notes on it, read once: to choose one of alternatives all are read.
+Said = dict[MIMEPart, tuple[str, list[str]]]
+
 #: Words of a message's plain text at least for each word of its page.
 _PLAIN = 0.3
 #: Characters that say nothing yet.
@@ -72,14 +75,17 @@ def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
     blocks = [f"{'#' * min(level, 6)} {subject}"] if subject else []
     # Who wrote and when may be asked for; to whom is nobody's business.
     blocks.append(", ".join(filter(None, (_sender(message), _date(message)[:10]))))
-    leaves = _leaves(message)
+    said: Said = {}
+    leaves = _leaves(message, said)
     texts, files, messages = list[str](), list[str](), list[EmailMessage]()
     for leaf in leaves:
         kind, name = leaf.get_content_type(), leaf.get_filename()
         if inner := _attached(leaf):
             messages.append(inner)
         elif _is_text(leaf) and (not name or leaf is leaves[0]):
-            texts.append(_text(leaf, notes))
+            text, found = _text(leaf, said)
+            texts.append(text)
+            notes += found
         elif leaf["content-id"] and kind.startswith("image/") and not leaf.is_attachment():
             continue  # a picture in the text
         elif name:
@@ -97,25 +103,25 @@ def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
     return "\n\n".join(b for b in blocks if b.strip())
 
 
-def _leaves(part: MIMEPart) -> list[MIMEPart]:
+def _leaves(part: MIMEPart, said: Said) -> list[MIMEPart]:
     """What a part consists of in the end, in order; of alternatives that which says most, and the files of all.
 
     Mail that is signed, and programs that put pictures between the paragraphs, have parts within parts.
     """
     if part.get_content_maintype() != "multipart" or not part.is_multipart():
         return [part]
-    branches = [_leaves(inner) for inner in part.iter_parts()]
+    branches = [_leaves(inner, said) for inner in part.iter_parts()]
     if part.get_content_subtype() != "alternative":
         return [leaf for branch in branches for leaf in branch]
-    words = [sum(len(_text(leaf, []).split()) for leaf in b if _is_text(leaf)) for b in branches]
+    words = [sum(len(_text(leaf, said)[0].split()) for leaf in b if _is_text(leaf)) for b in branches]
     longest = max(words, default=0)
     # Plain text is the cleaner one, unless it says no more than that there is another.
     plain = (
         b
-        for b, said in zip(branches, words, strict=True)
+        for b, count in zip(branches, words, strict=True)
         if [leaf.get_content_type() for leaf in b] == ["text/plain"]
-        and said >= _PLAIN * longest
-        and len(_text(b[0], []).strip()) > _SHORT
+        and count >= _PLAIN * longest
+        and len(_text(b[0], said)[0].strip()) > _SHORT
     )
     best = next(plain, None) or (branches[words.index(longest)] if branches else [])
     return [leaf for b in branches for leaf in b if b is best or leaf.get_filename() or _attached(leaf)]
@@ -134,9 +140,12 @@ def _is_text(leaf: MIMEPart) -> bool:
     ) and not leaf.is_attachment()
 
 
-def _text(leaf: MIMEPart, notes: list[str]) -> str:
-    text = _decoded(leaf, notes)
-    return page(text)[0] if leaf.get_content_type() == "text/html" and text.strip() else text
+def _text(leaf: MIMEPart, said: Said) -> tuple[str, list[str]]:
+    if leaf not in said:
+        notes: list[str] = []
+        text = _decoded(leaf, notes)
+        said[leaf] = page(text)[0] if leaf.get_content_type() == "text/html" and text.strip() else text, notes
+    return said[leaf]
 
 
 def separate(body: str) -> tuple[str, str]:

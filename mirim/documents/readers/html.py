@@ -13,13 +13,15 @@ from mirim.documents.text import decode
 
 SUFFIXES = (".html", ".htm", ".xhtml", ".shtml")
 MEDIA = "text/html"
-VERSION = 3
+VERSION = 4
 ISOLATE = True
 #: The name alone is believed: pieces of pages begin with any tag.
 TEXTUAL = True
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+#: What browsers without frames are shown is the text of such a page; the parser would take its tags for text.
+_FRAMELESS = re.compile(r"</?noframes\b[^>]{0,200}>", re.IGNORECASE)
 _OPENING = re.compile(
     rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.I | re.S
 )
@@ -44,7 +46,7 @@ def page(text: str) -> tuple[str, str, dict[str, str]]:
     markup: Any = need("mirim.documents.markup", "documents")
     html = need("lxml.html", "documents")
     etree = need("lxml.etree", "documents")
-    text = _DECLARATION.sub("", text).replace("\x00", "")
+    text = _FRAMELESS.sub("", _DECLARATION.sub("", text)).replace("\x00", "")
     parser = html.HTMLParser(recover=True, remove_comments=True, remove_pis=True, huge_tree=True)
     try:
         root = html.document_fromstring(text, parser=parser)
