@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
+from mirim.audit.checks.personal import hidden
 from mirim.core import plugins
 from mirim.core.errors import GateRefused, UsageError
 from mirim.core.progress import track
@@ -49,6 +50,8 @@ def audit(project: Project, *, fail_on: Literal["never", "error", "warning"] = "
             findings.append(
                 Finding("info", name, f"{more} further findings of this check are not listed", "mend these")
             )
+    # A file may be named after a person's number.
+    findings = [replace(f, where=hidden(f.where), what=hidden(f.what)) for f in findings]
     findings.sort(key=lambda f: _ORDER[f.severity])
     report = _report(project, len(ids), findings, rows, total)
     report.save(project.reports, "audit")

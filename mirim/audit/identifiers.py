@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 #: What word processors and PDFs write for a hyphen or a blank, each one character long.
 _PLAIN = str.maketrans({**dict.fromkeys("‐‑‒–—−", "-"), **dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")})
-_CPF = re.compile(r"(?<![\d.])(?<!\d-)(?P<n>\d{3}[. ]?\d{3}[. ]?\d{3}(?: ?- ?| )?\d{2})(?!\d|-\d)")
+_CPF = re.compile(
+    r"(?<![\d.])(?<!\d-)(?P<n>\d{3}[. ]?\d{3}[. ]?\d{3}(?: ?- ?| )?\d{2}|\d{3}\.\d{3}\.\d{3}/\d{2})(?!\d|-\d)"
+)
 _CNPJ = re.compile(
     r"(?<![\w.])(?<!\d-)(?P<n>[A-Z\d]{2}[. ]?[A-Z\d]{3}[. ]?[A-Z\d]{3}[/ ]?[A-Z\d]{4}(?: ?- ?| )?\d{2})(?!\d|-\d)"
 )
@@ -18,18 +20,19 @@ _IBAN = re.compile(r"(?<!\w)(?P<n>[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]
 _OF = r"\b{0}\b\W{{0,3}}(?:n(?:[º°o]|umber|úmero)?\.?\W{{0,3}}|is\W)?(?P<n>{1})(?!\d|-\d)"
 _PIS = re.compile(_OF.format("(?:PIS|PASEP|NIS|NIT)", r"\d{3}\.?\d{5}\.?\d{2}-?\d"))
 _CNH = re.compile(_OF.format("(?:CNH|habilitação)", r"\d{11}"), re.IGNORECASE)
-_RG = re.compile(_OF.format("RG", r"\d{1,2}\.?\d{3}\.?\d{3}-?[\dXx]"))
+_RG = re.compile(_OF.format("(?:RG|[Ii]dentidade|IDENTIDADE)", r"\d{1,2}\.?\d{3}\.?\d{3}-?[\dXx]"))
 _SSN = re.compile(_OF.format("(?:SSN|social security(?: no| number)?)", r"\d{3}[ -]?\d{2}[ -]?\d{4}"), re.IGNORECASE)
 _EMAIL = re.compile(
     r"(?<![\w.+'-])(?P<n>[\w.+-]{1,64}(?:'[\w.+-]{1,30})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,})"
 )
 _PHONE = re.compile(
-    r"(?<![\d.,/-])(?P<n>(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,3}\)[ .-]?|\d{2,3}[ .-])(?:9[ .]?)?\d{3,4}[ .-]\d{4})"
-    r"(?![\d.,/-]?\d)"
+    # Not the middle of a book's number.
+    r"(?<![\d.,/-])(?<!97[89] )(?P<n>(?:\+\d{1,3}[ .-]?)?"
+    r"(?:(?:\(\d{2,3}\)[ .-]?|\d{2,3}[ .-])(?:9[ .]?)?\d{3,4}[ .-]\d{4}|\(0?[1-9]{2}\) ?9?\d{8}))(?![\d.,/-]?\d)"
     r"|(?<![\w+])(?P<abroad>\+\d{1,3}(?:[ .-]?\d){8,12})(?!\d)"
     r"|(?<![\d.,/-])(?P<free>0800[ .-]?\d{3}[ .-]?\d{4})(?!\d)"
     r"|\b(?:tel(?:efone)?|fone|cel(?:ular)?|whats(?:app)?|zap|phone|contato|ligue)\W{1,4}"
-    r"(?P<run>[1-9]\d9?\d{8})(?!\d)",
+    r"(?P<run>[1-9]\d9?\d{8}|(?!(?:19|20)\d\d\D(?:19|20)\d\d)(?:9[ .]?\d{4}|[2-5]\d{3})[ .-]\d{4})(?![.-]?\d)",
     re.IGNORECASE,
 )
 
@@ -138,10 +141,12 @@ _ISSUED = re.compile(
 
 def masked(value: str) -> str:
     """The value with all but its first two and last two characters hidden: enough to find it, not to use it. Of an
-    e-mail the first letter and the domain."""
+    e-mail the first letter and the domain; of what is mostly signs, as passwords may be, the first one."""
     if _EMAIL.fullmatch(value):
         name, _, domain = value.partition("@")
         return f"{name[:1]}…@{domain}"
     places = [i for i, c in enumerate(value) if c.isalnum()]
+    if 2 * len(places) < len(value):
+        return value[:1] + "•" * (len(value) - 1)
     kept = {*places[:2], *places[-2:]} if len(places) >= 8 else set(places[:1])
     return "".join(c if i in kept or not c.isalnum() else "•" for i, c in enumerate(value))

@@ -60,6 +60,16 @@ def test_duplicates(tmp_path: Path) -> None:
     assert "en-a.txt" in rows[0].what
 
 
+def test_a_file_named_after_a_persons_number_is_told_without_it(tmp_path: Path) -> None:
+    name = "laudo-529.982.247-25.txt"
+    report = audit(project(tmp_path, {name: TEXT["en"], "zz.txt": TEXT["en"]}))
+    named = next(f for f in report.findings if "its name" in f.what)
+    assert (named.where, named.what) == ("laudo-52•.•••.•••-25.txt", "its name holds a CPF: 52•.•••.•••-25")
+    assert named.severity == "error"
+    assert any("nearly the same text" in f.what for f in report.findings)
+    assert "529.982.247-25" not in report.to_text() + (tmp_path / "reports" / "audit.json").read_text("utf-8")
+
+
 def test_personal_data_is_masked(tmp_path: Path) -> None:
     secret = "529.982.247-25"
     project(tmp_path, {"en.txt": f"{TEXT['en']} Joana's CPF is {secret}, write to joana.prado@mail.example."})

@@ -129,3 +129,27 @@ def test_a_password_is_no_e_mail() -> None:
 def test_iban() -> None:
     assert is_iban("GB82 WEST 1234 5698 7654 32")
     assert not is_iban("GB82 WEST 1234 5698 7654 33")
+
+
+def test_a_value_of_signs_is_masked_too() -> None:
+    assert masked("!@#$%^7a") == "!•••••••"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("CPF 529.982.247/25", "CPF", "529.982.247/25"),
+        ("(11)987654321", "phone", "(11)987654321"),
+        ("(11) 33334444", "phone", "(11) 33334444"),
+        ("fone 3333-4444", "phone", "3333-4444"),
+        ("Celular: 98765-4321", "phone", "98765-4321"),
+        ("Carteira de identidade nº 12.345.678-9", "RG", "12.345.678-9"),
+    ],
+)
+def test_forms_that_people_write(text: str, kind: str, value: str) -> None:
+    assert list(identifiers(text)) == [(kind, value)]
+
+
+@pytest.mark.parametrize("text", ["ISBN 978 85 333 0227 3", "Contato: 2019-2023", "(2) 123456789", "123.456.789/26"])
+def test_other_numbers_are_none_of_these(text: str) -> None:
+    assert not list(identifiers(text))

@@ -23,9 +23,22 @@ _DO = {
 }
 
 
+def hidden(text: str) -> str:
+    """A text with the numbers in it that name one person masked, for the ids and names that a report shows."""
+    for kind, value in list(identifiers(text)):
+        if SEVERITY[kind] == "error":
+            text = text.replace(value, masked(value))
+    return text
+
+
 def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
-    """One finding for each kind of identifier in a document or a file of seeds, values masked."""
+    """One finding for each kind of identifier in a document or a file of seeds, and in its name, values masked."""
     for document in chain(documents, seeds(project)):
+        for kind, value in identifiers(document.source):
+            # Days and numbers of a name look like a telephone's.
+            if SEVERITY[kind] == "error" or kind == "e-mail":
+                what = f"its name holds a {kind}: {masked(value)}" if kind != "e-mail" else "its name holds an e-mail"
+                yield Finding(SEVERITY[kind], document.id, what, "rename the file: answers cite it by its name")
         found: dict[str, list[str]] = defaultdict(list)
         for kind, value in identifiers(f"{document.title}\n{document.text}"):
             found[kind].append(value)
