@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import UsageError
 from mirim.core.files import numbered_jsonl
+from mirim.documents.kinds import foreign
 
 
 def read(path: Path, texts: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -16,6 +18,8 @@ def read(path: Path, texts: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]
     texts   keys whose values must be text
     UsageError names the file, the line and the key that is missing or of another type.
     """
+    if packed := _packed(path):
+        raise UsageError(f"{path} is {packed}, not lines of JSON; unpack it, or pack it as .zst")
     shape = "{" + ", ".join(f'"{key}"' for key in texts) + ", ...}"
     for number, row in numbered_jsonl(path):
         for key in texts:
@@ -23,3 +27,12 @@ def read(path: Path, texts: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]
                 what = f"is {row[key]!r}" if key in row else "is missing"
                 raise UsageError(f'{path} line {number}: "{key}" {what}; a line is {shape}')
         yield number, row
+
+
+def _packed(path: Path) -> str:
+    """What else a file is by its first bytes, '' when nothing known; what another program writes is read once only."""
+    if not path.is_file():
+        return ""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return foreign(stream.read(512))
+    return ""

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,19 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     answered = all(q.answers for q in questions)
     if limit and limit < len(questions):
         questions = [questions[int(i * len(questions) / limit)] for i in range(limit)]
-    spoken = detect(" ".join(q.context for q in questions[:20]))
+    most = detect(" ".join(q.context for q in questions[:20]))
+
+    @cache
+    def spoken(context: str) -> str:
+        # A file may hold passages of several languages, and one of a few words may not show its own.
+        found = detect(context)
+        return found if found in task.REFUSAL else most
+
     predictions: dict[str, str] = {}
     f1s, exact, shortened, unread = [], [], 0, 0
     for q in track(questions, "reading"):
         try:
-            text, cut = _answer(engine, q, q.language or spoken, answered)
+            text, cut = _answer(engine, q, q.language or spoken(q.context), answered)
         except _TooLong:
             text, cut, unread = "", False, unread + 1
         shortened += cut
@@ -91,6 +99,9 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
         twice, times = Counter(q.id for q in questions).most_common(1)[0]
         what = f'{len(questions)} questions have {len(predictions)} ids; "{twice}" stands {times} times'
         findings += (Finding("warning", path.name, what, "each counts, and predictions hold the last of an id"),)
+    if not any(q.answers for q in questions):
+        what = "no question has an answer: the figures say how often the model refuses, not how well it reads"
+        findings += (Finding("warning", path.name, what, "give the file with its answers, or take the predictions"),)
     share = wilson(sum(map(bool, exact)), len(exact))
     hundredths = Interval(100 * share.value, 100 * share.low, 100 * share.high, share.n)
     rows = (("F1", str(bootstrap(f1s))), ("exact match", str(hundredths)))

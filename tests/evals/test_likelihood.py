@@ -1,7 +1,10 @@
 """Pairs and perplexity: the contracts that scripts depend on."""
 
+import gzip
 import json
 import math
+import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -163,6 +166,22 @@ def test_broken_lines_are_named(tmp_path: Path, content: str, said: str) -> None
     with pytest.raises(UsageError, match=r"p\.jsonl") as caught:
         pairs.measure(Letters(), path, "letters")
     assert said in str(caught.value)
+
+
+def test_an_archive_is_told_by_its_kind(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a b"}\n'))
+    with pytest.raises(UsageError, match="is a gzip archive, not lines of JSON; unpack it"):
+        perplexity.measure(Letters(), path, "letters")
+
+
+def test_lines_that_another_program_writes_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=('{"text": "ab"}\n',))
+    writer.start()
+    assert perplexity.measure(Letters(), path, "letters").data["tokens"] == 2
+    writer.join()
 
 
 def test_the_verb_works_outside_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,3 +232,25 @@ def test_halves_of_characters_are_read(tmp_path: Path) -> None:
     qa = {"id": "1", "question": "Who \ud800?", "answers": [{"text": "a"}]}
     path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "c \udc00", "qas": [qa]}]}]}))
     assert [(q.context, q.question) for q in reading.squad(path)] == [("c ?", "Who ??")]
+
+
+def test_each_passage_of_a_file_in_two_languages_is_read_in_its_own(tmp_path: Path) -> None:
+    portuguese = "A ponte foi construída pelo governo em 1932, e o porto fica ali perto do centro da cidade."
+    paragraphs = [
+        {"context": CONTEXT, "qas": [qa("a", "When was it built?", "1932")]},
+        {"context": portuguese, "qas": [qa("b", "Quando foi construída?", "1932")]},
+        {"context": "1932", "qas": [qa("c", "Quando?", "1932")]},
+    ]
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), "utf-8")
+    engine = Letters(context=2000)
+    engine.template = ""
+    reading.measure(engine, path, "letters")
+    assert ["Pergunta:" in text for text in engine.prompts] == [False, True, False]
+
+
+def test_a_file_without_answers_is_told(tmp_path: Path) -> None:
+    path = squad(tmp_path / "blind.json", [{"id": "a", "question": "When was it built?"}])
+    report = reading.measure(Letters(context=500, answers={"built?": "1932"}), path, "letters")
+    assert report.data["predictions"] == {"a": "1932"}
+    assert [f.what.split(":")[0] for f in report.findings] == ["no question has an answer"]
