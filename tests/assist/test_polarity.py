@@ -52,6 +52,7 @@ PETS = "Animais de estimação não são permitidos, exceto cães-guia."
         ("Gloves must be worn at machines.", "Gloves must be worn, except at machines.", "en"),
         ("Late tools cost twenty dollars a day.", "Late tools cost $2 a day.", "en"),
         ("A entrega custa trinta reais.", "A entrega custa R$ 25,00.", "pt"),
+        ("Segunda das 14 às 18, terça das 8 às 12.", "Segunda das 8 às 12, terça das 14 às 18.", "pt"),
     ],
 )
 def test_the_opposite_of_the_source_is_taken_out(says: str, source: str, language: str) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
+from mirim.assist.pairing import numbered, paired
 from mirim.assist.polarity import agree
 from mirim.assist.policies import Draft, Task, cite
 from mirim.assist.policies.free import compose
 from mirim.assist.rank import Ranked
 from mirim.documents.sentences import sentences
-from mirim.documents.values import numbers
 from mirim.documents.words import stems
 
 #: Share of a sentence's content words that one cited sentence and its heading must hold.
 SUPPORT = 0.6
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
 def write(task: Task) -> Draft:
@@ -36,7 +33,8 @@ def write(task: Task) -> Draft:
 
 
 def _support(sentence: str, task: Task) -> Ranked | None:
-    """The candidate that holds most of the sentence's words, if it holds enough, every number and says no opposite."""
+    """The candidate that holds most of the sentence's words, if it holds enough and every number, of the same things,
+    and says no opposite."""
     claim = set(stems(sentence, task.language, content=True))
     if not claim:
         return None
@@ -51,8 +49,9 @@ def _support(sentence: str, task: Task) -> Ranked | None:
             best, found = share, row
     if found is None or best < SUPPORT:
         return None
-    c = found.candidate
-    return found if agree(sentence, task.language, c.lead, c.text, _language(found, task)) else None
+    c, spoken = found.candidate, _language(found, task)
+    same = paired(sentence, task.language, c.text, spoken, c.header)
+    return found if same and agree(sentence, task.language, c.lead, c.text, spoken) else None
 
 
 def _language(row: Ranked, task: Task) -> str:
@@ -60,7 +59,4 @@ def _language(row: Ranked, task: Task) -> str:
 
 
 def _numbers(text: str) -> set[str]:
-    """Numbers as they are written, and in digits those that are said in words, but for "one": it may be an article."""
-    written = set(_NUMBER.findall(text))
-    spelled = (one.values[0] for one in numbers(text) if one.values and not _NUMBER.fullmatch(text, one.start, one.end))
-    return written | {f"{value:.15g}" for value in spelled if value != 1}
+    return {value for _, _, value in numbered(text)}
