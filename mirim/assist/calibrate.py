@@ -229,7 +229,7 @@ def _logistic(
 def _threshold(wrong: Sequence[float], share: float) -> float:
     """The lowest threshold that refuses `share` of what must be refused, so that as much as can be is answered."""
     if not wrong:
-        return 0.5
+        return Calibration().threshold
     # Just above the probability under which that share of the wrong ones lies.
     at = sorted(wrong)[min(len(wrong) - 1, math.ceil(share * len(wrong)) - 1)]
     return round(min(0.9, max(0.02, at + 1e-4)), 4)

@@ -71,7 +71,7 @@ class Nearness:
     def __init__(self, index: Index, held: dict[int, Narrow]) -> None:
         """held   what `update` made, by the digest of what a passage says"""
         self._index, self._held = index, held
-        self._stamp = _stamp(index.path)
+        self._changes = index.refresh()
         self._last = _Known(index, held)
         self._questions: OrderedDict[str, Asked] = OrderedDict()
         self._others: OrderedDict[int, Narrow] = OrderedDict()
@@ -119,10 +119,10 @@ class Nearness:
 
     def _known(self) -> _Known:
         """What the index holds now: an ingest may have changed it since the last question."""
-        stamp = _stamp(self._index.path)
-        if stamp != self._stamp:
+        changes = self._index.refresh()
+        if changes != self._changes:
             self._last = _Known(self._index, self._held)
-            self._stamp = stamp
+            self._changes = changes
         return self._last
 
     def _question(self, text: str) -> Asked:
@@ -187,15 +187,6 @@ def _remembered(store: OrderedDict[Any, T], key: Any, make: Callable[[], T]) -> 
         while len(store) > _KEPT:
             store.popitem(last=False)
     return found
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes with every change of an index's file, which has no log beside it."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _within(x: float) -> float:

@@ -16,6 +16,11 @@ _POINTERS = frozenset(
 )
 #: What points at nothing for all its words: "is there", "está" (folded, "esta").
 _NO_POINTER = re.compile(r"\b(?:(?:is|are|was|were) there|there (?:is|are|was|were)|está)\b", re.IGNORECASE)
+#: What opens or ends a question that goes on from the one before.
+_GOES_ON = re.compile(
+    r"(?:and|but|or|so|then|what about|how about|no|yes|ok(?:ay)?|sorry|e|mas|ou|entao|ah|nao|sim|tambem|tb)\b.*"
+    r"|.*\b(?:then|too|entao|tambem|tb)"
+)
 #: Words of a question that ask for an amount and name nothing.
 _AMOUNTS = frozenset("much many long often far".split())
 #: What asks nothing and names nothing, folded and without punctuation.
@@ -39,15 +44,23 @@ def readings(question: str, history: Sequence[Message], language: str) -> list[s
     """
     if courtesy(question):
         return []
+    before = topic(question, history, language)
+    whole = _carried(question, before, language) if before else question
+    named = not _AMOUNTS.issuperset(content(question, language))
+    return [question, whole] if named and whole != question else [whole]
+
+
+def topic(question: str, history: Sequence[Message], language: str) -> str:
+    """What was being asked before a question that may lean on it, as a question that stands alone; '' for one of more
+    words, or the first."""
     earlier = _answered(history)
     chain = [question]
     while earlier and len(content(chain[-1], language)) <= SHORT:
         chain.append(earlier.pop())
-    topic = chain.pop()
-    while chain:
-        topic = _carried(chain.pop(), topic, language)
-    named = not _AMOUNTS.issuperset(content(question, language))
-    return [question, topic] if named and topic != question else [topic]
+    before = chain.pop() if len(chain) > 1 else ""
+    for one in reversed(chain[1:]):
+        before = _carried(one, before, language)
+    return before
 
 
 def _answered(history: Sequence[Message]) -> list[str]:
@@ -64,6 +77,11 @@ def _answered(history: Sequence[Message]) -> list[str]:
 def points(question: str) -> bool:
     """Whether a question points ('it', 'isso') at something that it may not name."""
     return not _POINTERS.isdisjoint(tokens(_NO_POINTER.sub(" ", question)))
+
+
+def goes_on(question: str) -> bool:
+    """Whether a question says that it follows another: it points at something, or opens with "and", "mas"."""
+    return points(question) or bool(_GOES_ON.fullmatch(" ".join(tokens(question))))
 
 
 def courtesy(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import json
@@ -49,6 +50,9 @@ class Index:
         self._own = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._frequencies: dict[str, int] = {}
+        self._refreshing = threading.Lock()
+        self._stamp = _stamp(path)
+        self._changes = 0
 
     @classmethod
     def open(cls, path: Path | str) -> Index:
@@ -73,9 +77,13 @@ class Index:
     def _db(self) -> sqlite3.Connection:
         """This thread's connection."""
         db: sqlite3.Connection | None = getattr(self._own, "db", None)
-        if db is None:
-            db = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
-            self._own.db = db
+        file = self._stamp[:1]
+        if db is None or self._own.file != file:
+            if db is not None:
+                self._all.remove(db)
+                db.close()
+            db = _connect(self.path)
+            self._own.db, self._own.file = db, file
             self._all.append(db)
         return db
 
@@ -90,6 +98,22 @@ class Index:
             db.close()
         self._all.clear()
         self._own = threading.local()
+
+    def refresh(self) -> int:
+        """How often the index has changed under this reader so far; what it counted before a change is forgotten.
+
+        Every search begins so. An index that was made anew, another file of the same name, is read from when it is
+        complete; until then the one before.
+        """
+        with self._refreshing:
+            now = _stamp(self.path)
+            if now and now != self._stamp and (now[:1] == self._stamp[:1] or _complete(self.path)):
+                self._stamp = now
+                self._changes += 1
+                self._frequencies = {}
+                for counted in ("count", "_count", "languages"):
+                    self.__dict__.pop(counted, None)
+            return self._changes
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -121,10 +145,11 @@ class Index:
 
     def frequency(self, stem: str) -> int:
         """Number of passages that hold a stem in title, headings or text (stop words are not kept in text)."""
-        if stem not in self._frequencies:
+        known = self._frequencies
+        if stem not in known:
             found = self._rows(self._count, (stem,))
-            self._frequencies[stem] = int(found[0][0]) if found else 0
-        return self._frequencies[stem]
+            known[stem] = int(found[0][0]) if found else 0
+        return known[stem]
 
     def documents(self) -> list[tuple[str, str, str]]:
         """(id, source, title) of every document, sorted by id."""
@@ -143,6 +168,7 @@ class Index:
         could get for the question: 0 to 1 and comparable between questions. A question whose rarest words
         the documents do not have can only get low scores.
         """
+        self.refresh()
         groups = self._groups(query)
         stems = sorted({s for group in groups for s in group if self.frequency(s)})
         if not stems or limit < 1:
@@ -219,6 +245,29 @@ class Index:
         for row in self._rows("SELECT id, digest FROM documents ORDER BY id"):
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with every change of an index's file, which has no log beside it; () while there is none. The first
+    number tells a file from another of the same name."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
+
+
+def _complete(path: Path) -> bool:
+    """Whether a file is an index that an ingest has finished."""
+    try:
+        with contextlib.closing(_connect(path)) as db:
+            return bool(db.execute("SELECT value FROM meta WHERE key = 'complete'").fetchone() == ("1",))
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _any(stems: list[str]) -> str:

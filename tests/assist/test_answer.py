@@ -133,6 +133,19 @@ def test_a_newly_named_subject_is_not_lost_to_the_one_before(alone: Assistant) -
     assert "two people" in answer.citations[0].text
 
 
+@pytest.mark.parametrize("question", ["Who won the cup?", "What is bitcoin?", "Quem escreveu Dom Casmurro?"])
+def test_a_question_about_something_else_is_not_answered_with_the_one_before(shop: Project, question: str) -> None:
+    before = "How much is delivery inside the city?"
+    with Assistant.open(shop, model="none") as assistant:
+        first = assistant.answer(before)
+        assert not first.abstained
+        history = [Message("user", before), Message("assistant", first.answer)]
+        assert assistant.answer(question, history).abstained
+        # It may be about the same thing where it says so, and where it has its words.
+        assert not assistant.answer("and when is it free?", history).abstained
+        assert not assistant.answer("how long for broken glass?", history).abstained
+
+
 def test_thanks_are_not_answered_with_the_topic(alone: Assistant) -> None:
     before = "How much is delivery inside the city?"
     history = [Message("user", before), Message("assistant", alone.answer(before).answer)]
@@ -265,3 +278,20 @@ def test_answering_needs_no_torch(shop: Project) -> None:
 def test_answers_are_the_same_every_time(alone: Assistant) -> None:
     one, two = (alone.answer("How much is delivery inside the city?") for _ in range(2))
     assert replace(one, seconds=0) == replace(two, seconds=0)
+
+
+def test_words_are_counted_again_when_an_ingest_beside_it_changed_them(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "zoo"\nlanguage = "en"\n', "utf-8")
+    (tmp_path / "sources" / "a.md").write_text("# Animals\n\nThe zebra sleeps at noon beside the gate.\n", "utf-8")
+    project = Project.open(tmp_path)
+    ingest(project)
+    with Assistant.open(project, model="none") as assistant:
+        assistant.rank("When does the lion sleep?")
+        (tmp_path / "sources" / "b.md").write_text("# Lions\n\nThe lion sleeps at four beside the pond.\n", "utf-8")
+        ingest(project)
+        (best, *_) = assistant.rank("When does the lion sleep?")
+        assert best.candidate.passage.document == "b.md"
+        assert assistant._featurizer is not None
+        assert assistant._featurizer.count == 2
+        assert assistant._featurizer.weight("zebra") == assistant._featurizer.weight("lion")

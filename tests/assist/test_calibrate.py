@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from mirim.assist.answer import Assistant
+from mirim.assist.answer import Assistant, Calibration
 from mirim.assist.calibrate import Held, _logistic, _ranking_weight, _threshold, fit
 from mirim.assist.rank import NAMES, Ranked, probability
 from mirim.core.project import Project
@@ -32,14 +32,14 @@ def test_the_threshold_refuses_its_share_of_what_has_no_answer() -> None:
     wrong = [i / 100 for i in range(100)]
     threshold = _threshold(wrong, 0.85)
     assert sum(p < threshold for p in wrong) == 85
-    assert _threshold([], 0.85) == 0.5
+    assert _threshold([], 0.85) == Calibration().threshold == 0.3
     assert _threshold([0.999], 0.85) == 0.9
 
 
 def test_few_questions_keep_the_defaults_and_many_are_fitted(shop: Project) -> None:
     with Assistant.open(shop, model="none") as assistant:
         calibration, table = fit(assistant, [Held("How much is delivery?", "en", None)])
-        assert (calibration.scale, calibration.threshold, table) == (1.0, 0.5, ())
+        assert (calibration.scale, calibration.threshold, table) == (1.0, 0.3, ())
         text = "\n".join(p.text for p in assistant.index.passages("handbook.md"))
         assert "R$ 25.00" in text
         passage = next(p for p in assistant.index.passages("handbook.md") if "R$ 25.00" in p.text)

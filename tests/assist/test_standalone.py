@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirim.assist.phrases import unknown
-from mirim.assist.standalone import readings
+from mirim.assist.standalone import goes_on, readings
 from mirim.core.types import Message
 
 TALK = (
@@ -26,6 +26,18 @@ def test_what_names_something_may_lean_and_is_read_both_ways(question: str) -> N
     alone, carried = readings(question, TALK, "en")
     assert alone == question
     assert "garage" in carried
+
+
+@pytest.mark.parametrize(
+    "question", ["And on Sundays?", "what about scooters", "is it free?", "pra quais serve então?", "e o de pressão?"]
+)
+def test_what_says_that_it_follows_goes_on(question: str) -> None:
+    assert goes_on(question)
+
+
+@pytest.mark.parametrize("question", ["Who won the cup?", "Quem ganhou a copa?", "Android phones?", "Orange juice?"])
+def test_what_does_not_say_so_may_be_about_something_else(question: str) -> None:
+    assert not goes_on(question)
 
 
 @pytest.mark.parametrize(

@@ -228,3 +228,30 @@ def test_twenty_thousand_passages_in_twenty_milliseconds(tmp_path: Path) -> None
             spent.append(time.process_time() - started)
     # A word of most passages is the hard case. Processor time: other programs must not decide.
     assert sorted(spent)[len(spent) // 2] < 0.02, spent
+
+
+def test_what_an_ingest_changes_is_counted_again(tmp_path: Path) -> None:
+    path = build(tmp_path / "index.db")
+    with Index.open(path) as index:
+        count, changes = index.count, index.refresh()
+        assert index.frequency("zebra") == 0
+        build(path, {**TEXTS, "zoo.md": ("en", "Zoo", "# Zoo\n\nThe zebra sleeps at noon.\n")})
+        assert best(index, "zebra") == "zoo.md"
+        assert index.count == count + 1
+        assert index.frequency("zebra") == 1
+        assert index.refresh() == changes + 1
+
+
+def test_an_index_made_anew_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    path = build(tmp_path / "index.db")
+    with Index.open(path) as index:
+        assert best(index, "zebra") == ""
+        writer = Writer(path, "another")  # it deletes the file that the reader has open
+        assert best(index, "price") == "fasting.md"
+        about = {"id": "zoo", "digest": "1", "source": "zoo", "title": "Zoo", "language": "en"}
+        zoo = Document("zoo", "zoo", "text/markdown", "Zoo", "The zebra sleeps at noon.\n", language="en")
+        writer.put([(about, rows(zoo, 180))])
+        writer.finish(tidy=False)
+        writer.close()
+        assert best(index, "zebra") == "zoo"
+        assert best(index, "price") == ""
