@@ -75,19 +75,33 @@ def build_app() -> App:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the `mirim` script."""
+    # A shell may have closed them (`>&-`).
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     _keep_stdout()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
     code = run(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
+    code = _flushed(code)
     if code == INTERRUPTED:
         # Python would end itself with the signal where Ctrl-C came inside a library's own code, and scripts see -2.
         os._exit(code)
     # Engines keep native threads; leaving through exit handlers could wait for them.
     sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all results are out; where they cannot be, Python is not to complain at exit once more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError) and code == DONE:
+            _say(f"mirim: {explain(error, Path('what is written'))}")
+            return FAILED
+    return code
 
 
 def _keep_stdout() -> None:
@@ -158,7 +172,7 @@ def run(argv: list[str]) -> int:
         _say(f"mirim: {error}")
         return USAGE
     except OSError as error:
-        known = explain(error, Path(error.filename or "the disk"))
+        known = explain(error, Path(error.filename or "what is written"))
         _say(f"mirim: {known}")
         return known.exit_code
     except Exception as error:

@@ -183,6 +183,22 @@ def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path
     assert "Ignored unknown option" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_results_that_cannot_be_written_are_told_without_a_traceback(tmp_path: Path) -> None:
+    for line, code, says in (
+        ("generate --model echo --prompt hello > /dev/full", 1, "no space left"),
+        ("--help > /dev/full", 1, "no space left"),
+        ("generate --model echo --prompt hello >&-", 0, ""),
+        ("--help >&-", 0, ""),
+    ):
+        done = subprocess.run(
+            f"{sys.executable} -m mirim {line}", shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (line, done.stderr)
+        assert says in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "text",
     [
