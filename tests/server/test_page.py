@@ -222,6 +222,129 @@ def test_a_key_is_asked_for_and_used(browser: Any, site: Any, tmp_path: Path, mo
     ask(page, "fast?").locator(".cite").wait_for()
 
 
+def test_a_key_that_no_header_can_hold_is_asked_for_again(
+    browser: Any, site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.server import keys
+
+    url, _, home = site
+    monkeypatch.chdir(tmp_path)
+    home.keys, home.demand_keys = keys.Watched(keys.store(None), interval=0.0), True
+    page = browser.new_context().new_page()
+    page.goto(url)
+    page.fill("#key", "“mk-1-curly”")
+    page.keyboard.press("Enter")
+    page.locator("#key-wrong", has_text="unknown or revoked").wait_for()
+    page.fill("#key", keys.new().data["key"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#model option", state="attached")
+
+
+def test_escape_does_not_leave_the_page_waiting_for_a_key_for_ever(browser: Any, site: Any, tmp_path: Path) -> None:
+    from mirim.server import keys
+
+    url, _, home = site
+    home.keys, home.demand_keys = keys.Watched(keys.store(Project.open(tmp_path)), interval=0.0), True
+    page = browser.new_context().new_page()
+    page.goto(url)
+    page.wait_for_selector("#keys[open]")
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(100)
+    assert page.locator("#keys").is_visible()
+    page.fill("#key", keys.new(Project.open(tmp_path)).data["key"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#model option", state="attached")
+    assert not page.locator("#keys").is_visible()
+
+
+def test_a_new_conversation_begun_in_mid_answer_holds_nothing_of_the_old_one(browser: Any, site: Any) -> None:
+    url, _, home = site
+    page, troubles = open_page(browser, url, "desktop")
+    page.select_option("#model", "bare")
+    ask(page, "Tell me more")
+    page.locator("#log .answer .text", has_text="another").wait_for()
+    page.click("#fresh")
+    assert page.locator("#send").is_visible()
+    assert until(lambda: not home.room.models["bare"].lane.busy)
+    assert page.locator("#export").is_disabled()
+    with page.expect_request("**/v1/chat/completions") as sent:
+        ask(page, "Hello")
+    assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "Hello"}]
+    page.locator("#log .answer .text", has_text="another").wait_for()
+    assert page.locator("#log li").count() == 2
+    assert troubles == []
+
+
+def test_a_conversation_outlives_a_reload_and_a_look_at_the_load(browser: Any, site: Any) -> None:
+    url, _, _ = site
+    page, troubles = open_page(browser, url, "desktop")
+    ask(page, "Must I fast? <img src=x onerror=alert(1)>").locator(".cite").wait_for()
+    ask(page, "Who won the cup?").locator(".badge").wait_for()
+    page.click("a[href='/admin']")
+    page.wait_for_selector("#models tr")
+    page.go_back()
+    page.locator("#log > li").nth(3).wait_for()
+    assert "Fast for eight hours" in page.locator("#log .answer .text").first.inner_text()
+    assert "<img" in page.locator("#log .user .text").first.inner_text()
+    assert page.locator("#log .badge").count() == 1
+    assert page.locator("#export").is_enabled()
+    page.wait_for_selector("#model option", state="attached")
+    page.select_option("#model", "bare")
+    with page.expect_request("**/v1/chat/completions") as sent:
+        answer = ask(page, "And then?")
+    assert len(sent.value.post_data_json["messages"]) == 5
+    answer.locator(".text", has_text="another").wait_for()
+    page.reload()
+    page.locator("#log > li").nth(3).wait_for()
+    assert page.locator("#log > li").count() == 4
+    assert page.input_value("#question") == "And then?"
+    page.click("#fresh")
+    page.reload()
+    page.wait_for_selector("#model option", state="attached")
+    assert page.locator("#log > li").count() == 0
+    assert page.locator("#welcome").is_visible()
+    assert troubles == []
+
+
+def test_a_server_that_was_not_there_yet_is_asked_again(browser: Any, site: Any) -> None:
+    url, _, _ = site
+    page = browser.new_context().new_page()
+    page.route("**/v1/models", lambda route: route.abort())
+    page.goto(url)
+    page.locator("#log .trouble", has_text="cannot be reached").wait_for()
+    ask(page, "Must I fast?")
+    page.wait_for_timeout(200)
+    assert page.locator("#log .trouble").count() == 1
+    assert page.input_value("#question") == "Must I fast?"
+    page.unroute_all()
+    page.press("#question", "Enter")
+    page.locator(".cite").wait_for()
+    assert page.locator("#log .trouble").count() == 0
+
+
+def test_an_opinion_can_be_sent_at_phone_size_and_only_once(browser: Any, site: Any) -> None:
+    url, folder, _ = site
+    page, _ = open_page(browser, url, "phone")
+    for _ in range(3):
+        ask(page, "Must I fast?").locator(".sure").wait_for()
+    page.get_by_role("button", name="Bad answer").last.click()
+    page.wait_for_timeout(100)
+    button = page.locator(".comment .main")
+    box = button.bounding_box()
+    assert box["y"] + box["height"] <= page.locator("#ask .field").bounding_box()["y"]
+    button.evaluate("e => { e.click(); e.click() }")
+    page.wait_for_selector("p.comment")
+    assert len((folder / "data" / "feedback.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+def test_a_long_text_is_not_cut_silently(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "desktop")
+    page.focus("#question")
+    page.keyboard.insert_text("word " * 8000)
+    assert len(page.input_value("#question")) == 40_000
+
+
 #: What goes wrong, and what is said of it in Portuguese and English.
 TROUBLES = {
     "busy": ("ocupado. Tente de novo em 1 s.", "busy. Try again in 1 s."),

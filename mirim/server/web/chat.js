@@ -9,21 +9,47 @@ const COPY = "M9 9h10v11H9zM5 15V4h10";
 let models = [];
 let turns = []; // {role, content, model, extra, id}
 let running = null;
+const field = $("question");
 
 speak();
 onLanguage(() => { fillModels($("model").value); describe(); });
+restore();
 start();
 
 async function start() {
+  $("unready")?.remove();
   try {
     models = (await read(await ask("/v1/models"))).data;
     fillModels(sessionStorage.getItem("mirim.model"));
     describe();
   } catch (error) {
     $("said").textContent = error.message;
-    $("log").append(make("li", { class: "trouble" }, error.message));
+    $("log").append(make("li", { class: "trouble", id: "unready" }, error.message));
   }
-  $("question").focus();
+  field.focus();
+}
+
+/** The conversation stays in its tab: over a reload, a look at the load, a phone that let the page go. */
+function keep() {
+  try {
+    sessionStorage.setItem("mirim.turns", JSON.stringify(turns));
+  } catch {
+    sessionStorage.removeItem("mirim.turns"); // too long to be kept; an older one would be another conversation
+  }
+}
+
+function restore() {
+  turns = JSON.parse(sessionStorage.getItem("mirim.turns") ?? "[]");
+  // A question that was not answered any more can be asked again.
+  if (turns.at(-1)?.role === "user") field.value = turns.pop().content;
+  grow();
+  for (const turn of turns) {
+    if (turn.role === "user") showQuestion(turn.content);
+    else dress(showAnswer(turn.model, make("p", { class: "text" }, turn.content || (turn.reason === "stopped" ? t("stopped") : "—"))), turn);
+  }
+  $("welcome").hidden = turns.length > 0;
+  $("export").disabled = !turns.length;
+  document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
 }
 
 function fillModels(chosen) {
@@ -52,7 +78,11 @@ $("model").addEventListener("change", () => {
 });
 $("fresh").addEventListener("click", () => {
   running?.abort();
+  running = null;
+  busy(false);
   turns = [];
+  keep();
+  $("said").textContent = "";
   $("log").replaceChildren();
   $("welcome").hidden = false;
   $("export").disabled = true;
@@ -61,19 +91,20 @@ $("fresh").addEventListener("click", () => {
 
 // -- asking ----------------------------------------------------------------------------------------------
 
-const field = $("question");
-field.addEventListener("input", () => {
+function grow() {
   field.style.height = "auto";
   field.style.height = `${Math.min(field.scrollHeight, 220)}px`;
-});
+}
+field.addEventListener("input", grow);
 field.addEventListener("keydown", (e) => {
   if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
     e.preventDefault();
     $("ask").requestSubmit();
   }
 });
-$("ask").addEventListener("submit", (e) => {
+$("ask").addEventListener("submit", async (e) => {
   e.preventDefault();
+  if (!models.length) await start();
   const text = field.value.trim();
   if (!text || running || !models.length) return;
   field.value = "";
@@ -85,28 +116,44 @@ document.addEventListener("keydown", (e) => {
   if (e.key === "Escape" && running && !document.querySelector("dialog[open]")) running.abort();
 });
 
-async function send(text) {
-  const model = $("model").value;
-  $("welcome").hidden = true;
-  turns.push({ role: "user", content: text });
+function showQuestion(text) {
   $("log").append(make("li", { class: "turn user" }, make("p", { class: "who hidden" }, t("you")), make("p", { class: "text" }, text)));
-  const body = make("p", { class: "text", "aria-busy": "true" }, make("span", { class: "dots" }, t(grounded() ? "thinking" : "writing")));
+}
+
+function showAnswer(model, body) {
   const item = make("li", { class: "turn answer" }, make("p", { class: "who hidden" }, model), body);
   $("log").append(item);
+  return item;
+}
+
+async function send(text) {
+  const model = $("model").value;
+  const conversation = turns;
+  $("welcome").hidden = true;
+  turns.push({ role: "user", content: text });
+  keep();
+  showQuestion(text);
+  const body = make("p", { class: "text", "aria-busy": "true" }, make("span", { class: "dots" }, t(grounded() ? "thinking" : "writing")));
+  const item = showAnswer(model, body);
   $("said").textContent = t(grounded() ? "thinking" : "writing");
   document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
   running = new AbortController();
   busy(true);
   const turn = { role: "assistant", content: "", model, extra: null, id: "", reason: "", question: text };
+  let failure = null;
   try {
     await stream(turn, running.signal, () => follow(() => { body.textContent = turn.content; }));
     if (!turn.content) body.textContent = "—";
   } catch (error) {
-    if (error.name === "AbortError") turn.reason = "stopped";
+    failure = error;
+  }
+  if (turns !== conversation) return; // a new conversation was begun meanwhile, and this one is gone
+  if (failure) {
+    if (failure.name === "AbortError") turn.reason = "stopped";
     else follow(() => {
       item.classList.add("trouble");
-      body.textContent = error.message;
-      $("said").textContent = error.message;
+      body.textContent = failure.message;
+      $("said").textContent = failure.message;
       turns.pop(); // the question was not answered: it can be asked again
       field.value ||= text;
       field.dispatchEvent(new Event("input"));
@@ -119,6 +166,7 @@ async function send(text) {
     if (turn.reason === "stopped" && !turn.content) body.textContent = t("stopped");
     turns.push(turn);
     $("export").disabled = false;
+    keep();
     follow(() => dress(item, turn));
     $("said").textContent = `${turn.extra?.abstained ? `${t("unknown")}. ` : ""}${turn.content}`;
   }
@@ -243,7 +291,7 @@ function opinions(item, turn) {
       copy.classList.add("chosen");
     } catch { /* the browser does not allow it */ }
   });
-  box.append(copy);
+  if (navigator.clipboard) box.append(copy); // only https and this machine's own pages have one
   for (const [rating, key, path] of [["up", "good", UP], ["down", "bad", DOWN]]) {
     const button = make("button", { type: "button", class: "quiet", "aria-label": t(key), title: t(key), "aria-pressed": "false" }, icon(path));
     button.addEventListener("click", () => {
@@ -258,9 +306,11 @@ function opinions(item, turn) {
 function comment(item, turn, rating) {
   item.querySelector(".comment")?.remove();
   const input = make("input", { type: "text", maxLength: 5000, placeholder: t("comment"), "aria-label": t("comment") });
-  const form = make("form", { class: "comment" }, input, make("button", { type: "submit", class: "main" }, t("store")));
+  const button = make("button", { type: "submit", class: "main" }, t("store"));
+  const form = make("form", { class: "comment" }, input, button);
   form.addEventListener("submit", async (e) => {
     e.preventDefault();
+    button.disabled = true; // once is enough
     const row = { model: turn.model, rating, question: turn.question, answer: turn.content, response_id: turn.id };
     if (input.value.trim()) row.comment = input.value.trim();
     if (turn.extra?.citations?.length) row.citations = turn.extra.citations;
@@ -269,7 +319,8 @@ function comment(item, turn, rating) {
     form.replaceWith(make("p", { class: "dim comment", role: "status" }, said));
   });
   item.append(form);
-  input.focus();
+  input.focus({ preventScroll: true });
+  form.scrollIntoView({ block: "nearest" }); // clear of the question's field, which lies over the page's end
 }
 
 // -- taking it along -------------------------------------------------------------------------------------------

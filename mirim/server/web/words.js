@@ -189,6 +189,11 @@ export async function read(reply) {
 export async function ask(url, options = {}) {
   for (;;) {
     const key = sessionStorage.getItem("mirim.key");
+    if (key && !/^[\x21-\x7e]+$/.test(key)) {
+      // No header holds such characters, as of curly quotes around it, and no key has them.
+      await askKey(told({ code: "invalid_api_key" }));
+      continue;
+    }
     const headers = { ...(options.body ? { "content-type": "application/json" } : {}) };
     if (key) headers.authorization = `Bearer ${key}`;
     const reply = await fetch(url, { ...options, headers }).catch((error) => {
@@ -201,12 +206,15 @@ export async function ask(url, options = {}) {
 }
 
 let asking = null;
+$("keys").addEventListener("cancel", (e) => e.preventDefault());
+// A browser closes it at the second Escape all the same; what waits for a key would wait for ever.
+$("keys").addEventListener("close", () => { if (asking && !$("keys").open) $("keys").showModal(); });
+
 function askKey(wrong) {
   asking ??= new Promise((done) => {
     $("key-wrong").hidden = !wrong;
     $("key-wrong").textContent = wrong;
     $("key").value = "";
-    $("keys").addEventListener("cancel", (e) => e.preventDefault());
     $("key-form").addEventListener("submit", () => {
       sessionStorage.setItem("mirim.key", $("key").value.trim());
       asking = null;
