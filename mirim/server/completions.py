@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import math
@@ -37,6 +38,8 @@ async def completions(visit: Visit) -> Answer:
     if row.get("echo") and wanted is not None and served.adapter is not None:
         raise unsupported("echo", f"{served.name} is an adapter; prompts are scored by its base alone")
     prompts = await _prompts(visit, served, row["prompt"])
+    for prompt in prompts:
+        generate.fits(served, [prompt], "prompt")
     if len(prompts) * count > 256:
         raise invalid(f"{len(prompts)} prompts times n {count} are more than 256 choices", "n")
     limit = row.get("max_tokens", 16)
@@ -50,7 +53,8 @@ async def completions(visit: Visit) -> Answer:
         ids_given = not isinstance(row["prompt"], str) and not isinstance(row["prompt"][0], str)
         for prompt in dict.fromkeys(prompts):
             work = partial(echoed, served, prompt, wanted, ids_given)
-            echoes[prompt] = await call(served.lane, visit.owner, stop, work)
+            scored = stream(served.lane, visit.owner, stop, work)
+            echoes[prompt] = [token async for ready in scored for token in ready]
     shower = _Shower(row, orders, echoes)
     if limit == 0:
         return await _nothing(visit, shower)
@@ -75,7 +79,15 @@ async def _prompts(visit: Visit, served: Served, value: Any) -> list[str]:
     engine = served.engine
     if not hasattr(engine, "words"):
         raise unsupported("prompt", f"the engine of {served.name} reads text, not token ids")
-    return [_spelt(engine, ids) for ids in rows]
+    for ids in rows:
+        if len(ids) > served.context:
+            raise invalid(
+                f"the prompt has {len(ids)} tokens, the context of {served.name} holds {served.context}; shorten it",
+                "prompt",
+                "context_length_exceeded",
+            )
+    # Seconds for hundreds of thousands of them: nobody else's answer waits for it.
+    return await asyncio.to_thread(lambda: [_spelt(engine, ids) for ids in rows])
 
 
 def _spelt(engine: Any, ids: list[int]) -> Ids:
@@ -87,8 +99,9 @@ def _spelt(engine: Any, ids: list[int]) -> Ids:
     return Ids(b"".join(words.piece(token) or words.text(token) for token in body).decode("utf-8", "replace"), ids)
 
 
-def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenLogprob]:
-    """The prompt's tokens with their log-probabilities and the best alternatives, then the likeliest next one.
+def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> Iterator[TokenLogprob]:
+    """The prompt's tokens with their log-probabilities and the best alternatives, then the likeliest next one: one by
+    one, so that it ends when the client has left or the time is up.
 
     The first token has nothing before it: its log-probability is NaN. `lead_too`: a BOS that was sent is shown.
     """
@@ -104,10 +117,9 @@ def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenL
         rows = engine.logits(ids)
     except UsageError as error:
         raise refusal(error, "prompt") from error
-    out: list[TokenLogprob] = []
     for at in range(skip, len(ids) + 1):
         if at == 0:
-            out.append(TokenLogprob(_shown(engine, ids[0]), math.nan, ids[0]))
+            yield TokenLogprob(_shown(engine, ids[0]), math.nan, ids[0])
             continue
         # One row at a time: all of them in double precision would take as much memory as a model.
         row = rows[at - 1].astype(np.float64)
@@ -116,8 +128,7 @@ def echoed(served: Served, prompt: str, top: int, lead_too: bool) -> list[TokenL
         token = ids[at] if at < len(ids) else int(row.argmax())
         best: Any = np.argsort(-row, kind="stable")[:top] if top else []
         others = tuple(TokenLogprob(_shown(engine, int(t)), float(row[t]), int(t)) for t in best)
-        out.append(TokenLogprob(_shown(engine, token), float(row[token]), token, (), others))
-    return out
+        yield TokenLogprob(_shown(engine, token), float(row[token]), token, (), others)
 
 
 def _shown(engine: Any, token: int) -> str:
@@ -245,6 +256,8 @@ async def embeddings(visit: Visit) -> Answer:
     if "dimensions" in row:
         raise unsupported("dimensions", "vectors come as long as the model makes them")
     texts = [row["input"]] if isinstance(row["input"], str) else row["input"]
+    for text in texts:
+        generate.fits(served, [text], "input")
     engine = served.engine
 
     def work() -> Iterator[tuple[list[float], int]]:

@@ -28,6 +28,8 @@ log = logging.getLogger("mirim.server")
 
 #: Bytes of a body that is not read in between other work.
 _LONG = 64 * 1024
+#: Bytes of a body that is too long that are waited for, to say so.
+_UNHEARD = 64 * 2**20
 
 _PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -107,18 +109,26 @@ class Visit:
 
     async def _bytes(self) -> bytes:
         too_long = ApiError(413, f"the body holds more than {BODY} bytes", code="request_too_large")
-        length = self.request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length[:12]) > BODY:
+        headers = self.request.headers
+        length = headers.get("content-length", "0")
+        # Who waits to be told to send is told at once.
+        most = BODY if "expect" in headers else _UNHEARD
+        if not length.isdigit() or int(length[:12]) > most:
             raise too_long
-        out = bytearray()
+        out, size = bytearray(), 0
         try:
             async with asyncio.timeout(self.house.body_seconds):
                 async for part in self.request.stream():
-                    out += part
-                    if len(out) > BODY:
+                    size += len(part)
+                    if size > most:
                         raise too_long
+                    # Read on, and forgotten: who is cut off while sending sees a broken connection, and not why.
+                    if size <= BODY:
+                        out += part
         except TimeoutError as error:
             raise ApiError(408, "the body did not arrive in time", code="request_timeout") from error
+        if size > BODY:
+            raise too_long
         return bytes(out)
 
     def served(self, name: str) -> Served:
@@ -221,6 +231,8 @@ class Endpoint:
         # Clients on this machine send any word as a key; one that looks like ours is meant to count.
         if house.keys is not None and (house.demand_keys or text.startswith(PREFIX)):
             visit.key = house.keys.find(text)
+            if visit.key is None and text and house.keys.broken:
+                raise ApiError(503, "the server cannot read its keys; its log says more", code="keys_unreadable")
             if visit.key is None:
                 what = "this key is unknown or revoked" if text else "no key was sent; send Authorization: Bearer KEY"
                 raise ApiError(401, what, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

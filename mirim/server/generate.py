@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mirim.core.check import Misfit
 from mirim.core.types import Message, Sampling
-from mirim.server import wire
+from mirim.server import schemas, wire
 from mirim.server.door import Visit
 from mirim.server.produce import Order, Piece, produce
 from mirim.server.review import refuse
@@ -22,6 +22,9 @@ from mirim.server.wire import invalid, unsupported
 
 #: Longest answer that is written unasked by an engine that does not say how much it holds.
 UNASKED = 4096
+
+#: More characters than any token has: those of real vocabularies end at 128, runs of blanks and dashes.
+WIDEST = 256
 
 #: What the assistant cannot do; sampling is no part of this list, because its answers are not drawn at random.
 _NOT_GROUNDED = ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs")
@@ -45,6 +48,7 @@ def sampling(row: dict[str, Any], served: Served, limit: int | None, logprobs: i
 
 def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], limit: int | None) -> Order:
     """A conversation as an order; ApiError for what does not go together."""
+    fits(served, (message.content for message in messages), "messages")
     tools: list[dict[str, Any]] = row.get("tools") or []
     choice = row.get("tool_choice", "auto" if tools else "none")
     if served.kind == "assistant":
@@ -82,6 +86,18 @@ def order(row: dict[str, Any], served: Served, messages: tuple[Message, ...], li
     )
 
 
+def fits(served: Served, texts: Iterable[str], param: str) -> None:
+    """Raise ApiError 400 for what is surely too long, before it is read as tokens: that takes minutes for megabytes,
+    which the others in line would wait for, and cannot be ended when the client leaves."""
+    size, most = sum(map(len, texts)), served.context * WIDEST
+    if most and size > most:
+        raise invalid(
+            f"the text has {size} characters, the context of {served.name} holds {served.context} tokens; shorten it",
+            param,
+            "context_length_exceeded",
+        )
+
+
 def gives_logprobs(served: Served) -> bool:
     return bool(getattr(served.engine, "logprobs", False))
 
@@ -93,6 +109,13 @@ def _grounded(row: dict[str, Any], served: Served, messages: Sequence[Message]) 
             raise unsupported(key, f"{served.name} answers from documents; use a bare model, see /v1/models")
     if messages[-1].role != "user" or not messages[-1].content.strip():
         raise invalid("the last message must be the user's question", "messages")
+    if (size := len(messages[-1].content)) > schemas.QUESTION:
+        raise invalid(
+            f"the question has {size} characters, {served.name} reads at most {schemas.QUESTION}; ask for less, "
+            "and put texts to ask about among its documents",
+            "messages",
+            "context_length_exceeded",
+        )
 
 
 def _check_tool(function: dict[str, Any], param: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -21,10 +22,12 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
-from mirim.core.errors import UsageError
+from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain, read_json, write_json
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
+
+log = logging.getLogger("mirim.server")
 
 PREFIX = "mk-"
 _KEY = re.compile(r"mk-([0-9a-f]{12})-([A-Za-z0-9_-]{43})")
@@ -90,7 +93,9 @@ def load(path: Path) -> dict[str, Key]:
     rows = read_json(path)
     try:
         keys = [Key(**{**row, "models": tuple(row["models"])}) for row in rows["keys"]]
-    except (TypeError, KeyError) as error:
+        for key in keys:
+            bytes.fromhex(key.salt + key.digest)
+    except (TypeError, KeyError, ValueError) as error:
         raise UsageError(
             f"{path} is not a file of keys ({error}); restore it, or delete it and make keys anew"
         ) from error
@@ -202,6 +207,8 @@ class Watched:
         self._looked = 0.0
         self._states: dict[Path, tuple[int, int]] = {}
         self._keys: dict[Path, dict[str, Key]] = {}
+        #: Files that are there and cannot be read: who shows one of their keys has done nothing wrong.
+        self.broken: set[Path] = set()
 
     def find(self, text: str) -> Key | None:
         """The valid key that `text` is. A file that cannot be read grants nothing: former keys do not live on."""
@@ -223,8 +230,16 @@ class Watched:
         except OSError:
             state = (0, 0)
         if state != self._states.get(path):
+            # Not the former state either: the former file may come back.
             self._keys[path] = {}
-            self._keys[path], self._states[path] = load(path), state
+            self._states.pop(path, None)
+            try:
+                self._keys[path], self._states[path] = load(path), state
+                self.broken.discard(path)
+            except MirimError as error:
+                if path not in self.broken:
+                    log.error("no key of %s counts: %s", path.name, error)
+                self.broken.add(path)
 
 
 app = App(

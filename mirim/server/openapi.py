@@ -132,16 +132,28 @@ def _simple(node: Any) -> Any:
     return [_simple(part) for part in node] if isinstance(node, list) else node
 
 
+def _nulls(node: Any) -> Any:
+    """The schema with null where something may be left out, which it stands for, known or not."""
+    if isinstance(node, list):
+        return [_nulls(part) for part in node]
+    if not isinstance(node, dict) or node is schemas.JSON_SCHEMA or node is schemas.PARAMETERS:
+        return node
+    found = {key: _nulls(part) for key, part in node.items()}
+    if node.get("additionalProperties") is not False:
+        return found
+    places = {
+        key: place if key in node.get("required", ()) else {"anyOf": [place, {"type": "null"}]}
+        for key, place in found.get("properties", {}).items()
+    }
+    return {**found, "properties": places, "additionalProperties": {"type": "null"}}
+
+
 def _told(
     schema: dict[str, Any], rules: list[dict[str, Any]], without: tuple[str, ...] = (), tokens: int = 0
 ) -> dict[str, Any]:
-    """A request as a client may send it: null stands for a parameter left out."""
-    schema = _simple(schema)
-    places = {
-        key: place if key in schema["required"] else {"anyOf": [place, {"type": "null"}]}
-        for key, place in schema["properties"].items()
-        if key not in (*QUIET, *without)
-    }
+    """A request as a client may send it."""
+    schema = _simple(_nulls(schema))
+    places = {key: place for key, place in schema["properties"].items() if key not in (*QUIET, *without)}
     if "tool_choice" in places:
         # A function may be chosen by its name too, {"type": "function", "function": {"name": ...}}: one of the tools.
         places["tool_choice"] = {"enum": ["none", "auto", "required", None]}
@@ -181,11 +193,11 @@ def _grounded(kind: str, assistants: tuple[str, ...], models: tuple[str, ...]) -
     if kind not in ("chat", "response"):
         return [{"properties": {"model": {"enum": bare}}}] if kind in ("completion", "embedding") else []
     empty = {"type": "null"}
-    words = {"type": "string", "pattern": "\\S"}
+    words = {"type": "string", "pattern": "\\S", "maxLength": schemas.QUESTION}
     question = {"required": ["content"], "properties": {"role": {"const": "user"}, "content": words}}
     kept: dict[str, Any] = {"messages": {"items": question}} if kind == "chat" else {"input": words}
     kept |= {key: empty for key in ("tools", "tool_choice", "logprobs", "top_logprobs", "text")}
-    kept["response_format"] = {"anyOf": [empty, {"const": {"type": "text"}}]}
+    kept["response_format"] = {"anyOf": [empty, {"properties": {"type": {"const": "text"}}}]}
     policy = {"type": "object", "required": ["policy"], "properties": {"policy": {"not": empty}}}
     return [
         {"if": {"properties": {"model": {"enum": list(assistants)}}}, "then": {"properties": kept}},

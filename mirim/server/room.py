@@ -87,7 +87,7 @@ class Room:
         kept = {id(r.engine) for r in keep.engines.values()} if keep else set()
         for served in self.models.values():
             if served.assistant is not None:
-                served.assistant.index.close()
+                served.assistant.close()
                 if served.engine is None:
                     served.lane.close()
         for running in self.engines.values():
@@ -146,18 +146,21 @@ def _fill(room: Room, settings: Settings, former: Room | None, opener: Opener) -
 
 def _assistant(room: Room, project: Project, targets: list[Model], own: Path | None, settings: Settings) -> Served:
     from mirim.assist.answer import Assistant
+    from mirim.server.assistants import Current
 
+    files = (project.index, project.vectors)
     target = next((t for t in targets if own and t.path == own.resolve()), targets[0] if targets else None)
     if target is None:
         lane = Lane(settings.parallel, settings.queue, settings.patience)
-        found = Assistant.open(project, model="none")
+        found = Current(lambda: Assistant.open(project, model="none"), files)
         return Served(project.name, "assistant", None, lane, assistant=found, created=_made(project.index))
     running = room.engines[target.ref]
     mine = bool(own) and target.path == own.resolve() if own else False
     engine = running.engine
     if hasattr(engine, "remembering"):  # what its prompts begin with are passages
         engine = engine.remembering()
-    found = Assistant.open(project, model="" if mine else target.ref, engine=engine)
+    name = "" if mine else target.ref
+    found = Current(lambda: Assistant.open(project, model=name, engine=engine), files)
     return Served(
         project.name, "assistant", running.engine, running.lane, assistant=found, created=_made(project.index)
     )

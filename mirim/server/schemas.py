@@ -38,6 +38,9 @@ JSON_SCHEMA: Schema = {"type": "object"}
 #: That of a function, which may hold what nothing enforces as long as the call is not strict.
 PARAMETERS: Schema = {"type": "object"}
 
+#: Characters of a question to the assistant, and of one that is rated: to look for as many takes a second.
+QUESTION = 20_000
+
 #: How tokens are drawn; top_k, min_p and repeat_penalty are ours.
 SAMPLING: Schema = {
     "temperature": {"type": "number", "minimum": 0, "maximum": 2},
@@ -266,7 +269,7 @@ FEEDBACK = _object(
     {
         "model": NAME,
         "rating": {"type": "string", "enum": ["up", "down"]},
-        "question": {"type": "string", "minLength": 1, "maxLength": 20_000},
+        "question": {"type": "string", "minLength": 1, "maxLength": QUESTION},
         "answer": {"type": "string", "maxLength": 100_000},
         "comment": {"type": "string", "maxLength": 5_000},
         "response_id": {"type": "string", "maxLength": 128},

@@ -6,9 +6,10 @@ import json
 import math
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from mirim.core.check import Misfit, Schema, check, shown
+from mirim.core.check import Misfit, Schema, check, fits, shown
 from mirim.core.types import Message, TokenLogprob
 from mirim.server import schemas
 
@@ -51,20 +52,17 @@ def unsupported(param: str, why: str) -> ApiError:
 
 
 def read(body: bytes, schema: Schema) -> dict[str, Any]:
-    """The request's JSON object, checked to the last key; ApiError 400 names the parameter.
-
-    A null stands for a parameter left out, as OpenAI's clients write it.
-    """
+    """The request's JSON object, checked to the last key; ApiError 400 names the parameter."""
     try:
         value = json.loads(body, parse_constant=_no_constant, parse_float=_number)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        why = "a number has too many digits" if "int_max_str_digits" in why else why
         raise invalid(f"the body is not JSON: {why}", None, "invalid_json") from error
     if not isinstance(value, dict):
         raise invalid(f"the body must be a JSON object, got {shown(value)}", None, "invalid_json")
     _sane(value)
-    known, needed = schema["properties"], schema.get("required", ())
-    row = {k: v for k, v in value.items() if v is not None or k not in known or k in needed}
+    row: dict[str, Any] = _given(value, [schema])
     try:
         check(row, schema)
     except Misfit as misfit:
@@ -76,6 +74,42 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
             message = f'"{misfit.path}" is not a parameter that this server knows; leave it out'
         raise invalid(message, misfit.path or None, code) from misfit
     return row
+
+
+def _given(value: Any, schemas: list[Schema]) -> Any:
+    """The value without its nulls that stand for something left out, as clients of many servers write it: parameters
+    of ours, at any depth, and of others. What the caller's own schemas and maps hold stays, and what must be there."""
+    forms = [form for schema in schemas for form in _forms(schema)]
+    if isinstance(value, list):
+        items = [form["items"] for form in forms if "items" in form]
+        return [_given(item, items) if isinstance(item, dict | list) else item for item in value] if items else value
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    closed = [form for form in forms if form.get("additionalProperties") is False and kind in _types(form, kind)]
+    if not closed:
+        return value
+    out = {}
+    for key, item in value.items():
+        places = [form["properties"][key] for form in closed if key in form.get("properties", ())]
+        if item is not None:
+            out[key] = _given(item, places)
+        elif all(key in form.get("required", ()) for form in closed) or any(fits(None, place) for place in places):
+            out[key] = None
+    return out
+
+
+def _types(form: Schema, default: Any) -> list[Any]:
+    """What `type` may be in an object of this form; the default where the form does not say or none is given."""
+    named: Schema = form.get("properties", {}).get("type", {})
+    return named.get("enum", [default]) if default is not None else [default]
+
+
+def _forms(schema: Schema) -> Iterator[Schema]:
+    """A schema and the alternatives within it."""
+    yield schema
+    for option in schema.get("anyOf", ()):
+        yield from _forms(option)
 
 
 def _number(word: str) -> float:

@@ -115,6 +115,9 @@ class Assistant:
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Message, ...], str | None]] = []
 
+    def close(self) -> None:
+        self.index.close()
+
     def answer(self, question: str, history: Sequence[Message] = (), policy: Any = None) -> Answer:
         self.asked.append((question, tuple(history), policy))
         if "fast" not in question.lower():

@@ -1,16 +1,19 @@
-"""Reloads that meet, and engines that are at work when they come."""
+"""Reloads that meet, engines that are at work when they come, and documents that change without one."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from server_fakes import Scripted, house
 
+import mirim
 from mirim.server import side
-from mirim.server.room import Room, Running
+from mirim.server.assistants import Current
+from mirim.server.room import Room, Running, Settings, open_room
 from mirim.server.scheduler import Lane
 
 
@@ -63,3 +66,42 @@ def test_an_engine_is_closed_when_its_work_is_done(monkeypatch: pytest.MonkeyPat
         return during, first.shut
 
     assert asyncio.run(busy()) == (0, 1)
+
+
+@pytest.mark.slow
+def test_documents_that_come_while_the_server_runs_are_answered_from(tmp_path: Path) -> None:
+    mirim.new(tmp_path / "clinic")
+    project = mirim.Project.open(tmp_path / "clinic")
+    (project.root / "sources" / "hours.md").write_text("# Hours\n\nThe Lagoa branch opens at 7:00 on weekdays.\n")
+    mirim.ingest(project)
+    room = open_room(Settings(project=project))
+    assistant, question = room.models["clinic"].assistant, "Who repairs the zeppelin engine?"
+    assert assistant.answer(question).abstained
+    text = "# Zeppelin\n\nThe zeppelin engine is repaired by the workshop in Praia Azul every Tuesday.\n"
+    (project.root / "sources" / "zeppelin.md").write_text(text)
+    mirim.ingest(project)
+    answer = assistant.answer(question)
+    room.close()
+    assert "Praia Azul" in answer.answer, answer
+
+
+def test_an_ingest_under_way_leaves_the_assistant_that_was_open(tmp_path: Path) -> None:
+    """Then the next question opens it, with its model's own numbers kept."""
+    from mirim.assist.answer import Assistant, Calibration
+
+    opened: list[Assistant] = []
+    index = tmp_path / "index.db"
+
+    def open_() -> Assistant:
+        if index.is_file() and index.read_text() == "half":
+            raise mirim.core.errors.UsageError("an ingest was interrupted")
+        opened.append(Assistant(None, None, "m", calibration=Calibration(bias=len(opened))))  # type: ignore[arg-type]
+        return opened[-1]
+
+    assistant = Current(open_, [index])
+    index.write_text("half")
+    assert assistant._now() is opened[0]
+    index.write_text("whole")
+    assert assistant._now() is assistant._now() is not opened[0]
+    assert len(opened) == 2
+    assert assistant._now().calibration == opened[0].calibration

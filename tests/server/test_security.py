@@ -94,6 +94,30 @@ def test_scopes_rates_and_revocation(client: Any, guarded: Any) -> None:
     assert post(http, json=BODY_OK, headers=bearer(plain["key"])).status_code == 401
 
 
+@pytest.mark.parametrize("damage", ["", "[]", '{"keys": [{"id": "a"}]}', "salt"])
+def test_a_damaged_file_of_keys_is_the_server_s_fault_until_it_is_mended(
+    client: Any, guarded: Any, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asks learns nothing of this machine's folders; whoever runs the server reads in its log what is wrong."""
+    http, made, path = client(guarded), keys.new(), keys.store(None)
+    headers = bearer(made.data["key"])
+    assert http.get("/v1/models", headers=headers).status_code == 200
+    whole, aside = path.read_text(), path.with_name("aside")
+    path.rename(aside)
+    salt = json.loads(whole)["keys"][0]["salt"]
+    path.write_text(whole.replace(salt, "zz") if damage == "salt" else damage)
+    with caplog.at_level("ERROR", "mirim.server"):
+        for _ in range(2):
+            reply = http.get("/v1/models", headers=headers)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (503, "keys_unreadable")
+            assert str(path.parent) not in reply.text
+    assert len(caplog.records) == 1
+    assert str(path) in caplog.text
+    assert http.get("/v1/models").status_code == 401
+    aside.rename(path)
+    assert http.get("/v1/models", headers=headers).status_code == 200
+
+
 def test_on_this_machine_any_word_passes_but_a_broken_key_does_not(client: Any, tmp_path: Path) -> None:
     http = client(house(keys=keys.Watched(tmp_path / "keys.json")))
     assert post(http, json=BODY_OK, headers=bearer("sk-none")).status_code == 200
@@ -101,6 +125,28 @@ def test_on_this_machine_any_word_passes_but_a_broken_key_does_not(client: Any, 
 
 
 # -- bodies ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "expects", "read"), [(BODY * 2, False, 2), (BODY * 2, True, 0), (10**9, False, 0)]
+)
+def test_a_body_that_is_too_long_is_heard_out_before_it_is_refused(declared: int, expects: bool, read: int) -> None:
+    """A client that is answered while it sends sees its connection reset instead (Node's, more often than not)."""
+    parts, sent = [b"x" * BODY] * 2, list[dict[str, Any]]()
+    left = parts.copy()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": left.pop(), "more_body": bool(left)} if left else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append({**message, "read": len(parts) - len(left)})
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    headers += [(b"content-length", str(declared).encode()), *([(b"expect", b"100-continue")] if expects else [])]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": headers}
+    scope |= {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "scheme": "http", "root_path": ""}
+    asyncio.run(asyncio.wait_for(build(house())(scope, receive, send), 10))  # type: ignore[arg-type]
+    assert (sent[0]["status"], sent[0]["read"]) == (413, read)
 
 
 def test_bodies_that_are_refused(client: Any) -> None:
