@@ -18,7 +18,8 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import configured, verb
-from mirim.models.resolve import BUNDLED
+from mirim.models.resolve import BUNDLED, base_of, resolve
+from mirim.training.request import WHICH, recall, remember, spell
 
 #: Errors of a stage that are listed.
 _SHOWN = 20
@@ -45,7 +46,7 @@ def build(project: Project, *, base: str = "") -> Report:
     """Ingest, audit, synth, train, export, make vectors, calibrate and evaluate, each only when its inputs changed.
 
     Args:
-        base: Model to adapt, a folder or a hub name; without one mirim.toml decides, then what was adapted last time.
+        base: Model to adapt, a folder or a hub name; without one mirim.toml decides, then what was asked for last.
     """
     from mirim.assist.calibrate import calibrate
     from mirim.assist.nearness import embed
@@ -58,6 +59,9 @@ def build(project: Project, *, base: str = "") -> Report:
 
     model, gguf = project.model, project.model / "gguf"
     _check_quants(project)
+    if base:
+        # Whatever ends this build early, the next one goes on with this base.
+        remember(project, {"base": base})
     asked = project.tables.get("ask", {})
     stages = [
         Stage("ingest", lambda: ingest(project)),
@@ -193,19 +197,41 @@ def _check_quants(project: Project) -> None:
 
 
 def _former(project: Project) -> dict[str, Any]:
-    """What the model that lies here was adapted from, and how, where nobody says what to train now: it is kept."""
+    """How the model was asked for last, where nobody says what to train now: hours of training are not replaced by the
+    way. UsageError for one from scratch of which nothing is known."""
+    asked = recall(project)
+    if asked is None:
+        asked = _of_bundle(project)
+    base = asked.get("base", "")
+    if Path(base).is_absolute() and not Path(base).exists() and (project.model / BUNDLE).is_file():
+        # The project was moved, with the base in it or beside it.
+        model = resolve(project.model, project)
+        asked |= {"base": str(base_of(model, project).path)} if model.base == base else {}
+    if asked and asked != {"base": BUNDLED}:
+        note(
+            f"{project.model} is trained as it was last: {spell(asked)}; for another type: "
+            f"mirim build --base REF {project.flag}, or write it under [train] in mirim.toml"
+        )
+    return asked
+
+
+def _of_bundle(project: Project) -> dict[str, Any]:
+    """What a bundle tells of how it was trained, where it came here by other ways."""
     said = configured("train", project)
-    if not (project.model / BUNDLE).is_file() or said.get("method") == "pretrain":
+    if not (project.model / BUNDLE).is_file() or said.get("method", "auto") == "pretrain":
+        return {}
+    if any(said.get(key) for key in WHICH if key != "method"):
         return {}
     former = Bundle.open(project.model)
-    if former.base in ("", BUNDLED) or any(said.get(key) for key in ("base", "corpus", "depth", "recipe")):
-        return {}
-    note(
-        f"{project.model} was adapted from {former.base}, and stays so; for another type: "
-        f"mirim build --base REF {project.flag}, or write base under [train] in mirim.toml"
-    )
+    if former.method == "pretrain":
+        raise UsageError(
+            f"{project.model} was trained from scratch, nothing here says how, and building would replace it; move it "
+            f"away to keep it, or type: mirim build --base {BUNDLED} {project.flag}, or write under [train] in "
+            'mirim.toml how to train it, such as method = "pretrain"'
+        )
     own = said.get("method", "auto") == "auto" and former.method in ("full", "lora")
-    return {"base": former.base, **({"method": former.method} if own else {})}
+    method = {"method": former.method} if own and (former.base, former.method) != (BUNDLED, "full") else {}
+    return method if former.base in ("", BUNDLED) else {"base": former.base, **method}
 
 
 def _of(project: Project, name: str, keys: str, *parts: Any) -> str:

@@ -84,8 +84,11 @@ def test_a_build_without_flags_keeps_the_base_of_the_last_one(
     root = library.root
     build(root, base="org/other")
     build(root)
-    assert library.did == ["train org/other auto", "export", "train org/other lora"]
-    assert any("was adapted from org/other" in line and "mirim build --base REF" in line for line in library.said)
+    assert library.did == ["train org/other auto", "export", "train org/other auto"]
+    assert any("as it was last: --base org/other; " in line and "build --base REF" in line for line in library.said)
+    (Project.open(root).stamps / "train.json").unlink()
+    build(root)
+    assert library.did[-1] == "train org/other lora", "of a model from elsewhere its bundle tells"
     build(root, base=BUNDLED)
     library.did.clear()
     build(root)
@@ -97,6 +100,47 @@ def test_a_build_without_flags_keeps_the_base_of_the_last_one(
     (root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[train]\nmethod = "pretrain"\n')
     build(root)
     assert library.did[-1] == f"train {BUNDLED} auto"
+
+
+def test_a_first_build_that_is_interrupted_keeps_its_base(
+    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(project: Project) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as early:
+        early.setattr("mirim.documents.ingest.ingest", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(library.root, base="org/other")
+    build(library.root)
+    assert library.did[0] == "train org/other auto"
+    with pytest.raises(UsageError, match='no model "othr"'):
+        build(library.root, base="othr")
+    library.did.clear()
+    build(library.root)
+    assert library.did[0] == "train org/other auto", "a slip is not what was asked for"
+
+
+def test_a_model_from_scratch_of_which_nothing_is_known_is_not_replaced(library: SimpleNamespace) -> None:
+    model = Project.open(library.root).model
+    model.mkdir(parents=True)
+    Bundle(model, "x", method="pretrain").save()
+    with pytest.raises(UsageError, match=r"from scratch.*would replace it; move it away.*build --base mirim-base"):
+        build(library.root)
+    Bundle(model, "x", BUNDLED, method="lora").save()
+    build(library.root)
+    assert library.did[0] == f"train {BUNDLED} lora"
+
+
+def test_a_base_that_moved_with_the_project_is_found(library: SimpleNamespace) -> None:
+    project = Project.open(library.root)
+    base = project.models / "small"
+    base.mkdir(parents=True)
+    write_text(base / "config.json", "{}")
+    write_text(project.model / "adapter_config.json", "{}")
+    Bundle(project.model, "x", "/where/it/was/small", adapter=True, method="lora").save()
+    build(library.root)
+    assert library.did[0] == f"train {base} lora"
 
 
 def test_errors_of_an_audit_that_is_up_to_date_are_said_again(library: SimpleNamespace) -> None:

@@ -17,6 +17,7 @@ import os
 import types
 import typing
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 
@@ -26,6 +27,9 @@ from mirim.core.project import FILE, Project
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Options that the verb that is running was called with.
+_typed: ContextVar[frozenset[str]] = ContextVar("typed", default=frozenset())
 
 
 def verb(function: Callable[P, R]) -> Callable[P, R]:
@@ -52,12 +56,17 @@ def verb(function: Callable[P, R]) -> Callable[P, R]:
             project = project or around()
         if project is not None:
             _check(project, name)
+        typed = frozenset(given)
         for key, value in _configured(name, function, project).items():
             given.setdefault(key, value)
         for key, value in given.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{key} = {value} is not a number to work with")
-        return _call(function, signature, given)
+        token = _typed.set(typed)
+        try:
+            return _call(function, signature, given)
+        finally:
+            _typed.reset(token)
 
     if "project" in signature.parameters:
         # What the command line reads: the project is a flag, so words never go to it, and may be left out.
@@ -130,6 +139,11 @@ def said(name: str, project: Project | None, **options: Any) -> list[str]:
         for key, value in options.items()
         if value not in (default := parameters[key].default, stated.get(key, default))
     ]
+
+
+def explicit() -> frozenset[str]:
+    """Names of the options that the running verb was given by its caller: not by the environment, nor by mirim.toml."""
+    return _typed.get()
 
 
 def _settings(name: str, function: Callable[..., Any], project: Project) -> dict[str, Any]:

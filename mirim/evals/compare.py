@@ -18,6 +18,7 @@ from mirim.evals.held_out import Scored, ask_all, calibration_error, known
 from mirim.evals.interval import Interval, bootstrap, paired, wilson
 from mirim.evals.metrics import percentile
 from mirim.examples.held import HeldOut, read_all
+from mirim.models.resolve import BUNDLED, base_of, resolve
 
 #: name → (what a question counts for, or None where it does not apply)
 FIGURES: dict[str, Callable[[Scored], float | None]] = {
@@ -120,8 +121,7 @@ def _base(
     if model == "none" and not base:
         return [], ""
     folder = _bundle(project, model)
-    recorded = Bundle.open(folder).base if folder and (folder / "bundle.json").is_file() else ""
-    name = base or recorded or "none"
+    name = base or (_recorded(folder, project) if folder else "") or "none"
     if name == "none" and policy in ("grounded", "free"):
         note(f"search alone cannot write under the {policy} policy: {model or project.name} is reported alone")
         return [], ""
@@ -134,6 +134,19 @@ def _base(
             raise
         note(f"the base {name} cannot be asked ({error}); {model or project.name} is reported alone")
         return [], ""
+
+
+def _recorded(folder: Path, project: Project) -> str:
+    """The base that a bundle says it was made of, where it lies by now; '' where it says none."""
+    made = Bundle.open(folder) if (folder / "bundle.json").is_file() else None
+    if made is None or not made.adapter:
+        return made.base if made else ""
+    try:
+        found = base_of(resolve(folder, project), project)
+    except UsageError:
+        # Asked by the name that is known, it says what is wrong with it.
+        return made.base
+    return made.base if found.path is None or made.base == BUNDLED else str(found.path)
 
 
 def _figures(tuned: list[Scored], other: list[Scored], seed: int) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:

@@ -195,11 +195,13 @@ def fit(
             if step == settings.steps:
                 break
             late = summed(float(now > deadline), device) > 0 if deadline < float("inf") else False
-            if stopped() or late or (every and now - saved > every):
+            # Of several processes each hears it at its own time, and one that went on alone would wait for the others.
+            halted = summed(float(stopped()), device) > 0 if size > 1 else stopped()
+            if halted or late or (every and now - saved > every):
                 # A large state on a slow disk: a twentieth of the time at most.
                 every = max(settings.every, 20 * keep())
                 saved = time.monotonic()
-            if stopped():
+            if halted:
                 progress.note(f"{label}: stopped at step {step} of {settings.steps}; run the same line again to go on")
                 raise KeyboardInterrupt
             if late:
@@ -208,9 +210,12 @@ def fit(
                     "same line again to go on"
                 )
         ended = time.monotonic()
-        if settings.every and step > first:
+        if (settings.every or stopped()) and step > first:
             # The next stage of a run that is interrupted there need not learn this one again.
             keep()
+        if stopped():
+            # In the last step, or while its state was written: the stages after this one are not wanted either.
+            raise KeyboardInterrupt
     model.eval()
     tail = losses[-max(1, len(losses) // 10) :]
     result = Result(step, seen, learned, ended - began, sum(tail) / max(len(tail), 1), resumed_at=first)
@@ -338,7 +343,9 @@ def _ctrl_c(label: str) -> Iterator[Any]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        progress.note(f"{label}: ending this step to keep its state; press Ctrl-C again to stop at once")
+        # A signal may come while this very line is being written to; the step ends all the same.
+        with contextlib.suppress(RuntimeError):
+            progress.note(f"{label}: ending this step to keep its state; press Ctrl-C again to stop at once")
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: bool(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from pathlib import Path
@@ -9,16 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from mirim.core.errors import UsageError
 from mirim.core.progress import note
-from mirim.core.project import Project
+from mirim.core.project import FILE, Project
 from mirim.core.report import Report
-from mirim.core.verbs import said, verb
+from mirim.core.verbs import around, explicit, said, verb
 from mirim.models.resolve import BUNDLED, bundled
+from mirim.training.request import remembered
 
 if TYPE_CHECKING:
     from mirim.training.recipe import Recipe
 
 #: Depth of a model from scratch when nothing else is said.
 DEPTH = 4
+#: Options that a recipe does not take from the mirim.toml of the project that it happens to be called in.
+OWN = ("base", "depth", "tokens", "rank", "batch_tokens", "learning_rate", "chat_template", "deduplicate", "stages")
+#: Options that only a model from scratch looks at, and those that only a project's examples do.
+SCRATCH = ("depth", "tokens", "vocab_size", "mix", "optimizer", "deduplicate")
+EXAMPLES = ("steps", "epochs", "tasks")
 
 Method = Literal["auto", "pretrain", "full", "lora"]
 
@@ -85,13 +92,21 @@ def train(
         seed: Seed of everything random; 0 takes the project's.
         threads: Processor threads; 0 takes all.
     """
+    given = {key: value for key, value in locals().items() if key != "project"}
     if project is None and out is None:
         try:
             project = Project.find()
         except UsageError as error:
             raise UsageError(f"{error}{'; outside a project --corpus needs --out DIR' if corpus else ''}") from error
+    # A target inside a project may be that project's own model, however it was named.
+    owner = project or around()
     written = None
     if recipe is not None:
+        for key in _of_project(owner):
+            given[key] = inspect.signature(train).parameters[key].default
+        base, depth, tokens, rank = (given[key] for key in ("base", "depth", "tokens", "rank"))
+        batch_tokens, learning_rate = given["batch_tokens"], given["learning_rate"]
+        chat_template, deduplicate, stages = (given[key] for key in ("chat_template", "deduplicate", "stages"))
         if method in ("full", "lora") and said("train", project, method=method):
             raise UsageError(
                 f"--method {method} adapts a base to a project's examples, and {recipe} is learned from scratch, or "
@@ -101,7 +116,7 @@ def train(
             "train", project, mix=mix, optimizer=optimizer, schedule=schedule, context=context, vocab_size=vocab_size
         ):
             raise UsageError(f"{flag} is the recipe's own; write it into {recipe}")
-        for flag in said("train", project, steps=steps, epochs=epochs, tasks=tasks):
+        for flag in said("train", project, steps=steps, epochs=epochs, tasks=tasks, rank=rank):
             raise UsageError(f"{flag} is about a project's examples, which a recipe does not learn; leave it out")
         mix, optimizer, schedule, steps, epochs, tasks = (), "adamw", "auto", 0, 3.0, ()
         project, method, written = None, "pretrain", _recipe(recipe, corpus, out)
@@ -115,6 +130,7 @@ def train(
     else:
         method, base = _method(project, method, base, scratch=bool(corpus) or depth is not None)
         _check(project, method, base, corpus)
+        _check_flags(project, method, given)
     depth = DEPTH if depth is None else depth
     seed = seed or (project.seed if project else 0)
     for name, value, least in (
@@ -153,36 +169,37 @@ def train(
         note("there is no C++ compiler to fuse the model with (g++): it learns as it is, a quarter slower")
         fused = False
     target = out or (project.model if project else Path())
-    return run(
-        Plan(
-            project=project,
-            method=cast(Any, method),
-            base=base,
-            corpus=corpus,
-            out=target.expanduser().resolve(),
-            depth=depth,
-            tokens=tokens,
-            vocab_size=vocab_size,
-            context=context,
-            steps=steps,
-            epochs=epochs,
-            tasks=tasks,
-            batch_tokens=batch_tokens,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            optimizer=optimizer,
-            compiled=fused,
-            rank=rank,
-            mix=mix,
-            deduplicate=deduplicate,
-            chat_template=chat_template,
-            seed=seed,
-            threads=threads,
-            deadline=time.monotonic() + time_limit if time_limit else float("inf"),
-            recipe=written,
-            stages=stages,
-        )
+    plan = Plan(
+        project=project,
+        method=cast(Any, method),
+        base=base,
+        corpus=corpus,
+        out=target.expanduser().resolve(),
+        depth=depth,
+        tokens=tokens,
+        vocab_size=vocab_size,
+        context=context,
+        steps=steps,
+        epochs=epochs,
+        tasks=tasks,
+        batch_tokens=batch_tokens,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        optimizer=optimizer,
+        compiled=fused,
+        rank=rank,
+        mix=mix,
+        deduplicate=deduplicate,
+        chat_template=chat_template,
+        seed=seed,
+        threads=threads,
+        deadline=time.monotonic() + time_limit if time_limit else float("inf"),
+        recipe=written,
+        stages=stages,
     )
+    own = owner if owner is not None and plan.out == owner.model.resolve() else None
+    with remembered(own, given):
+        return run(plan)
 
 
 def _recipe(path: Path, corpus: tuple[Path, ...], out: Path | None) -> Recipe:
@@ -197,7 +214,7 @@ def _method(project: Project | None, method: Method, base: str, *, scratch: bool
     """(what `method` comes to, the base to adapt or '')."""
     if method == "auto":
         # A base of 35 million parameters is adapted whole: LoRA saves little there. A depth is a model from scratch's.
-        own = project is not None and not scratch and not base and bundled()
+        own = project is not None and not scratch and base in ("", BUNDLED) and bundled()
         method = "full" if own else "lora" if base else "pretrain"
     if method in ("full", "lora") and not base and bundled():
         base = BUNDLED
@@ -206,6 +223,36 @@ def _method(project: Project | None, method: Method, base: str, *, scratch: bool
         note(f"a base is named: {base} is adapted with LoRA, nothing is trained from scratch")
         method = "lora"
     return method, base
+
+
+def _of_project(owner: Project | None) -> list[str]:
+    """Keys of mirim.toml that say how the project's own model is made: a recipe that a flag names is another one."""
+    table = owner.tables.get("train", {}) if owner else {}
+    if "recipe" in table:
+        return []
+    found = [
+        key for key in OWN if key in table and key not in explicit() and f"MIRIM_TRAIN_{key.upper()}" not in os.environ
+    ]
+    if found and owner:
+        note(
+            f"{', '.join(found)} under [train] in {owner.root / FILE}: about the project's own model, and left out "
+            "here; a flag would change the recipe"
+        )
+    return found
+
+
+def _check_flags(project: Project | None, method: str, given: dict[str, Any]) -> None:
+    """UsageError for a flag that the method would not look at; what mirim.toml says may be for another."""
+    for flag in said("train", project, rank=given["rank"]) if method != "lora" else ():
+        raise UsageError(f"{flag} is LoRA's, and --method {method} has none; leave it out, or choose --method lora")
+    scratch = {key: given[key] for key in SCRATCH}
+    for flag in said("train", project, **scratch) if method != "pretrain" else ():
+        raise UsageError(
+            f"{flag} is of a model from scratch, and --method {method} adapts a base; leave it out, or choose "
+            "--method pretrain"
+        )
+    for flag in said("train", None, **{key: given[key] for key in EXAMPLES}) if project is None else ():
+        raise UsageError(f"{flag} is about a project's examples, and there is no project; leave it out (--tokens N)")
 
 
 def _check(project: Project | None, method: str, base: str, corpus: tuple[Path, ...]) -> None:

@@ -117,6 +117,12 @@ def test_bad_settings_say_what_was_expected(tmp_path: Path, toml: str, says: str
         cook(folder(tmp_path, toml))
 
 
+def test_settings_that_are_not_utf_8_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_bytes(b'[project]\nname = "a\xe7\xe3o"\n')
+    with pytest.raises(UsageError, match="line 2 is not in UTF-8; save the file as UTF-8"):
+        Project.open(tmp_path)
+
+
 def test_choices_that_may_be_empty_are_listed_without_the_empty_one() -> None:
     with pytest.raises(UsageError, match=r'"qoute" is not one of quote, free$'):
         coerce("qoute", Literal["", "quote", "free"], "policy")

@@ -143,6 +143,16 @@ def test_a_base_that_cannot_run_leaves_the_tuned_one_alone(project: Project, ope
     assert opened == ["broken"]
 
 
+def test_a_base_that_moved_with_its_adapter_is_asked_where_it_lies(project: Project, opened: list[str]) -> None:
+    base = project.models / "small"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    (project.model / "adapter_config.json").write_text("{}")
+    Bundle.open(project.model).save(base="/where/it/was/small", adapter=True)
+    evaluate(project)
+    assert opened[-1] == str(base)
+
+
 @pytest.mark.parametrize("given", [{"policy": "free"}, {"base": "none"}, {"limit": 2}, {"model": "other"}])
 def test_other_figures_are_kept_apart(project: Project, opened: list[str], given: dict[str, Any]) -> None:
     evaluate(project)

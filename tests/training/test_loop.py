@@ -215,6 +215,37 @@ def test_ctrl_c_ends_the_step_and_keeps_it(llama: Make, rows: Make, tmp_path: Pa
     assert _same(_weights(whole), _weights(again))
 
 
+def test_ctrl_c_in_the_last_step_ends_the_run_too(
+    llama: Make, rows: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mirim.training import checkpoint
+
+    former = checkpoint.save
+
+    def press(*given: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        former(*given)
+
+    monkeypatch.setattr(checkpoint, "save", press)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(llama(), rows(), tmp_path, 3, every=60.0)
+    monkeypatch.undo()
+    assert _fit(llama(), rows(), tmp_path, 3).resumed_at == 3, "what was learned is kept"
+
+
+def test_ctrl_c_while_a_line_is_written_ends_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mirim.core import progress
+    from mirim.training.loop import _ctrl_c
+
+    def note(_: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    monkeypatch.setattr(progress, "note", note)
+    with _ctrl_c("train") as stopped:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped()
+
+
 def test_a_loss_that_is_no_number_stops(llama: Make, rows: Make, tmp_path: Path) -> None:
     import torch
 
