@@ -9,6 +9,7 @@ what the bundle learned to point with takes its place beside them (`--stages poi
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -24,8 +25,12 @@ LARGEST = 45_000_000
 
 
 def main() -> None:
-    bundle = Path(sys.argv[1])
-    if sys.argv[2:] == ["--pointing"]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--pointing", action="store_true")
+    given = parser.parse_args()
+    bundle = given.bundle
+    if given.pointing:
         for task, folder in learned(bundle / FOLDER).items():
             shutil.rmtree(HOME / FOLDER / task, ignore_errors=True)
             shutil.copytree(folder, HOME / FOLDER / task)

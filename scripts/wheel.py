@@ -8,6 +8,7 @@ this machine's compiler links against; build on an older distribution for an old
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -23,7 +24,9 @@ BASE = "mirim/models/base/"
 
 
 def main() -> int:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist").resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist")
+    out = parser.parse_args().folder.resolve()
     with tempfile.TemporaryDirectory() as space:
         began = time.monotonic()
         _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", space, str(ROOT))

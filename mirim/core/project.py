@@ -47,7 +47,10 @@ class Project:
             ) from error
         except OSError as error:
             raise explain(error, path) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise UsageError(f"{path}: line {line} is not in UTF-8; save the file as UTF-8 in your editor") from error
+        except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} cannot be read as TOML: {error}") from error
         for name, table in tables.items():
             if not isinstance(table, dict):

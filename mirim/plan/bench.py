@@ -57,7 +57,7 @@ def bench(
     if not 1 <= rounds <= 1000 or new_tokens < 1 or prompt_tokens < 0 or context < 0 or not 0 <= threads <= 1024:
         raise UsageError(
             f"rounds {rounds}, new_tokens {new_tokens}, prompt_tokens {prompt_tokens}, context {context}, threads "
-            f"{threads}: rounds and new_tokens are at least 1, none is negative, rounds are at most 1000"
+            f"{threads}: rounds and new_tokens are at least 1, none is negative, rounds are at most 1000, threads 1024"
         )
     found = resolve(model, project or around())
     if found.kind == "remote":

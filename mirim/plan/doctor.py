@@ -53,6 +53,8 @@ def doctor(project: Project | None = None) -> Report:
         findings.append(Finding("warning", "disk", f"{disk.free / 2**30:.1f} GiB free", "keep 5 GiB free for training"))
     installed = _versions(findings)
     rows += [(f"{name}", version or "not installed") for name, version in installed.items()]
+    kernels = _core(findings)
+    rows.append(("mirim's own core", " ".join(kernels) or "not there; models run on llama.cpp"))
     try:
         sqlite3.connect(":memory:").execute("CREATE VIRTUAL TABLE t USING fts5(x)")
     except sqlite3.OperationalError as error:
@@ -73,6 +75,7 @@ def doctor(project: Project | None = None) -> Report:
         "measured": speed,
         "accelerator": _accelerator(),
         "packages": installed,
+        "core": kernels,
     }
     rows.append(("Accelerator", data["accelerator"] or "none; the CPU is used"))
     bad = sum(f.severity == "error" for f in findings)
@@ -173,6 +176,26 @@ def _versions(findings: list[Finding]) -> dict[str, str]:
                     )
                 )
     return found
+
+
+def _core(findings: list[Finding]) -> list[str]:
+    """Kernels of mirim's own core that this processor can run. An installation without a compiler has no core, and pip
+    says nothing of that."""
+    try:
+        from mirim import _core as core
+
+        return list(core.kernels())
+    except ImportError as error:
+        findings.append(
+            Finding(
+                "warning",
+                "mirim's own core",
+                f"it cannot be loaded ({error}): models run on llama.cpp, slower, and calls are not pointed at",
+                "install a C++ compiler (Debian: apt-get install g++), then install mirim again: pip install "
+                "--force-reinstall --no-deps --no-cache-dir, and what was installed before",
+            )
+        )
+        return []
 
 
 def _accelerator() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -54,3 +55,15 @@ def test_a_bundle_that_cannot_be_read_is_told(project: Path, text: str) -> None:
     rows, findings = _models()
     assert (rows, len(findings)) == (["damaged or changed"], 1)
     assert "bundle.json" in findings[0]
+
+
+def test_a_missing_core_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there was no compiler mirim is installed without it, and pip keeps quiet."""
+    monkeypatch.setitem(sys.modules, "mirim._core", None)
+    monkeypatch.delattr("mirim._core", raising=False)
+    report = module.doctor()
+    assert dict(report.tables[0].rows)["mirim's own core"] == "not there; models run on llama.cpp"
+    (finding,) = [f for f in report.findings if f.where == "mirim's own core"]
+    assert "compiler" in finding.do
+    assert report.data["core"] == []
+    assert "Everything" not in report.summary
