@@ -282,6 +282,9 @@ class _Reader:
             self.at = at
             if words and len(self.words) != count:
                 raise _broken(self.path, f"{count - len(self.words)} of its {count} tokens stand there twice")
+            # It reads them as C does, up to a zero.
+            if words and b"\0" in b"".join(self.words) and len({w.partition(b"\0")[0] for w in self.words}) != count:
+                raise _broken(self.path, "its tokens hold zero bytes, before which some are the same")
         elif kind in _VALUES and count <= _LAYERS and not key.startswith("tokenizer."):
             self.layers[key] = tuple(self.number(_VALUES[kind]) for _ in range(count))
         elif kind in _VALUES:

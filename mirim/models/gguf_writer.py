@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirim.core.errors import MirimError
+from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.progress import track
@@ -76,6 +76,11 @@ def write(path: Path, architecture: str, metadata: dict[str, Any], tensors: Iter
             os.unlink(temporary)
         if isinstance(error, OSError):
             raise explain(error, path) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise UsageError(
+                f"a text of this model holds {error.object[error.start]!r}, half a character, which no file can hold; "
+                "download its tokenizer again"
+            ) from error
         raise
 
 

@@ -10,16 +10,15 @@ What is done to a text before it is split, and llama.cpp does not do, goes into 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mirim.core.errors import Unfit, UsageError
 from mirim.core.files import explain, read_json
+from mirim.models import sentencepiece
 from mirim.models.preparation import BOS, ENDS, PREPARE
-
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+from mirim.models.vocabulary import BYTE, UNKNOWN, UNUSED, in_order, need_bytes
 
 #: Tokens that transformers calls special because a tokenizer names them.
 _ROLES = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
@@ -69,7 +68,7 @@ def metadata(folder: Path, config: dict[str, Any], rows: int) -> dict[str, Any]:
         keys, tokens, types = _from_json(folder / "tokenizer.json", settings)
     elif (folder / "tokenizer.model").is_file():
         added = _added(folder, settings)
-        keys, tokens, types = _from_sentencepiece(folder / "tokenizer.model", settings, added)
+        keys, tokens, types = sentencepiece.read(folder / "tokenizer.model", settings, added)
     else:
         raise UsageError(f"{folder} has no tokenizer.json or tokenizer.model; copy the tokenizer of its base there")
     if len(tokens) > rows:
@@ -135,13 +134,14 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
         if kind != "BPE":
             raise Unfit(f"{path} holds a {kind or 'nameless'} tokenizer; only BPE can be written to GGUF")
         vocabulary = {str(t): int(i) for t, i in model["vocab"].items()}
-        merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ", 1)) for m in model["merges"]]
+        merges = [(a, b) for a, b in (m if isinstance(m, list) else m.split(" ", 1) for m in model["merges"])]
         extra = {int(a["id"]): (str(a["content"]), bool(a.get("special"))) for a in added}
         byte_level, patterns = _pre_tokenizer(path, row)
         space = "" if byte_level else _space(path, row)
+        starts, ends = _template_tokens(row)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{path} is not a tokenizer.json that can be read: {error!r}") from error
-    tokens, types = _tokens(path, vocabulary, extra)
+    tokens, types = in_order(path, vocabulary, extra)
     if byte_level:
         name = _PRE.get((tuple(patterns), bool(model.get("ignore_merges"))))
         if name is None:
@@ -155,7 +155,7 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
     else:
         keys = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default"}
         types = [_byte_type(token, kind) for token, kind in zip(tokens, types, strict=True)]
-        _need_bytes(path, tokens)
+        need_bytes(path, tokens)
         # llama.cpp merges the pair whose token scores best, transformers the pair of the lowest rank.
         rank: dict[str, int] = {}
         for number, (a, b) in enumerate(merges):
@@ -172,36 +172,12 @@ def _from_json(path: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], li
     prepare |= {"space": space} if space in ("first", "always") else {}
     if prepare:
         keys[PREPARE] = json.dumps(prepare | {"special": [text for text, _ in extra.values()]})
-    starts, ends = _template_tokens(row)
     by_id = dict(enumerate(tokens))
     keys["tokenizer.ggml.add_bos_token"] = bool(starts)
     keys["tokenizer.ggml.add_eos_token"] = bool(ends)
     if starts:
         keys["_front"] = by_id.get(starts[0], "")
     return keys, tokens, types
-
-
-def _tokens(path: Path, vocabulary: dict[str, int], extra: dict[int, tuple[str, bool]]) -> tuple[list[str], list[int]]:
-    """Tokens by id and their types; holes in the numbering become unused tokens."""
-    by_id = {i: t for t, i in vocabulary.items()}
-    for number, (text, _) in extra.items():
-        by_id[number] = text
-    count = max(by_id) + 1
-    if count > 2_000_000 or min(by_id) < 0:
-        raise UsageError(f"{path} numbers its tokens from {min(by_id)} to {count - 1}; that cannot be a vocabulary")
-    tokens, types, seen = [], [], set()
-    for number in range(count):
-        text = by_id.get(number, "")
-        if number not in by_id or text in seen:
-            text, kind = f"[PAD{number}]", UNUSED
-        elif number in extra:
-            kind = CONTROL if extra[number][1] else USER_DEFINED
-        else:
-            kind = NORMAL
-        seen.add(text)
-        tokens.append(text)
-        types.append(kind)
-    return tokens, types
 
 
 def _pre_tokenizer(path: Path, row: dict[str, Any]) -> tuple[bool, list[str]]:
@@ -302,12 +278,6 @@ def _byte_type(token: str, kind: int) -> int:
     return BYTE if len(token) == 6 and token.startswith("<0x") and token.endswith(">") else kind
 
 
-def _need_bytes(path: Path, tokens: list[str]) -> None:
-    missing = {f"<0x{n:02X}>" for n in range(256)} - set(tokens)
-    if missing:
-        raise UsageError(f"{path} lacks the byte token {min(missing)}; llama.cpp needs all 256")
-
-
 def _special(
     folder: Path, config: dict[str, Any], settings: dict[str, Any], ids: dict[str, int], front: str
 ) -> dict[str, Any]:
@@ -379,84 +349,3 @@ def _added(folder: Path, settings: dict[str, Any]) -> dict[int, tuple[str, bool]
             "copy both from its base again"
         ) from error
     return rows
-
-
-def _from_sentencepiece(
-    path: Path, settings: dict[str, Any], added: dict[int, tuple[str, bool]]
-) -> tuple[dict[str, Any], list[str], list[int]]:
-    """tokenizer.model, a protocol buffer: pieces with scores and types, the same numbers as in GGUF; `added` after
-    them, or in their place."""
-    try:
-        data = path.read_bytes()
-        pieces, scores, types, trainer, normal = [], [], [], {}, {}
-        for number, value in _fields(data):
-            if number == 1:
-                piece = dict(_fields(value))
-                pieces.append(piece.get(1, b"").decode("utf-8"))
-                scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
-                types.append(int(piece.get(3, NORMAL)))
-            elif number == 2:
-                trainer = dict(_fields(value))
-            elif number == 3:
-                normal = dict(_fields(value))
-    except OSError as error:
-        raise explain(error, path) from error
-    except (ValueError, TypeError, AttributeError, struct.error) as error:
-        raise UsageError(f"{path} is not a SentencePiece model: {error}") from error
-    if not pieces:
-        raise UsageError(f"{path} is not a SentencePiece model: it holds no pieces")
-    if trainer.get(3, 1) != 2:
-        raise Unfit(f"{path} is not a BPE model (SentencePiece type {trainer.get(3, 1)})")
-    tokens, kinds = _tokens(path, {t: i for i, t in enumerate(pieces)}, added)
-    for number, kind in enumerate(types):
-        # What the model says of a piece stands, unless the piece was added once more.
-        if kind in (UNKNOWN, BYTE) or number not in added:
-            kinds[number] = kind
-    _need_bytes(path, tokens)
-    scores += [-1e6] * (len(tokens) - len(scores))
-    space = settings.get("add_prefix_space")
-    space = bool(normal.get(3, 1)) if space is None else bool(space)
-    # "legacy" is transformers' word for SentencePiece's own way, a blank before each piece between special tokens.
-    first = space and settings.get("legacy") is False
-    keys = {
-        "tokenizer.ggml.model": "llama",
-        "tokenizer.ggml.pre": "default",
-        "tokenizer.ggml.scores": scores,
-        "tokenizer.ggml.add_space_prefix": space and not first,
-        "tokenizer.ggml.add_bos_token": bool(settings.get("add_bos_token", True)),
-        "tokenizer.ggml.add_eos_token": bool(settings.get("add_eos_token", False)),
-    }
-    if first:
-        marks = [text for number, text in enumerate(tokens) if number in added or kinds[number] in (UNKNOWN, CONTROL)]
-        keys[PREPARE] = json.dumps({"space": "first", "special": marks})
-    return keys, tokens, kinds
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Fields of a protocol buffer message: (number, int or bytes). ValueError when it is not one."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            if at >= len(data) or shift > 63:
-                raise ValueError("cut off")
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(data):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            yield key >> 3, varint()
-            continue
-        length = {1: 8, 5: 4}.get(kind, varint() if kind == 2 else -1)
-        if length < 0 or at + length > len(data):
-            raise ValueError("cut off")
-        yield key >> 3, data[at : at + length]
-        at += length

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirim.core.errors import Unfit, UsageError
-from mirim.models import golden, preparation, tokenizer
+from mirim.models import golden, preparation, tokenizer, vocabulary
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toys
@@ -48,6 +48,54 @@ def test_byte_level(tmp_path, style, bos):
             assert engine.encode(text) == encode(text), text
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocab": {}, "merges": []}, "holds no tokens"),
+        # JSON may hold half a character, and GGUF a zero, up to which llama.cpp reads: it ends the process over twins.
+        ({"vocab": {"\ud800": 0}}, "half a character"),
+        ({"vocab": {"a\0b": 0}}, "hold zero bytes"),
+    ],
+)
+def test_words_that_cannot_be_are_refused(tmp_path, changes, message):
+    np = pytest.importorskip("numpy")
+    from mirim.models import gguf_check, gguf_writer
+
+    toys.byte_level(tmp_path)
+    row = json.loads((tmp_path / "tokenizer.json").read_text())
+    changes = {**changes, "vocab": changes["vocab"] and row["model"]["vocab"] | changes["vocab"]}
+    row = row | {"model": row["model"] | changes, "added_tokens": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(row))
+    tensor = gguf_writer.Tensor("token_embd.weight", (480, 32), lambda: np.zeros((480, 32), np.float32))
+
+    def make():
+        keys = tokenizer.metadata(tmp_path, {}, 480)
+        gguf_writer.write(tmp_path / "m.gguf", "llama", keys, [tensor], "f32")
+        return gguf_check.check(tmp_path / "m.gguf")
+
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("merge", ["abc", ["a", "b", "c"], 5])
+def test_merges_that_are_no_pairs_are_refused(tmp_path, merge):
+    toys.byte_level(tmp_path)
+    row = json.loads((tmp_path / "tokenizer.json").read_text())
+    row["model"]["merges"].append(merge)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(row))
+    with pytest.raises(UsageError, match=r"not a tokenizer\.json that can be read"):
+        tokenizer.metadata(tmp_path, {}, 480)
+
+
+def test_what_stands_around_a_text_must_be_named(tmp_path):
+    toys.byte_level(tmp_path)
+    row = json.loads((tmp_path / "tokenizer.json").read_text())
+    row["post_processor"] = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "none"}}]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(row))
+    with pytest.raises(UsageError, match=r"not a tokenizer\.json that can be read"):
+        tokenizer.metadata(tmp_path, {}, 480)
 
 
 @pytest.mark.slow
@@ -222,7 +270,7 @@ def test_sentencepiece_model_file(tmp_path):
     assert keys["tokenizer.ggml.tokens"][259:] == ["\u2581the", "\u2581", "\u00e9", "[PAD262]", "[PAD263]"]
     assert keys["tokenizer.ggml.scores"][259:262] == [0.0, -1.0, -2.0]
     assert keys["tokenizer.ggml.token_type"][:4] == [2, 3, 3, 6]
-    assert keys["tokenizer.ggml.token_type"][-1] == tokenizer.UNUSED
+    assert keys["tokenizer.ggml.token_type"][-1] == vocabulary.UNUSED
     assert (keys["tokenizer.ggml.bos_token_id"], keys["tokenizer.ggml.eos_token_id"]) == (1, 2)
     for cut in range(1, len(body), 97):
         (tmp_path / "tokenizer.model").write_bytes(body[:cut])
@@ -240,8 +288,8 @@ def test_tokens_added_beside_a_model_file(tmp_path):
     pieces = [*PIECES, ("\u2581", -1.0, 1)]
     _model_file(tmp_path, pieces, ENDED | {"eos_token": "<|end|>", "added_tokens_decoder": decoder})
     keys = tokenizer.metadata(tmp_path, {}, 263)
-    added = [("<call>", tokenizer.USER_DEFINED), ("[PAD261]", tokenizer.UNUSED), ("<|end|>", tokenizer.CONTROL)]
-    assert _end(keys, 4) == [("\u2581", tokenizer.NORMAL), *added]
+    added = [("<call>", vocabulary.USER_DEFINED), ("[PAD261]", vocabulary.UNUSED), ("<|end|>", vocabulary.CONTROL)]
+    assert _end(keys, 4) == [("\u2581", vocabulary.NORMAL), *added]
     assert (keys["tokenizer.ggml.eos_token_id"], len(keys["tokenizer.ggml.scores"])) == (262, 263)
 
 
@@ -254,9 +302,9 @@ def test_tokens_added_in_a_file_of_their_own(tmp_path):
     said = {"eos_token": "<|end|>", "additional_special_tokens": ["<extra>"]}
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(said))
     keys = tokenizer.metadata(tmp_path, {}, 263)
-    plain, special = tokenizer.USER_DEFINED, tokenizer.CONTROL
+    plain, special = vocabulary.USER_DEFINED, vocabulary.CONTROL
     assert _end(keys, 4) == [("<call>", plain), ("<|end|>", special), ("<extra>", special), ("<b>", plain)]
-    assert (keys["tokenizer.ggml.eos_token_id"], keys["tokenizer.ggml.token_type"][0]) == (260, tokenizer.UNKNOWN)
+    assert (keys["tokenizer.ggml.eos_token_id"], keys["tokenizer.ggml.token_type"][0]) == (260, vocabulary.UNKNOWN)
     for text in ('{"<b>": "x"}', '{"<b>": null}'):
         (tmp_path / "added_tokens.json").write_text(text)
         with pytest.raises(UsageError, match="copy both from its base again"):
