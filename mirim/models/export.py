@@ -24,6 +24,8 @@ from mirim.models.resolve import BUNDLED, Model, base_of, local, resolve
 _TEMPORARY = ".tmp-export-"
 #: Golden prompts that torch answers beside the files, at least.
 TORCH = 20
+#: What helps where every file is refused.
+_ELSEWHERE = "run the folder itself: --engine hf"
 
 
 @verb
@@ -152,9 +154,7 @@ class _Export:
         row["logits_torch"] = parity.logits(measured[quant].rows, torch["rows"]) if torch else None
         row["answers_equal_torch"] = _share(_some(measured[quant].greedy), torch["greedy"]) if torch else None
         row["refused"] = [*self.strange, *([] if quant == "f32" else parity.refusals(quant, row, self.policy))]
-        if self.data["tokens"].get("plain_differing", 0) > parity.TOKENISED:
-            share = self.data["tokens"]["plain_differing"]
-            row["refused"].append(f"llama.cpp reads {share:.0%} of plain texts as other tokens than the tokenizer does")
+        row["refused"] += self._misread()
         self.data["quants"][quant] = row
         target = self.folder / "gguf" / f"{quant}.gguf"
         try:
@@ -167,6 +167,13 @@ class _Export:
         except OSError as error:
             raise explain(error, target) from error
 
+    def _misread(self) -> list[str]:
+        """Whether texts become other tokens, which like `strange` is true of every file."""
+        share = self.data["tokens"].get("plain_differing", 0)
+        if share <= parity.TOKENISED:
+            return []
+        return [f"llama.cpp reads {share:.0%} of plain texts as other tokens than the tokenizer does"]
+
     def _file(self, quant: str) -> Path:
         path = self.space / f"{quant}.gguf"
         if not path.is_file():
@@ -174,16 +181,22 @@ class _Export:
         return path
 
     def _clear(self) -> None:
-        """An earlier export's files stay beside this one's as long as they are of this model."""
+        """An earlier export's files stay beside this one's as long as they are of this model, and nothing was found
+        that is wrong with each of them."""
+        shared = [*self.strange, *self._misread()]
         for path in sorted((self.folder / "gguf").glob("*.gguf")):
-            if not origin.stale(path, self.folder):
+            if origin.stale(path, self.folder):
+                why = "it was made of other weights, or another tokenizer, than lie here now"
+                hint = f"make it again: mirim export --quant {path.stem}"
+            elif shared:
+                why, hint = f"what was refused now is true of it too: {'; '.join(shared)}", _ELSEWHERE
+            else:
                 continue
             try:
                 path.unlink()
             except OSError as error:
                 raise explain(error, path) from error
-            why = "removed: it was made of other weights, or another tokenizer, than lie here now"
-            self.findings.append(Finding("info", path.stem, why, f"make it again: mirim export --quant {path.stem}"))
+            self.findings.append(Finding("info", path.stem, f"removed: {why}", hint))
 
     def _open(self, path: Path, label: str) -> Any:
         from mirim.models.engines import llama_cpp
@@ -254,7 +267,7 @@ class _Export:
                 f"; first divergence after {d['prompt']!r}: {d['quantised']!r} instead of {d['reference']!r}"
                 for d in shown
             )
-            hint = "run the folder itself: --engine hf" if self.strange else "use a wider quantisation"
+            hint = _ELSEWHERE if self.strange else "use a wider quantisation"
             self.findings.append(Finding("error", quant, "refused: " + "; ".join(reasons) + detail, hint))
         kept = [q for q in self.wanted if q not in refused]
         summary = (

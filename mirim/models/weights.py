@@ -6,8 +6,6 @@ checked against the file before any tensor is read, so a truncated or lying file
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import mmap
 from collections.abc import Iterator
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 #: safetensors' name of a type → bytes an element. Others (int8, fp8) are quantised checkpoints.
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-#: Places in a tensor, and bytes at each, by which `glance` tells it from another.
-_PLACES, _SPAN = 5, 1024
 
 
 class Weights(Protocol):
@@ -86,23 +82,9 @@ class Safetensors:
         kind = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[entry.dtype]
         return np.frombuffer(data, kind, count, entry.start).astype(np.float32).reshape(entry.shape)
 
-    def glance(self) -> str:
-        """A digest of the names, types and shapes of all tensors, and of a few places in each from its first byte on.
-
-        Training changes it, a copy does not, and gigabytes are glanced at in a moment; two files that differ in single
-        rows between the places are not told apart.
-        """
-        found = hashlib.sha256()
-        with contextlib.ExitStack() as stack:
-            # Unbuffered: the disk is asked for these places alone.
-            files = {p: stack.enter_context(p.open("rb", 0)) for p in sorted({e.path for e in self._entries.values()})}
-            for name, entry in sorted(self._entries.items()):
-                found.update(repr((name, entry.dtype, entry.shape)).encode())
-                last = max(entry.start, entry.end - _SPAN)
-                for at in sorted({entry.start + (last - entry.start) * n // (_PLACES - 1) for n in range(_PLACES)}):
-                    files[entry.path].seek(at)
-                    found.update(files[entry.path].read(min(_SPAN, entry.end - at)))
-        return found.hexdigest()
+    def files(self) -> list[Path]:
+        """Those that the tensors lie in, in order."""
+        return sorted({entry.path for entry in self._entries.values()})
 
     def _map(self, path: Path) -> mmap.mmap:
         if path not in self._maps:
@@ -126,9 +108,10 @@ def open_weights(folder: Path, stem: str = "model") -> Safetensors:
             raise UsageError(f"{index} has no weight_map; download the checkpoint again")
         entries: dict[str, _Entry] = {}
         for name in sorted(set(table.values())):
-            if "/" in name or "\\" in name or name.startswith("."):
-                raise UsageError(f"{index} names a file outside its folder: {name}")
-            entries.update(_header(folder / name))
+            if not name or {*"/\\\0"} & {*name} or name.startswith("."):
+                raise UsageError(f"{index} names a file outside its folder: {name!r}")
+            # Where several shards hold a tensor, the index says whose counts.
+            entries |= {t: e for t, e in _header(folder / name) if t not in entries or table.get(t) == name}
         missing = sorted(set(table) - set(entries))
         if missing:
             raise UsageError(f"{index} promises {missing[0]} and {len(missing) - 1} more that no shard holds")

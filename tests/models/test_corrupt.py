@@ -148,9 +148,25 @@ def test_pickles_and_missing_shards_are_refused(tmp_path):
     index.write_text('{"weight_map": {"a": "../../etc/passwd"}}')
     with pytest.raises(UsageError, match="outside its folder"):
         open_weights(tmp_path)
+    for name in ("", "a\\u0000b"):
+        index.write_text(f'{{"weight_map": {{"a": "{name}"}}}}')
+        with pytest.raises(UsageError, match="outside its folder"):
+            open_weights(tmp_path)
     index.write_text('{"weight_map": {"a": "gone.safetensors"}}')
     with pytest.raises(UsageError, match="does not exist"):
         open_weights(tmp_path)
+
+
+def test_of_shards_that_hold_the_same_tensor_the_index_names_one(tmp_path):
+    np = pytest.importorskip("numpy")
+    from safetensors.numpy import save_file
+
+    for number, shard in enumerate(("1.safetensors", "2.safetensors")):
+        save_file({name: np.full(3, number, np.float32) for name in "ab"}, tmp_path / shard)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}')
+    weights = open_weights(tmp_path)
+    assert [weights.read(name).tolist() for name in "ab"] == [[0.0] * 3, [1.0] * 3]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 from mirim.core.bundle import Bundle
 from mirim.core.errors import GateRefused, UsageError
 from mirim.core.project import Project
+from mirim.models import parity
 from mirim.models.export import export
 from mirim.models.generate import generate
 
@@ -149,10 +150,18 @@ def test_a_conversion_to_another_model_is_refused(copy, trained, monkeypatch):
     """Every file shares the mistake with F32, so that only torch tells."""
     from mirim.models.families import _dense
 
+    held = trained.parent / "held.txt"
     monkeypatch.setattr(_dense, "interleave", lambda heads: lambda weight: weight)
+    with monkeypatch.context() as untold:
+        untold.setattr(parity, "strangeness", lambda row: [])
+        export(model=str(copy), quant=("f16",), text=held)
+    assert [p.name for p in (copy / "gguf").glob("*")] == ["f16.gguf"]
     with pytest.raises(GateRefused, match=r"f32: logits of F32 have a cosine of .*; q8_0: logits of F32") as caught:
-        export(model=str(copy), quant=("f32", "q8_0"), text=trained.parent / "held.txt")
+        export(model=str(copy), quant=("f32", "q8_0"), text=held)
+    # An earlier export's file of these weights has the mistake too, though nobody asked for it now.
     assert not list((copy / "gguf").glob("*"))
+    found = caught.value.report.findings
+    assert [f.where for f in found if f.what.startswith("removed: what was refused now is true of it too")] == ["f16"]
     assert caught.value.report.to_json()["refused"] == ["f32", "q8_0"]
     assert all("--engine hf" in finding.do for finding in caught.value.report.findings)
 

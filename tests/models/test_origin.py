@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from mirim.core import progress
 from mirim.core.errors import UsageError
-from mirim.models import engine, gguf_check, origin
+from mirim.models import convert, engine, gguf_check, origin
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
@@ -62,6 +64,42 @@ def test_a_file_of_other_weights_is_passed_over(folder, said):
     assert engine.best_gguf(folder) == new
     _weights(folder)
     assert engine.best_gguf(folder) == old
+
+
+@pytest.mark.parametrize("where", [0, 5_000, 11_111, 23_000])
+def test_any_place_counts_and_times_that_were_put_back_hide_nothing(folder, monkeypatch, where):
+    monkeypatch.setattr(origin, "_SETTLED", 0)  # files of a test are young
+    path = folder / "model.safetensors"
+    before, status = origin.made_of(folder), path.stat()
+    time.sleep(0.02)  # longer than a file system's clock stands still
+    assert origin.made_of(folder) == before
+    data = bytearray(path.read_bytes())
+    data[-4 * (24_000 - where) + 2] ^= 1
+    with path.open("r+b") as stream:
+        stream.write(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert origin.made_of(folder) != before
+
+
+def test_a_large_file_is_read_once(folder, monkeypatch):
+    monkeypatch.setattr(origin, "_SETTLED", 0)
+    read = []
+    whole = origin.sha256_file
+    monkeypatch.setattr(origin, "sha256_file", lambda path: read.append(path) or whole(path))
+    time.sleep(0.02)
+    assert origin.made_of(folder) == origin.made_of(folder)
+    assert read == [folder / "model.safetensors"]
+    # What lies in the cache is no more than a help.
+    for kept in (convert.cache() / "digests").iterdir():
+        kept.write_text("[]")
+    origin.made_of(folder)
+    assert len(read) == 2
+    # And a file that is still young may change unseen.
+    monkeypatch.setattr(origin, "_SETTLED", 10**18)
+    os.utime(folder / "model.safetensors")
+    origin.made_of(folder), origin.made_of(folder)
+    assert len(read) == 4
 
 
 def test_so_is_one_with_another_template(folder, said):
