@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mirim.core.errors import MirimError
 from mirim.core.types import Delta, Sampling, TokenLogprob
 
 if TYPE_CHECKING:
@@ -113,10 +114,16 @@ def choose(row: Array, sampling: Sampling, seen: Sequence[int], random: Any) -> 
     """One token from logits (vocabulary,): the likeliest at temperature 0, otherwise drawn.
 
     Order: repetition penalty (Keskar et al. 2019), temperature, top-k, top-p (Holtzman et al. 2020), min-p.
+    MirimError for logits that are no numbers: the first of those would be chosen, over and over.
     """
     import numpy as np
 
     row = row.astype(np.float64)
+    if not np.isfinite(row.max()):
+        raise MirimError(
+            "what the model computes are no numbers: its weights are damaged, or their training diverged; "
+            "train it again, or download it again"
+        )
     if sampling.repeat_penalty != 1.0 and seen:
         used = np.unique(np.asarray(seen))
         row[used] = np.where(row[used] > 0, row[used] / sampling.repeat_penalty, row[used] * sampling.repeat_penalty)
@@ -133,7 +140,8 @@ def choose(row: Array, sampling: Sampling, seen: Sequence[int], random: Any) -> 
     if sampling.min_p > 0:
         keep = weights >= sampling.min_p * weights[0]
         order, weights = order[keep], weights[keep]
-    return int(order[int(np.searchsorted(np.cumsum(weights), random.random() * weights.sum(), side="right"))])
+    steps = np.cumsum(weights)
+    return int(order[int(np.searchsorted(steps, random.random() * steps[-1], side="right"))])
 
 
 def _unsure(text: str, stops: Sequence[str]) -> int:

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include <unistd.h>
+
 #include "sequence.hpp"
 
 namespace mirim {
@@ -17,7 +19,8 @@ Engine::Engine(std::unique_ptr<Model> model, int context, int slots, size_t spar
       many_(many),
       pages_(model_->page_bytes(), slots * ((context + PAGE - 1) / PAGE) + int(spare / model_->page_bytes()) + 8,
              int(spare / model_->page_bytes())),
-      pool_(std::max(few, many)) {
+      pool_(std::max(few, many)),
+      process_(::getpid()) {
     thread_ = std::thread([this] { loop(); });
 }
 
@@ -31,6 +34,8 @@ void Engine::stop() {
     wake_.notify_all();
     if (thread_.joinable()) thread_.join();
 }
+
+bool Engine::here() const { return ::getpid() == process_; }
 
 void Engine::submit(const std::shared_ptr<Request>& request) {
     const Request& r = *request;
@@ -53,6 +58,7 @@ void Engine::submit(const std::shared_ptr<Request>& request) {
 }
 
 void Engine::poke() {
+    if (!here()) return;
     {
         std::lock_guard<std::mutex> lock(mutex_);
         poked_ = true;
@@ -142,8 +148,11 @@ void Engine::loop() {
             active_.clear();
         }
     }
-    for (auto& s : active_) end(*s, "cancelled");
-    active_.clear();
+    {
+        std::lock_guard<std::mutex> busy(step_);  // a trial may still hold pages
+        for (auto& s : active_) end(*s, "cancelled");
+        active_.clear();
+    }
     std::lock_guard<std::mutex> lock(mutex_);
     for (auto& r : waiting_) {
         std::lock_guard<std::mutex> own(r->mutex);

@@ -67,6 +67,9 @@ public:
 
     const Model& model() const { return *model_; }
     int context() const { return context_; }
+    // Whether this is the process whose threads these are. In one that was forked off they are missing, and locks may be
+    // held for ever: there nothing but this may be asked, and the engine cannot be destroyed.
+    bool here() const;
     // Throws std::invalid_argument for tokens that do not exist or do not fit.
     void submit(const std::shared_ptr<Request>& request);
     // Cancel everything and end the thread; later requests are cancelled at once.
@@ -109,6 +112,7 @@ private:
     Threads few_, many_;
     Pages pages_;
     Pool pool_;
+    const int process_;
 
     std::mutex mutex_;  // of what follows
     std::condition_variable wake_;

@@ -58,6 +58,8 @@ nb::object floats(std::vector<float>&& values, size_t rows, size_t columns) {
     return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<2>>(kept->data(), {rows, columns}, owner));
 }
 
+const char* const ELSEWHERE = "the model was opened by the process that this one was forked from; open it again in this one";
+
 // A request as Python holds it; it keeps the engine alive.
 struct Handle {
     std::shared_ptr<Engine> engine;
@@ -74,6 +76,7 @@ struct Handle {
     // Wait at most `seconds` for tokens, the end, or a mask being asked for:
     // ([(token, logprob, [(token, logprob)])], reason or "", asked)
     nb::tuple next(double seconds) {
+        if (!engine->here()) throw std::runtime_error(ELSEWHERE);
         Request& r = *request;
         std::deque<Chosen> out;
         std::string ended;
@@ -158,12 +161,15 @@ struct Core {
         if (context < 1 || context > loading->config().context || slots < 1 || slots > 4096 || few < 1 || many < 1 ||
             few > 1024 || many > 1024)
             throw std::invalid_argument("context, slots or threads are out of range");
-        engine = std::make_shared<Engine>(std::move(loading), context, slots, spare, few, many);
+        engine = std::shared_ptr<Engine>(new Engine(std::move(loading), context, slots, spare, few, many), [](Engine* e) {
+            if (e->here()) delete e;
+        });
     }
 
     // A share of its own: another thread may close the model meanwhile.
     std::shared_ptr<Engine> running() const {
         if (!engine) throw std::invalid_argument("the model is not open");
+        if (!engine->here()) throw std::runtime_error(ELSEWHERE);
         return engine;
     }
 
@@ -296,7 +302,7 @@ struct Core {
         const std::shared_ptr<Engine> stopped = std::move(engine);
         const std::unique_ptr<Model> unloaded = std::move(loading);
         nb::gil_scoped_release free;
-        if (stopped) stopped->stop();
+        if (stopped && stopped->here()) stopped->stop();
     }
 };
 

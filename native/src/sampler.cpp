@@ -84,16 +84,17 @@ Chosen choose(const float* row, int vocab, const Sampling& how, const std::vecto
         x = changed.data();
     }
     Chosen chosen;
-    if (how.temperature <= 0) {
-        chosen.token = likeliest(x, vocab);
-    } else {
+    chosen.token = likeliest(x, vocab);
+    const float most = x[chosen.token];
+    if (!std::isfinite(most)) return chosen.token = -1, chosen;
+    if (how.temperature > 0) {
         std::vector<float> weight(vocab);
-        float most = x[likeliest(x, vocab)];
         double total = 0;
         for (int i = 0; i < vocab; ++i) {
             weight[i] = std::exp((x[i] - most) / how.temperature);
             total += weight[i];
         }
+        if (!std::isfinite(total)) return chosen.token = -1, chosen;  // nor can they be put in order
         std::vector<int> ids(vocab);
         std::iota(ids.begin(), ids.end(), 0);
         size_t count = ids.size();
@@ -123,6 +124,7 @@ Chosen choose(const float* row, int vocab, const Sampling& how, const std::vecto
     }
     if (logprobs >= 0) {
         double all = log_sum(row, vocab);
+        if (!std::isfinite(all)) return chosen.token = -1, chosen;
         chosen.logprob = float(row[chosen.token] - all);
         std::vector<int> ids(vocab);
         std::iota(ids.begin(), ids.end(), 0);

@@ -22,7 +22,8 @@ struct Chosen {
 // `seen` are all tokens before; `mask` has a bit for each token that may follow, or is null. `logprobs` -1: not wanted;
 // otherwise how many of the likeliest are told. The draw depends on the seed and on how many tokens there were, not on
 // what was computed in between: drafted answers equal plain ones. Order: mask, repetition penalty (Keskar et al. 2019),
-// top-k, top-p (Holtzman et al. 2020), min-p.
+// top-k, top-p (Holtzman et al. 2020), min-p. Token -1: nothing may be chosen, for the row's values are no numbers (one of
+// them is enough where a token is drawn or probabilities are told) or the mask forbids all.
 Chosen choose(const float* row, int vocab, const Sampling& how, const std::vector<int>& seen, const uint32_t* mask,
               int logprobs);
 

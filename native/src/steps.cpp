@@ -205,6 +205,7 @@ void Engine::accept(Sequence& s, const float* rows) {
                     r.values.insert(r.values.end(), row, row + vocab);
                 else
                     r.values.push_back(float(log_probability(row, vocab, s.tokens[p + 1])));
+                if (!std::isfinite(r.values.back())) return end(s, NONE);
             }
             s.computed += s.count;
             publish(s);
@@ -236,6 +237,10 @@ void Engine::accept(Sequence& s, const float* rows) {
 
 void Engine::write(Sequence& s, const Chosen& chosen) {
     Request& r = *s.request;
+    if (chosen.token < 0) {
+        const bool free = !r.masked || std::any_of(r.mask.begin(), r.mask.end(), [](uint32_t bits) { return bits != 0; });
+        return end(s, free ? NONE : "!no token is allowed to come next");
+    }
     {
         std::lock_guard<std::mutex> lock(mutex_);
         ++counts_.written;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mirim.core.errors import MirimError
 from mirim.core.types import Delta, Sampling
 from mirim.models import decode
 
@@ -70,6 +71,17 @@ def test_sampling_is_seeded_and_follows_its_limits():
     assert set(draw(min_p=0.3)) == {2, 3}
     assert decode.choose(row, Sampling(repeat_penalty=9.0), (3,), None) == 2
     assert decode.choose(row, Sampling(), (), None) == 3
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_told(value, temperature):
+    row = np.array([0.0, value, 2.0], np.float32)
+    with pytest.raises(MirimError, match="its weights are damaged"):
+        decode.choose(row, Sampling(temperature=temperature), (), np.random.default_rng(0))
+    # What a model forbids is none of that.
+    row[1] = -np.inf
+    assert decode.choose(row, Sampling(temperature=temperature, top_k=1), (), np.random.default_rng(0)) == 2
 
 
 @pytest.mark.parametrize(

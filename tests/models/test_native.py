@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -565,3 +567,95 @@ def test_weights_that_are_no_numbers_are_told(files, tmp_path, masked):
                 work()
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize("how", [{"temperature": 1.0}, {"temperature": 1.0, "top_k": 50}, {"logprobs": 3}])
+def test_one_row_of_weights_that_are_no_numbers_is_told(files, tmp_path, how):
+    """A damaged word in a head: nothing can be drawn beside it, nor any probability told."""
+    from mirim.models.engines import native
+
+    start, size = gguf_check.check(files["f32"]).places["output.weight"]
+    data = bytearray(files["f32"].read_bytes())
+    wide = 4 * toys.WEAK["hidden_size"]
+    data[start + 77 * wide : start + 78 * wide] = b"\xff" * wide
+    (tmp_path / "nan.gguf").write_bytes(data)
+    with contextlib.closing(native.open(str(tmp_path / "nan.gguf"), threads=1)) as engine:
+        with pytest.raises(MirimError, match="its weights are damaged"):
+            list(engine.generate("The nurse", Sampling(max_tokens=4, **how)))
+        with pytest.raises(MirimError, match="its weights are damaged"):
+            engine.score("a", ["b c"])
+        assert size > 78 * wide
+
+
+def test_a_mask_that_forbids_everything_is_told(files):
+    from mirim.models.engines import native
+
+    with contextlib.closing(native.open(str(files["f32"]), threads=1)) as engine:
+        for temperature in (0.0, 1.0, 1e30):
+            request = engine._core.write([5, 6, 7], 4, temperature=temperature, masked=True)
+            while not request.next(0.2)[2]:
+                pass
+            request.allow(bytes_of(0))
+            while not (reason := request.next(0.2)[1]):
+                pass
+            assert reason == "!no token is allowed to come next"
+            # At any temperature what is forbidden does not come.
+            request = engine._core.write([5, 6, 7], 1, temperature=temperature, masked=True)
+            while not request.next(0.2)[2]:
+                pass
+            request.allow(bytes_of(1 << 9))
+            tokens, reason = [], ""
+            while not reason:
+                found, reason, _ = request.next(0.2)
+                tokens += found
+            assert (tokens[0][0], reason) == (9, "length")
+
+
+def bytes_of(bits):
+    import numpy as np
+
+    return np.frombuffer(bits.to_bytes(64, "little"), np.uint8)
+
+
+def test_a_temperature_beyond_the_cores_numbers_keeps_to_a_schema(files):
+    from mirim.models.engines import native
+
+    schema = {"enum": ["yes", "no"]}
+    with contextlib.closing(native.open(str(files["f32"]), threads=1)) as engine:
+        how = Sampling(max_tokens=30, temperature=1e300)
+        text = "".join(d.text for d in engine.generate("The nurse", how, schema=schema))
+    assert json.loads(text) in ("yes", "no")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_is_told_and_ends(files):
+    """None of the threads are there: whatever waits for one waits for ever, at the end of the process too."""
+    script = """
+import os, sys, time
+from mirim.core.errors import MirimError
+from mirim.core.types import Sampling
+from mirim.models.engines import native
+engine = native.open(sys.argv[1], threads=2)
+list(engine.generate("The nurse", Sampling(max_tokens=2)))
+time.sleep(0.2)  # its thread waits for work
+child = os.fork()
+if not child:
+    for work in (lambda: next(engine.generate("a", Sampling())), lambda: engine.score_tokens([1, 2]), engine.counts):
+        try:
+            work()
+        except MirimError as error:
+            assert "open it after the fork" in str(error), error
+        else:
+            os._exit(9)
+    if sys.argv[2] == "close":
+        engine.close()
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+list(engine.generate("The nurse", Sampling(max_tokens=2)))
+engine.close()
+"""
+    for way in ("close", "leave"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(files["q8_0"]), way], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr

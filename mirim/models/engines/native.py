@@ -8,6 +8,7 @@ prompts: the same bits, tested.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -108,6 +109,7 @@ class Native(Prefixes):
         self.threads = threads or cores()
         self._draft = draft
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._guide: Guide | None = None
         #: Counts of the last answer that ended: prompt and written tokens, steps, proposed and accepted ones.
         self.last: dict[str, int] = {}
@@ -239,7 +241,8 @@ class Native(Prefixes):
         request = self._open.write(
             ids,
             most,
-            temperature=max(sampling.temperature, 0.0),
+            # What is infinite as the core's float would make no number of what may not come.
+            temperature=min(max(sampling.temperature, 0.0), 1e30),
             top_k=max(sampling.top_k, 0),
             top_p=sampling.top_p,
             min_p=sampling.min_p,
@@ -397,6 +400,11 @@ class Native(Prefixes):
     def _open(self) -> Any:
         if self._core is None:
             raise MirimError(f"{self.path} was closed; open it again")
+        if os.getpid() != self._process:
+            raise MirimError(
+                f"{self.path} was opened in process {self._process}, from which {os.getpid()} was forked without its "
+                "threads; open it after the fork, or start processes by multiprocessing's spawn"
+            )
         return self._core
 
     def close(self) -> None:
