@@ -143,6 +143,9 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         _say("interrupted; what was finished is kept, run the same line again to go on")
         return INTERRUPTED
+    except SystemExit:
+        # So rich, which writes the help, ends where the reader left.
+        return DONE
     except BrokenPipeError:
         # The reader left (`| head`): not our failure, and Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

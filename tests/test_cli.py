@@ -183,6 +183,17 @@ def test_what_a_library_prints_below_python_does_not_reach_stdout(tmp_path: Path
     assert "Ignored unknown option" in done.stderr
 
 
+@pytest.mark.parametrize("line", ["--help", "train --help", "generate --model echo --prompt hello"])
+def test_a_reader_that_leaves_is_no_failure(tmp_path: Path, line: str) -> None:
+    words = [sys.executable, "-m", "mirim", *line.split()]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(60) == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_results_that_cannot_be_written_are_told_without_a_traceback(tmp_path: Path) -> None:
     for line, code, says in (

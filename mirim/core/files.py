@@ -202,6 +202,8 @@ def explain(error: OSError, path: Path) -> MirimError:
         return UsageError(f"{path} lies under what is no folder: a file, or a link that leads nowhere")
     if error.errno == errno.EISDIR:
         return UsageError(f"{path} is a folder, a file was expected")
+    if error.errno == errno.EFBIG:
+        return MirimError(f"{path} would be larger than this disk or `ulimit -f` allows; raise it and run again")
     if error.errno == errno.ENAMETOOLONG:
         return UsageError(f"the name {max(path.parts, key=len)[:60]}… is too long for this disk")
     return MirimError(f"{path}: {error.strerror or error}")

@@ -197,8 +197,8 @@ def train(
         recipe=written,
         stages=stages,
     )
-    own = owner if owner is not None and plan.out == owner.model.resolve() else None
-    with remembered(own, given):
+    home = owner if owner is not None and plan.out == owner.model.resolve() else None
+    with remembered(home, given):
         return run(plan)
 
 
