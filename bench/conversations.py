@@ -1,10 +1,12 @@
 """How well follow-up questions are answered: alone, after their conversation, and said as a whole by a person.
 
-    python bench/conversations.py PROJECT bench/conversations.jsonl
+    python bench/conversations.py PROJECT bench/conversations.jsonl [bench/strays.jsonl] [--model none]
 
 The questions are about the sample clinic (`make demo` builds it), a line each: {"id", "lang", "messages", "question",
 "fact", "whole"}. Prints how often the answer holds the fact, and the same of the clinic's own questions after a
-conversation about something else, and how often those without an answer are refused then.
+conversation about something else, and how often those without an answer are refused then. The second file holds short
+questions that no document answers, {"lang", "set", "question"}: how often they are refused, alone and after each of
+three questions that one does.
 """
 
 from __future__ import annotations
@@ -28,17 +30,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("project", type=Path)
     parser.add_argument("rows", type=Path)
+    parser.add_argument("strays", type=Path, nargs="?")
+    parser.add_argument("--model", default="")
     given = parser.parse_args()
     project = Project.open(given.project)
     rows = list(read_jsonl(given.rows))
     report: dict[str, Any] = {"rows": len(rows)}
-    with Assistant.open(project) as assistant:
+    with Assistant.open(project, model=given.model) as assistant:
         found = {way: [_held(assistant, row, way) for row in rows] for way in ("alone", "after", "whole")}
         for way, held in found.items():
             report[way] = str(bootstrap(held))
         less, verdict = paired(found["after"], found["alone"])
         report["after less alone"] = f"{less} {verdict}"
-        report |= _elsewhere(assistant, read_all(project.eval_files()))
+        asked = read_all(project.eval_files())
+        report |= _elsewhere(assistant, asked)
+        report |= _strays(assistant, asked, list(read_jsonl(given.strays))) if given.strays else {}
     print(json.dumps(report, ensure_ascii=False, indent=1))
 
 
@@ -64,6 +70,22 @@ def _elsewhere(assistant: Assistant, asked: list[HeldOut]) -> dict[str, str]:
             else:
                 held["refused"].append(float(answer.abstained))
     return {f"after another subject: {name}": str(bootstrap(values)) for name, values in held.items()}
+
+
+def _strays(assistant: Assistant, asked: list[HeldOut], rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Short questions about something else, by set."""
+    refused: dict[str, list[float]] = {}
+    for name in dict.fromkeys(row["set"] for row in rows):
+        rng = random.Random(5)
+        for row in (row for row in rows if row["set"] == name):
+            others = [o for o in asked if o.answerable and assistant.language_of(o.question) == row["lang"]]
+            alone = assistant.answer(row["question"]).abstained
+            refused.setdefault(f"strays, {name}, alone: refused", []).append(float(alone))
+            for other in rng.sample(others, 3):
+                history = [Message("user", other.question), Message("assistant", other.answer)]
+                after = assistant.answer(row["question"], history).abstained
+                refused.setdefault(f"strays, {name}, after: refused", []).append(float(after))
+    return {name: str(bootstrap(values)) for name, values in refused.items()}
 
 
 if __name__ == "__main__":
