@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mirim.assist.candidates import candidates
+from mirim.assist.courtesy import courtesy, returned
 from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
 from mirim.assist.nearness import Nearness
@@ -161,13 +162,27 @@ class Assistant:
         self.index.close()
 
     def answer(self, question: str, history: Sequence[Message] = (), policy: Policy | None = None) -> Answer:
-        """Answer one question; `history` is the conversation so far, oldest first."""
+        """Answer one question; `history` is the conversation so far, oldest first.
+
+        A greeting or thanks is returned, with nothing quoted. UsageError for an empty question.
+        """
         started = time.perf_counter()
         if not question.strip():
             raise UsageError("the question is empty")
         language = self.language_of(question)
-        whole, ranked = self._meant(question, history, language)
         chosen = policy or self.policy
+        if courtesy(question):
+            return Answer(
+                answer=returned(question, language),
+                abstained=False,
+                confidence=1.0,
+                policy=chosen,
+                citations=(),
+                model=self.model,
+                seconds=time.perf_counter() - started,
+                question=question,
+            )
+        whole, ranked = self._meant(question, history, language)
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
@@ -192,8 +207,6 @@ class Assistant:
     def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
         """What a question is taken to mean after a conversation, and the sentences that may answer that."""
         read = [(reading, self.rank(reading, language)) for reading in readings(question, history, language)]
-        if not read:
-            return question, []
         alone, carried = read[0], read[-1]
         if carried is alone or not carried[1]:
             return alone

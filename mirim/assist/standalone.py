@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mirim.assist.courtesy import courtesy
 from mirim.assist.phrases import declined
 from mirim.core.types import Message
 from mirim.documents.words import STOPWORDS, stem, tokens
@@ -23,12 +24,6 @@ _GOES_ON = re.compile(
 )
 #: Words of a question that ask for an amount and name nothing.
 _AMOUNTS = frozenset("much many long often far".split())
-#: What asks nothing and names nothing, folded and without punctuation.
-_COURTESY = re.compile(
-    r"(?:(?:thanks?|ok|okay|hello|hi|hey|bye|goodbye|yes|no|great|good (?:morning|afternoon|evening|night)|you|a lot"
-    r"|(?:very|so) much|for (?:the|your) help|obrigad[oa]|valeu|oi|ola|tchau|ate logo|sim|nao|certo|beleza|tudo bem"
-    r"|bom dia|boa (?:tarde|noite)|muito|pela ajuda)(?: |$))+"
-)
 
 #: Content words up to which a question may lean on the conversation.
 SHORT = 3
@@ -82,11 +77,6 @@ def points(question: str) -> bool:
 def goes_on(question: str) -> bool:
     """Whether a question says that it follows another: it points at something, or opens with "and", "mas"."""
     return points(question) or bool(_GOES_ON.fullmatch(" ".join(tokens(question))))
-
-
-def courtesy(text: str) -> bool:
-    """Whether a text only greets, thanks or agrees."""
-    return bool(_COURTESY.fullmatch(" ".join(tokens(text))))
 
 
 def _carried(question: str, topic: str, language: str) -> str:

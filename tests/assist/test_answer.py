@@ -146,12 +146,30 @@ def test_a_question_about_something_else_is_not_answered_with_the_one_before(sho
         assert not assistant.answer("how long for broken glass?", history).abstained
 
 
-def test_thanks_are_not_answered_with_the_topic(alone: Assistant) -> None:
+@pytest.mark.parametrize(
+    ("said", "returned"),
+    [
+        ("thanks", "You're welcome."),
+        ("Thank you very much!", "You're welcome."),
+        ("Muito obrigado!", "De nada."),
+        ("oi, bom dia", "Olá."),
+        ("Hi there!", "Hello."),
+        ("Good night", "Goodbye"),
+        ("tchau, obrigada", "De nada."),
+        ("sim", "Certo."),
+        ("ok", "All right."),
+    ],
+)
+def test_thanks_and_greetings_are_returned_and_nothing_is_quoted(alone: Assistant, said: str, returned: str) -> None:
     before = "How much is delivery inside the city?"
     history = [Message("user", before), Message("assistant", alone.answer(before).answer)]
-    answer = alone.answer("thanks", history)
-    assert answer.abstained
-    assert answer.confidence == 0
+    for answer in (alone.answer(said, history), alone.answer(said)):
+        assert answer.answer.startswith(returned)
+        assert not answer.abstained
+        assert answer.citations == ()
+    # Nor do they become what is talked about.
+    history += [Message("user", said), Message("assistant", answer.answer)]
+    assert "13:00" in alone.answer("And when does the shop close on Saturdays?", history).answer
 
 
 def test_a_very_long_conversation_of_short_questions_is_followed(alone: Assistant) -> None:

@@ -232,7 +232,7 @@ function dress(item, turn) {
   if (extra?.citations?.length) item.append(citations(turn));
   if (!turn.content) return;
   const foot = make("div", { class: "foot" });
-  if (extra && !extra.abstained) {
+  if (extra?.citations?.length && !extra.abstained) {
     const share = new Intl.NumberFormat(tongue, { style: "percent" }).format(extra.confidence);
     const level = extra.confidence >= 0.8 ? "high" : extra.confidence >= 0.6 ? "middle" : "low";
     foot.append(make("span", { class: `sure ${level}` }, make("span", { class: "dot", "aria-hidden": "true" }), t("sure", share)));
@@ -332,7 +332,8 @@ $("export").addEventListener("click", () => {
     lines.push(`## ${turn.role === "user" ? t("you") : `${t("answer")} (${turn.model})`}`, "", turn.content, "");
     if (turn.extra) {
       const share = new Intl.NumberFormat(tongue, { style: "percent" }).format(turn.extra.confidence);
-      lines.push(turn.extra.abstained ? `*${t("unknown")}*` : `*${t("sure", share)}*`, "");
+      if (turn.extra.abstained) lines.push(`*${t("unknown")}*`, "");
+      else if (turn.extra.citations.length) lines.push(`*${t("sure", share)}*`, "");
       turn.extra.citations.forEach((c, n) => {
         const page = c.page ? `, ${t("page", c.page)}` : "";
         lines.push(`${n + 1}. ${c.source}${page}, ${t("characters", c.start, c.end)}:`, `   > ${c.text.replaceAll("\n", "\n   > ")}`);
