@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mirim.assist.candidates import candidates
-from mirim.assist.courtesy import courtesy, returned
+from mirim.assist.courtesy import asks_who, courtesy, returned
 from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
 from mirim.assist.nearness import Nearness
@@ -164,7 +164,8 @@ class Assistant:
     def answer(self, question: str, history: Sequence[Message] = (), policy: Policy | None = None) -> Answer:
         """Answer one question; `history` is the conversation so far, oldest first.
 
-        A greeting or thanks is returned, with nothing quoted. UsageError for an empty question.
+        A greeting or thanks is returned, with nothing quoted, and so is who speaks where no document says. UsageError
+        for an empty question.
         """
         started = time.perf_counter()
         if not question.strip():
@@ -172,16 +173,7 @@ class Assistant:
         language = self.language_of(question)
         chosen = policy or self.policy
         if courtesy(question):
-            return Answer(
-                answer=returned(question, language),
-                abstained=False,
-                confidence=1.0,
-                policy=chosen,
-                citations=(),
-                model=self.model,
-                seconds=time.perf_counter() - started,
-                question=question,
-            )
+            return self._polite(question, language, chosen, started)
         whole, ranked = self._meant(question, history, language)
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
@@ -189,6 +181,9 @@ class Assistant:
             module = plugins.load("assist.policies", chosen)
             draft = module.write(Task(whole, language, ranked, history, self.engine, self.words))
         abstained = not draft.text or not draft.citations
+        if abstained and asks_who(question):
+            # The documents may say who speaks, and come first.
+            return self._polite(question, language, chosen, started)
         if abstained and confidence >= self.calibration.threshold:
             # Something was found, and what the model made of it does not stand: nothing is left to trust.
             confidence = 0.0
@@ -203,6 +198,11 @@ class Assistant:
             removed=draft.removed,
             question=question,
         )
+
+    def _polite(self, question: str, language: str, policy: Policy, started: float) -> Answer:
+        """What is no matter of the documents, with nothing quoted."""
+        seconds = time.perf_counter() - started
+        return Answer(returned(question, language), False, 1.0, policy, (), self.model, seconds, question=question)
 
     def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
         """What a question is taken to mean after a conversation, and the sentences that may answer that."""

@@ -1,4 +1,4 @@
-"""What asks nothing: greetings, thanks and the like, and what is said to them."""
+"""What asks nothing of the documents: greetings, thanks and the like, who is speaking, and what is said to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,19 @@ _WORDS = {
     "": {"": r"ok|okay|you|there|a lot|(?:very|so) much|muito"},
 }
 _ALL = re.compile(rf"(?:(?:{'|'.join(w for kind in _WORDS.values() for w in kind.values())})(?: |$))+")
+_ITSELF = re.compile(
+    r"(?:who|what) are you|are you (?:(?:a|an) )?(?:ro)?(?:bot|human|person|machine|computer|program|ai|real)"
+    r"|what (?:can|do) you (?:do|know)|how can you help(?: me)?"
+    r"|(?:am i )?talking to (?:a|an) (?:ro)?(?:bot|person|human)|quem e voce|(?:o )?que e voce"
+    r"|voce e (?:uma? )?(?:robo|maquina|pessoa|human[oa]|programa|ia|bot|real|de verdade)"
+    r"|(?:o )?que (?:voce|vc) (?:faz|sabe|pode fazer)|como (?:voce|vc) pode (?:me )?ajudar"
+    r"|(?:estou )?falando com (?:uma? )?(?:robo|pessoa|maquina|humano|atendente)"
+)
 _SAID = {
+    "itself": {
+        "en": "I am a program, not a person. I answer from the documents I have, and say so where they do not.",
+        "pt": "Sou um programa, não uma pessoa. Respondo pelos documentos que tenho, e aviso quando não dizem.",
+    },
     "thanks": {
         "en": "You're welcome. If there is anything else, just ask.",
         "pt": "De nada. Se precisar de mais alguma coisa, é só perguntar.",
@@ -43,9 +55,16 @@ def courtesy(text: str) -> bool:
     return bool(_ALL.fullmatch(" ".join(tokens(text))))
 
 
+def asks_who(text: str) -> bool:
+    """Whether a text asks who or what is speaking, or what it can do."""
+    return bool(_ITSELF.fullmatch(" ".join(tokens(text))))
+
+
 def returned(text: str, language: str) -> str:
-    """What is said to a courtesy, in its own language where its words tell, otherwise in `language`."""
+    """What is said to these, to a courtesy in its own language where its words tell, otherwise in `language`."""
     folded = " ".join(tokens(text))
+    if asks_who(text):
+        return _SAID["itself"].get(language, _SAID["itself"]["en"])
     for kind, words in _WORDS.items():
         for spoken, pattern in words.items():
             if spoken and re.search(rf"(?<!\S)(?:{pattern})(?!\S)", folded):

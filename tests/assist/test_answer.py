@@ -172,6 +172,16 @@ def test_thanks_and_greetings_are_returned_and_nothing_is_quoted(alone: Assistan
     assert "13:00" in alone.answer("And when does the shop close on Saturdays?", history).answer
 
 
+def test_who_speaks_is_said_where_no_document_says_it(shop: Project) -> None:
+    before = "How much is delivery inside the city?"
+    with Assistant.open(shop, model="none") as assistant:
+        history = [Message("user", before), Message("assistant", assistant.answer(before).answer)]
+        for said in ([], history):
+            assert assistant.answer("Are you a robot?", said).answer.startswith("I am a program")
+            assert assistant.answer("Quem é você?", said).answer.startswith("Sou um programa")
+        assert assistant.answer("Are you open on the moon?").abstained
+
+
 def test_a_very_long_conversation_of_short_questions_is_followed(alone: Assistant) -> None:
     history = [Message("user", "chairs?")] * 2000
     assert alone.answer("and tables?", history).policy == "quote"
