@@ -368,8 +368,9 @@ class Guard:
             await send(message)
 
         host = headers.get("host", "")
-        if self.house.hosts and _name(host) not in self.house.hosts:
-            # A page elsewhere may point its own name at this machine (DNS rebinding).
+        if host and self.house.hosts and _name(host) not in self.house.hosts:
+            # A page elsewhere may point its own name at this machine (DNS rebinding). No browser sends none at all, as
+            # the probes of load balancers in HTTP/1.0 do.
             return await _refuse(
                 send_more, 421, f'this server does not answer to the name "{host[:100]}"', "wrong_host"
             )

@@ -207,6 +207,8 @@ def test_a_foreign_host_name_is_refused(client: Any) -> None:
     http = client(house(hosts=("127.0.0.1", "localhost")), base_url="http://localhost:80")
     assert http.get("/health").status_code == 200
     assert http.get("/health", headers={"host": "rebound.example"}).status_code == 421
+    # A probe in HTTP/1.0 names no host, which no browser leaves out.
+    assert http.get("/health", headers={"host": ""}).status_code == 200
 
 
 # -- files and logs -----------------------------------------------------------------------------------------------
