@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,9 @@ def test_broken_and_hostile_files_are_refused_and_change_nothing(files, opened, 
     # Things of others in the folder are not touched; what a killed life left half written is removed.
     (folder / "notes.txt").write_text("mine")
     (folder / f"{whole.name}.new").write_bytes(sound[:100])
+    assert engine.restore_prefixes(folder, LIMIT).files == 1
+    assert (folder / f"{whole.name}.new").is_file(), "another process may be writing it"
+    os.utime(folder / f"{whole.name}.new", (time.time() - 120,) * 2)
     assert engine.restore_prefixes(folder, LIMIT).files == 1
     assert sorted(p.name for p in folder.iterdir()) == sorted([whole.name, "notes.txt"])
 

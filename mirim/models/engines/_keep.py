@@ -14,6 +14,7 @@ import json
 import os
 import re
 import threading
+import time
 from array import array
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -36,6 +37,8 @@ _COUNTED, _AGE, _AT_ONCE = 4096, 4096, 16
 _REMEMBERED = 64
 #: Whether the prompts of this context are counted.
 _NOTING: ContextVar[bool] = ContextVar("noting", default=False)
+#: Seconds in which a file that is being written has changed.
+WRITING = 60
 _NAME = re.compile(r"[0-9a-f]{32}\.kv")
 
 
@@ -154,7 +157,10 @@ class Keep:
         with self._disk:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for left in self.folder.glob("*.kv.new"):  # of a life that was ended while it wrote
-                left.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    # Another process may be writing what is young.
+                    if time.time() - left.stat().st_mtime > WRITING:
+                        left.unlink()
             room, chosen, ignored, tokens = self._spare, [], [], 0
             for path, size, _ in reversed(self._files()):
                 pages = max(1, size // int(self._bytes))
