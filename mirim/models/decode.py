@@ -125,8 +125,9 @@ def choose(row: Array, sampling: Sampling, seen: Sequence[int], random: Any) -> 
             "train it again, or download it again"
         )
     if sampling.repeat_penalty != 1.0 and seen:
+        by = penalty(sampling)
         used = np.unique(np.asarray(seen))
-        row[used] = np.where(row[used] > 0, row[used] / sampling.repeat_penalty, row[used] * sampling.repeat_penalty)
+        row[used] = np.where(row[used] > 0, row[used] / by, row[used] * by)
     if sampling.temperature <= 0:
         return int(row.argmax())
     order = np.argsort(-row, kind="stable")
@@ -142,6 +143,12 @@ def choose(row: Array, sampling: Sampling, seen: Sequence[int], random: Any) -> 
         order, weights = order[keep], weights[keep]
     steps = np.cumsum(weights)
     return int(order[int(np.searchsorted(steps, random.random() * steps[-1], side="right"))])
+
+
+def penalty(sampling: Sampling) -> float:
+    """What logits of tokens that were there are divided by, or times: never so small or large that they are no numbers
+    afterwards."""
+    return min(max(sampling.repeat_penalty, 1e-6), 1e6)
 
 
 def _unsure(text: str, stops: Sequence[str]) -> int:

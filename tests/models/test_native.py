@@ -617,6 +617,16 @@ def bytes_of(bits):
     return np.frombuffer(bits.to_bytes(64, "little"), np.uint8)
 
 
+@pytest.mark.parametrize("penalty", [5e-324, 1e-300, 1e300])
+def test_a_penalty_beyond_the_cores_numbers_is_one_within_them(files, penalty):
+    from mirim.models.engines import native
+
+    with contextlib.closing(native.open(str(files["f32"]), threads=1)) as engine:
+        how = Sampling(max_tokens=8, repeat_penalty=penalty)
+        deltas = list(engine.generate("The nurse opened the door", how))
+    assert deltas[-1].finish_reason in ("length", "stop")
+
+
 def test_a_temperature_beyond_the_cores_numbers_keeps_to_a_schema(files):
     from mirim.models.engines import native
 

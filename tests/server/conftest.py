@@ -72,13 +72,23 @@ def server() -> Iterator[Callable[..., Process]]:
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random-weight Llama with a chat template, as a GGUF file."""
+    return _toy(tmp_path_factory, 1024)
+
+
+@pytest.fixture(scope="session")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a longer context."""
+    return _toy(tmp_path_factory, 8192)
+
+
+def _toy(tmp_path_factory: pytest.TempPathFactory, context: int) -> Path:
     pytest.importorskip("torch")
     pytest.importorskip("xllamacpp")
     import toys
 
     from mirim.models import convert, resolve
 
-    folder = toys.model(tmp_path_factory.mktemp("model") / "toy", "llama", max_position_embeddings=1024)
+    folder = toys.model(tmp_path_factory.mktemp("model") / "toy", "llama", max_position_embeddings=context)
     os.environ.setdefault("MIRIM_CACHE", str(tmp_path_factory.mktemp("cache")))
     made = convert.cached(resolve.local(resolve.resolve(folder)))
     target = folder.parent / "tiny.gguf"

@@ -11,6 +11,7 @@ import pytest
 from server_fakes import Scripted, house
 
 import mirim
+from mirim.new import new
 from mirim.server import side
 from mirim.server.assistants import Current
 from mirim.server.room import Room, Running, Settings, open_room
@@ -70,7 +71,7 @@ def test_an_engine_is_closed_when_its_work_is_done(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_documents_that_come_while_the_server_runs_are_answered_from(tmp_path: Path) -> None:
-    mirim.new(tmp_path / "clinic")
+    new(tmp_path / "clinic")
     project = mirim.Project.open(tmp_path / "clinic")
     (project.root / "sources" / "hours.md").write_text("# Hours\n\nThe Lagoa branch opens at 7:00 on weekdays.\n")
     mirim.ingest(project)

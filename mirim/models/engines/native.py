@@ -246,7 +246,7 @@ class Native(Prefixes):
             top_k=max(sampling.top_k, 0),
             top_p=sampling.top_p,
             min_p=sampling.min_p,
-            repeat_penalty=sampling.repeat_penalty,
+            repeat_penalty=decode.penalty(sampling),
             seed=sampling.seed & 0xFFFFFFFFFFFFFFFF,
             ends=self._end_tokens,
             logprobs=-1 if sampling.logprobs is None else sampling.logprobs,
