@@ -31,14 +31,12 @@ SHORT = 3
 
 def readings(question: str, history: Sequence[Message], language: str) -> list[str]:
     """What a question may mean: itself where it stands alone, with the topic of the last one where it names
-    nothing itself, and both where only the documents can tell; nothing where it is no question ("thanks").
+    nothing itself, and both where only the documents can tell.
 
     A question may lean on the conversation with up to three content words. The topic is the content words of the last
     question that had some, with its own topic before it, so that a chain of follow-ups keeps its subject. What was
     refused is no topic: the documents do not speak of it.
     """
-    if courtesy(question):
-        return []
     before = topic(question, history, language)
     whole = _carried(question, before, language) if before else question
     named = not _AMOUNTS.issuperset(content(question, language))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mirim.assist.courtesy import courtesy
 from mirim.assist.phrases import unknown
 from mirim.assist.standalone import goes_on, readings
 from mirim.core.types import Message
@@ -43,16 +44,16 @@ def test_what_does_not_say_so_may_be_about_something_else(question: str) -> None
 @pytest.mark.parametrize(
     "said", ["thanks", "Thank you very much!", "ok", "hello", "Muito obrigado!", "oi, bom dia", "No."]
 )
-def test_a_courtesy_is_no_question_and_no_topic(said: str) -> None:
-    assert readings(said, TALK, "en") == readings(said, (), "en") == []
+def test_a_courtesy_is_no_topic(said: str) -> None:
+    assert courtesy(said)
     for reply in ("You are welcome.", unknown("en", "the counter")):
         history = (*TALK, Message("user", said), Message("assistant", reply))
         assert readings("and scooters?", history, "en") == readings("and scooters?", TALK, "en")
 
 
 def test_a_courtesy_with_a_question_is_one() -> None:
-    assert readings("Thanks, and on Sundays?", (), "en")
-    assert readings("tarde?", (), "pt")
+    assert not courtesy("Thanks, and on Sundays?")
+    assert not courtesy("tarde?")
 
 
 @pytest.mark.parametrize("language", ["en", "pt"])
