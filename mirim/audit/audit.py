@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from mirim.audit.checks.personal import hidden
+from mirim.audit.identifiers import hidden
 from mirim.core import plugins
 from mirim.core.errors import GateRefused, UsageError
 from mirim.core.progress import track

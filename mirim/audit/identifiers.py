@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from mirim.core.report import Severity
+
+#: How bad each is: numbers that name one person first; an organisation's own contacts belong in its documents.
+SEVERITY: dict[str, Severity] = {
+    "CPF": "error", "SUS card": "error", "payment card": "error", "PIS": "error", "CNH": "error", "RG": "error",
+    "SSN": "error", "IBAN": "info", "CNPJ": "info", "e-mail": "info", "phone": "info",
+}  # fmt: skip
 #: What word processors and PDFs write for a hyphen or a blank, each one character long.
 _PLAIN = str.maketrans({**dict.fromkeys("‐‑‒–—−", "-"), **dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")})
 _CPF = re.compile(
@@ -150,3 +157,11 @@ def masked(value: str) -> str:
         return value[:1] + "•" * (len(value) - 1)
     kept = {*places[:2], *places[-2:]} if len(places) >= 8 else set(places[:1])
     return "".join(c if i in kept or not c.isalnum() else "•" for i, c in enumerate(value))
+
+
+def hidden(text: str) -> str:
+    """A text with the numbers in it that name one person masked, for the ids and names that a report shows."""
+    for kind, value in list(identifiers(text)):
+        if SEVERITY[kind] == "error":
+            text = text.replace(value, masked(value))
+    return text

@@ -6,29 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import chain
 
-from mirim.audit.identifiers import identifiers, masked
+from mirim.audit.identifiers import SEVERITY, identifiers, masked
 from mirim.audit.seeds import seeds
 from mirim.core.project import Project
-from mirim.core.report import Finding, Severity
+from mirim.core.report import Finding
 from mirim.core.types import Document
 
-#: How bad each is: numbers that name one person first; an organisation's own contacts belong in its documents.
-SEVERITY: dict[str, Severity] = {
-    "CPF": "error", "SUS card": "error", "payment card": "error", "PIS": "error", "CNH": "error", "RG": "error",
-    "SSN": "error", "IBAN": "info", "CNPJ": "info", "e-mail": "info", "phone": "info",
-}  # fmt: skip
 _DO = {
     "error": "take it out of the source, or of data/documents/ if the source must stay as it is",
     "info": "fine if it is the organisation's own; otherwise take it out",
 }
-
-
-def hidden(text: str) -> str:
-    """A text with the numbers in it that name one person masked, for the ids and names that a report shows."""
-    for kind, value in list(identifiers(text)):
-        if SEVERITY[kind] == "error":
-            text = text.replace(value, masked(value))
-    return text
 
 
 def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
