@@ -31,6 +31,7 @@ struct Matrix {
     Kind kind = Kind::f32;
     int rows = 0, columns = 0;
     const uint8_t* data = nullptr;
+    size_t apart = 0;  // bytes from one block to the next where another matrix's blocks lie between them, else 0
 
     int blocks() const { return (rows + ROWS - 1) / ROWS; }
     size_t block_bytes() const {
@@ -42,8 +43,9 @@ struct Matrix {
         }
     }
     size_t bytes() const { return block_bytes() * blocks(); }
+    size_t step() const { return apart ? apart : block_bytes(); }
     bool quantised() const { return kind == Kind::q8 || kind == Kind::q4; }
-    const uint8_t* block(int n) const { return data + block_bytes() * n; }
+    const uint8_t* block(int n) const { return data + step() * n; }
 };
 
 // Inputs of a product: `x` for float weights; for quantised ones `q`, with a scale and where its sums begin (WHOLE -

@@ -30,6 +30,9 @@ inline bool asks() {
 #endif
 }
 
+// Of eight-bit weights, tiles of tokens up to which that is so; further ones leave memory the time to be asked.
+constexpr int FORESEEN = 3;
+
 // Bytes between what is computed and what is asked for.
 constexpr int AHEAD = 8192;
 
@@ -169,15 +172,16 @@ template <class Bits, int M>
 void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
     const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = ROWS * 2 + Bits::bytes;
     constexpr int H = HALVES<M>;
+    const bool alone = !asks() && tiles <= (Bits::bytes == Eight::bytes ? FORESEEN : 1);
     for (int h = 0; h < 2; h += H) {
-        if (tiles <= 1) {
-            if (asks()) quantised_half<Bits, M, H, Way::ahead>(p, w.columns, from, to, in, first, out, ROWS, h, {});
-            else quantised_half<Bits, M, H, Way::alone>(p, w.columns, from, to, in, first, out, ROWS, h, {});
+        if (alone || tiles <= 1) {
+            auto* half = alone ? quantised_half<Bits, M, H, Way::alone> : quantised_half<Bits, M, H, Way::ahead>;
+            half(p, w.columns, from, to, in, first, out, ROWS, h, {});
             continue;
         }
         // Every tile asks for its share of the next block.
         const int lines = (group / int(LINE) + tiles - 1) / tiles;
-        const uint8_t* share = p + w.block_bytes() + size_t(from) * group + size_t(first / TOKENS) * lines * LINE;
+        const uint8_t* share = p + w.step() + size_t(from) * group + size_t(first / TOKENS) * lines * LINE;
         quantised_half<Bits, M, H, Way::ask>(p, w.columns, from, to, in, first, out, ROWS, h, {share, size_t(group), lines, 0});
     }
 }

@@ -7,7 +7,8 @@
 
 namespace mirim {
 
-Matrix Model::place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at) {
+Matrix Model::place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at,
+                    Matrix* twin) {
     if (!row_bytes(type, columns)) throw wrong(name + " has a type or a width that is not read here");
     Matrix m;
     bool quantised = type == Source::q8_0 || type == Source::q4_0;
@@ -15,7 +16,16 @@ Matrix Model::place(const std::string& name, Source type, bool eight_bits, int r
     m.rows = head ? rows / head * ((head + ROWS - 1) / ROWS * ROWS) : rows;
     m.columns = columns;
     any_quantised_ |= m.quantised();
-    *at = arena_.take(m.bytes());
+    if (twin && twin->apart && twin->kind == m.kind) {
+        m.apart = twin->apart;
+        *at = const_cast<uint8_t*>(twin->data) + m.block_bytes();
+    } else if (twin) {
+        // Where the other one turns out to be of another kind, its room stays empty.
+        m.apart = 2 * m.block_bytes();
+        *at = arena_.take(2 * m.bytes());
+    } else {
+        *at = arena_.take(m.bytes());
+    }
     m.data = *at;
     placed_ += name + ' ' + std::to_string(int(m.kind)) + ' ' + std::to_string(m.rows) + ' ' + std::to_string(columns) + '\n';
     return m;
@@ -39,11 +49,11 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
         if (row_bytes(type, columns) * size_t(rows) != bytes || !bytes)
             throw wrong(name + " has " + std::to_string(bytes) + " bytes, not those of its shape");
     };
-    auto matrix = [&](Matrix& to, int r, int k, int head = 0) {
+    auto matrix = [&](Matrix& to, int r, int k, int head = 0, Matrix* twin = nullptr) {
         shape(r, k);
         if (to.data) throw wrong(name + " is there twice");
         uint8_t* at;
-        to = place(name, type, eight_bits, rows, columns, head, &at);
+        to = place(name, type, eight_bits, rows, columns, head, &at, twin);
         pack(to, at, type, data, rows, head);
     };
     auto vector = [&](const float*& to, int size) {
@@ -60,7 +70,9 @@ void Model::add(const std::string& name, Source type, bool eight_bits, const uin
     if (name == "output_norm.weight") return vector(last_norm_, c.hidden);
     const Spot s = spot(name);
     Layer& l = layers_[s.layer];
-    if (s.part != PARTS) return matrix(l.part[s.part], s.rows, s.columns, s.head);
+    // Blocks of these two are read in turn, and lie so: memory that is read in one run comes faster.
+    Matrix* twin = s.part == GATE ? &l.part[UP] : s.part == UP ? &l.part[GATE] : nullptr;
+    if (s.part != PARTS) return matrix(l.part[s.part], s.rows, s.columns, s.head, twin);
     if (s.name == "attn_norm.weight") return vector(l.attn_norm, c.hidden);
     if (s.name == "ffn_norm.weight") return vector(l.ffn_norm, c.hidden);
     if (s.name == "post_attention_norm.weight") return vector(l.after_attn, c.hidden);

@@ -128,7 +128,9 @@ private:
         return window ? std::max(0, position - window + 1) : 0;
     }
     uint8_t* keys(const Token& token, int layer, int head) const;
-    Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at);
+    // `twin`: a matrix of the same shape whose blocks lie between this one's, whichever comes first.
+    Matrix place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at,
+                 Matrix* twin = nullptr);
 
     Config config_;
     const Kernels* kernels_;

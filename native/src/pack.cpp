@@ -94,7 +94,7 @@ void pack(const Matrix& to, uint8_t* out, Source type, const uint8_t* from, int 
     for (int r = 0; r < rows; ++r) {
         const uint8_t* row = from + stride * r;
         int place = head ? r / head * padded + r % head : r;
-        uint8_t* block = out + to.block_bytes() * (place / ROWS);
+        uint8_t* block = out + to.step() * (place / ROWS);
         int lane = place % ROWS;
         if (!to.quantised()) {
             if (to.kind == Kind::f32) {

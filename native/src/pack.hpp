@@ -20,7 +20,7 @@ enum class Source : int { f32 = 0, f16 = 1, q4_0 = 2, q8_0 = 8, bf16 = 30 };
 size_t row_bytes(Source type, int columns);
 // The kind that holds this type without loss.
 Kind natural(Source type);
-// Fill `out` (of to.bytes()) from `rows` rows. Every `head` rows begin a new block when `head` is not 0.
+// Fill `out` (of to.step() a block) from `rows` rows. Every `head` rows begin a new block when `head` is not 0.
 // `to.rows` counts the rows that this leaves empty.
 void pack(const Matrix& to, uint8_t* out, Source type, const uint8_t* from, int rows, int head);
 // Row `row` of a packed matrix as floats.
