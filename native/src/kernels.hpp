@@ -32,6 +32,7 @@ struct Matrix {
     int rows = 0, columns = 0;
     const uint8_t* data = nullptr;
     size_t apart = 0;  // bytes from one block to the next where another matrix's blocks lie between them, else 0
+    bool far = false;  // of a model that no cache holds: it comes from memory with every step
 
     int blocks() const { return (rows + ROWS - 1) / ROWS; }
     size_t block_bytes() const {

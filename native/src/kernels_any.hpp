@@ -33,8 +33,9 @@ inline bool asks() {
 // Of eight-bit weights, tiles of tokens up to which that is so; further ones leave memory the time to be asked.
 constexpr int FORESEEN = 3;
 
-// Bytes between what is computed and what is asked for.
-constexpr int AHEAD = 8192;
+// Bytes between what is computed and what is asked for; and, of eight-bit weights in memory and for one token, for the
+// second cache, where else they are foreseen (half of this or four times as much loses, and so do more tokens; Zen 4).
+constexpr int AHEAD = 8192, SECOND = 2048;
 
 // Bytes of weights that the first cache keeps beside what is computed with them.
 constexpr size_t RESIDENT = 26 << 10;
@@ -42,6 +43,14 @@ constexpr size_t RESIDENT = 26 << 10;
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
     __builtin_prefetch(p, 0, 3);
+#else
+    (void)p;
+#endif
+}
+
+inline void prefetch_second(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p, 0, 2);
 #else
     (void)p;
 #endif
@@ -113,8 +122,9 @@ struct Ask {
 };
 
 // Where there is one tile of tokens only, weights come from memory as fast as they can be asked for, a fixed distance
-// AHEAD, or as the processor foresees them, ALONE. Where there are more, each tile ASKs for a share of what comes next.
-enum class Way { ahead, alone, ask };
+// AHEAD, or as the processor foresees them, ALONE, or with its SECOND cache asked for. Where there are more, each tile ASKs
+// for a share of what comes next.
+enum class Way { ahead, alone, second, ask };
 
 // Tokens' sums lie `apart`.
 template <class Bits, int M, int H, Way WAY>
@@ -136,6 +146,7 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         const uint8_t* body = w + ROWS * 2 + half * 64;
         const uint16_t* steps = reinterpret_cast<const uint16_t*>(w) + half * 16;
         if (WAY == Way::ahead) prefetch(w + AHEAD + Bits::bytes);
+        if (WAY == Way::second) prefetch_second(w + SECOND + Bits::bytes);
         for (int n = 0; WAY == Way::ask && n < ask.lines; ++n) prefetch(ask.at + n * LINE);
         if (WAY == Way::ask && ask.also)
             for (size_t n = 0; n < ROWS * 2 + Bits::bytes; n += LINE) prefetch(w + ask.also + n);
@@ -149,6 +160,10 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
             if (WAY == Way::ahead && n * 128 < Bits::bytes) {
                 prefetch(body + AHEAD + n * 128);
                 prefetch(body + AHEAD + n * 128 + 64);
+            }
+            if (WAY == Way::second && n * 128 < Bits::bytes) {
+                prefetch_second(body + SECOND + n * 128);
+                prefetch_second(body + SECOND + n * 128 + 64);
             }
             for (int m = 0; m < M; ++m)
                 for (int h = 0; h < H; ++h)
@@ -175,7 +190,9 @@ void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const I
     const bool alone = !asks() && tiles <= (Bits::bytes == Eight::bytes ? FORESEEN : 1);
     for (int h = 0; h < 2; h += H) {
         if (alone || tiles <= 1) {
-            auto* half = alone ? quantised_half<Bits, M, H, Way::alone> : quantised_half<Bits, M, H, Way::ahead>;
+            auto* half = !alone ? quantised_half<Bits, M, H, Way::ahead> : quantised_half<Bits, M, H, Way::alone>;
+            if constexpr (M == 1 && Bits::bytes == Eight::bytes)
+                if (alone && tiles == 1 && w.far) half = quantised_half<Bits, M, H, Way::second>;
             half(p, w.columns, from, to, in, first, out, ROWS, h, {});
             continue;
         }

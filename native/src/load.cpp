@@ -7,6 +7,13 @@
 
 namespace mirim {
 
+namespace {
+
+// More than a group of cores shares of cache.
+constexpr size_t FAR = size_t(64) << 20;
+
+}  // namespace
+
 Matrix Model::place(const std::string& name, Source type, bool eight_bits, int rows, int columns, int head, uint8_t** at,
                     Matrix* twin) {
     if (!row_bytes(type, columns)) throw wrong(name + " has a type or a width that is not read here");
@@ -136,6 +143,11 @@ void Model::finish() {
         if (!l.q_norm != !l.k_norm) throw wrong("layer " + std::to_string(i) + " norms queries or keys only");
     }
     if (!head_.data) head_ = embedding_;
+    if (arena_.bytes() > FAR) {
+        head_.far = true;
+        for (Layer& l : layers_)
+            for (Matrix& m : l.part) m.far = true;
+    }
     adapters_.finish(std::max(MOST, max_whole()));
 }
 

@@ -1,7 +1,7 @@
 // How fast the core is on this machine, without Python: what the processor and the memory give, and how much of it
 // steps over random weights of true shapes reach.
 //
-//     speed SHAPE BITS THREADS...        15m, 135m or 350m; 8 or 4
+//     speed SHAPE BITS THREADS...        15m, base, 135m or 350m; 8 or 4
 //
 // KERNELS=avx2 takes another instruction set than the best. BUSY=1 is for one thread on a machine that others use: the
 // processor time of the fastest round instead of the median of the clock's.
@@ -119,6 +119,7 @@ struct Shape {
     int vocab, hidden, layers, heads, kv_heads, inter;
 };
 const Shape SHAPES[] = {{"15m", 8192, 384, 6, 6, 2, 1024},
+                        {"base", 16384, 512, 10, 8, 2, 1280},
                         {"135m", 49152, 576, 30, 9, 3, 1536},
                         {"350m", 100352, 1024, 28, 16, 4, 2048}};
 
@@ -171,7 +172,7 @@ int main(int argc, char** argv) {
     const Shape* shape = nullptr;
     for (const Shape& s : SHAPES)
         if (name == s.name) shape = &s;
-    if (!shape || (what != "8" && what != "4")) return std::fprintf(stderr, "usage: speed 15m|135m|350m 8|4 THREADS...\n"), 2;
+    if (!shape || (what != "8" && what != "4")) return std::fprintf(stderr, "usage: speed 15m|base|135m|350m 8|4 THREADS...\n"), 2;
     auto model = random_model(*shape, what == "8" ? 8 : 4);
     const Config& c = model->config();
     // Multiplications for a token, attention and head left out; bytes for a token.
