@@ -34,7 +34,7 @@ inline bool asks() {
 constexpr int FORESEEN = 3;
 
 // Bytes between what is computed and what is asked for; and, of eight-bit weights in memory and for one token, for the
-// second cache, where else they are foreseen (half of this or four times as much loses, and so do more tokens; Zen 4).
+// second cache, where else they are foreseen (four times as much loses, and so does it for more tokens; Zen 4).
 constexpr int AHEAD = 8192, SECOND = 2048;
 
 // Bytes of weights that the first cache keeps beside what is computed with them.

@@ -23,13 +23,13 @@ Matrix Model::place(const std::string& name, Source type, bool eight_bits, int r
     m.rows = head ? rows / head * ((head + ROWS - 1) / ROWS * ROWS) : rows;
     m.columns = columns;
     any_quantised_ |= m.quantised();
-    if (twin && twin->apart && twin->kind == m.kind) {
-        m.apart = twin->apart;
-        *at = const_cast<uint8_t*>(twin->data) + m.block_bytes();
-    } else if (twin) {
+    if (twin && !twin->data) {
         // Where the other one turns out to be of another kind, its room stays empty.
         m.apart = 2 * m.block_bytes();
         *at = arena_.take(2 * m.bytes());
+    } else if (twin && twin->kind == m.kind) {
+        m.apart = twin->apart;
+        *at = const_cast<uint8_t*>(twin->data) + m.block_bytes();
     } else {
         *at = arena_.take(m.bytes());
     }

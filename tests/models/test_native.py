@@ -275,6 +275,36 @@ def test_a_checkpoint_in_half_precision_answers_as_its_weights_do_in_float32(tmp
     ours.close()
 
 
+@pytest.mark.parametrize("other", ["ffn_gate", "ffn_up"])
+def test_a_gate_of_another_kind_than_its_up_is_read(folder, files, tmp_path, monkeypatch, other):
+    """Blocks of both lie in turn where they are of one kind, and by themselves where not."""
+    import numpy as np
+
+    from mirim.models import convert, quantise
+
+    usual = quantise.choose
+
+    def mixed(name, shape, quant):
+        return usual(name, shape, "f16" if f".0.{other}." in name else quant)
+
+    monkeypatch.setattr(quantise, "choose", mixed)
+    convert.write(convert.read(folder), tmp_path / "mixed.gguf", "q8_0")
+    exact, ours = _open(files["f32"]), _open(tmp_path / "mixed.gguf")
+    try:
+        ids = exact.encode(LONG)
+        reference, found = exact.logits(ids), ours.logits(ids)
+        assert (found != _logits(files["q8_0"], ids)).any()
+        assert np.corrcoef(reference.ravel(), found.ravel())[0, 1] > 0.995
+    finally:
+        exact.close()
+        ours.close()
+
+
+def _logits(path, ids):
+    with contextlib.closing(_open(path)) as engine:
+        return engine.logits(ids)
+
+
 def test_types_that_are_quantised_again(files, tmp_path, monkeypatch):
     """K-quants become eight bits: what they stand for, within the rounding of eight bits."""
     import numpy as np
