@@ -70,26 +70,27 @@ double peak(Pool& pool, int threads) {
 #endif
 }
 
-// The sum of whole lines, eight bytes at a time or as many as the processor takes, with what comes asked for or not.
-template <bool ASK>
+// The sum of whole lines, eight bytes at a time or as many as the processor takes, with what comes so many bytes later asked
+// for, of the second cache, or with nothing asked for.
+template <int ASK>
 void add_lines(const uint8_t* at, size_t bytes) {
     uint64_t sums[8] = {};
     for (size_t i = 0; i < bytes; i += 64) {
         uint64_t line[8];
         std::memcpy(line, at + i, 64);
-        if (ASK) __builtin_prefetch(at + i + 4096);
+        if (ASK) __builtin_prefetch(at + i + ASK, 0, 2);
         for (int j = 0; j < 8; ++j) sums[j] += line[j];
     }
     volatile uint64_t kept = sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
     (void)kept;
 }
 #if defined(__x86_64__)
-template <bool ASK>
+template <int ASK>
 __attribute__((target("avx512f"))) void add_wide_lines(const uint8_t* at, size_t bytes) {
     __m512i sums[4] = {};
     for (size_t i = 0; i < bytes; i += 256)
         for (int j = 0; j < 4; ++j) {
-            if (ASK) __builtin_prefetch(at + i + j * 64 + 4096);
+            if (ASK) __builtin_prefetch(at + i + j * 64 + ASK, 0, 2);
             sums[j] = _mm512_add_epi64(sums[j], _mm512_loadu_si512(at + i + j * 64));
         }
     volatile __m512i kept = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
@@ -98,16 +99,16 @@ __attribute__((target("avx512f"))) void add_wide_lines(const uint8_t* at, size_t
 #endif
 
 // Bytes a second that threads read of `data` together, each its own part, by the fastest of these ways.
-double stream(Pool& pool, int threads, const std::vector<uint8_t>& data) {
-    std::vector<void (*)(const uint8_t*, size_t)> ways = {add_lines<false>, add_lines<true>};
+double stream(Pool& pool, int threads, const uint8_t* data, size_t bytes) {
+    std::vector<void (*)(const uint8_t*, size_t)> ways = {add_lines<0>, add_lines<2048>, add_lines<4096>};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) ways.insert(ways.end(), {add_wide_lines<false>, add_wide_lines<true>});
+    if (__builtin_cpu_supports("avx512f")) ways.insert(ways.end(), {add_wide_lines<0>, add_wide_lines<2048>, add_wide_lines<4096>});
 #endif
-    const size_t part = data.size() / size_t(threads) / 256 * 256;
+    const size_t part = bytes / size_t(threads) / 256 * 256;
     double best = 0;
     for (auto* way : ways) {
         const double seconds = measure(9, [&] {
-            pool.run(threads, [&](Crew& crew) { way(data.data() + part * size_t(crew.index()), part); });
+            pool.run(threads, [&](Crew& crew) { way(data + part * size_t(crew.index()), part); });
         });
         best = std::max(best, double(part) * threads / seconds);
     }
@@ -188,8 +189,12 @@ int main(int argc, char** argv) {
         Pool pool(threads);
         double bandwidth, gops = peak(pool, threads);
         {
-            std::vector<uint8_t> data(size_t(read) / 64 * 64, 1);
-            bandwidth = stream(pool, threads, data);
+            // On pages as large as those of the weights.
+            Arena room;
+            const size_t bytes = size_t(read) / 64 * 64;
+            uint8_t* data = room.take(bytes);
+            std::memset(data, 1, bytes);
+            bandwidth = stream(pool, threads, data, bytes);
         }
         std::printf("%s, %s bits, %d threads: %.0f GOPS, %.1f GB/s over %.0f MB\n", shape->name, what.c_str(), threads,
                     gops / 1e9, bandwidth / 1e9, read / 1e6);
