@@ -30,7 +30,7 @@ inline bool asks() {
 #endif
 }
 
-// Of eight-bit weights, tiles of tokens up to which that is so; further ones leave memory the time to be asked.
+// Of eight-bit weights in memory, tiles of tokens up to which that is so; further ones leave it the time to be asked.
 constexpr int FORESEEN = 3;
 
 // Bytes between what is computed and what is asked for; and, of eight-bit weights in memory and for one token, for the
@@ -187,7 +187,7 @@ template <class Bits, int M>
 void quantised_tile(const Matrix& w, const uint8_t* p, int from, int to, const Inputs& in, int first, float* out) {
     const int tiles = (in.tokens + TOKENS - 1) / TOKENS, group = ROWS * 2 + Bits::bytes;
     constexpr int H = HALVES<M>;
-    const bool alone = !asks() && tiles <= (Bits::bytes == Eight::bytes ? FORESEEN : 1);
+    const bool alone = !asks() && tiles <= (Bits::bytes == Eight::bytes && w.far ? FORESEEN : 1);
     for (int h = 0; h < 2; h += H) {
         if (alone || tiles <= 1) {
             auto* half = !alone ? quantised_half<Bits, M, H, Way::ahead> : quantised_half<Bits, M, H, Way::alone>;
