@@ -133,7 +133,7 @@ def test_it_goes_on_where_it_was_interrupted_and_leaves_the_model_as_it_is(
     interrupted = 0
     for _ in range(100):
         try:
-            _train(data, tmp_path / "broken", tokens=20_000, time_limit=1)
+            _train(data, tmp_path / "broken", tokens=20_000, time_limit=0.2)
             break
         except MirimError as error:
             if "time limit" not in str(error):
