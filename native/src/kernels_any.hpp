@@ -40,17 +40,11 @@ constexpr int AHEAD = 8192, SECOND = 2048;
 // Bytes of weights that the first cache keeps beside what is computed with them.
 constexpr size_t RESIDENT = 26 << 10;
 
-inline void prefetch(const void* p) {
+// Into every cache (3), or from the second on (2).
+template <int CACHES = 3>
+void prefetch(const void* p) {
 #if defined(__GNUC__)
-    __builtin_prefetch(p, 0, 3);
-#else
-    (void)p;
-#endif
-}
-
-inline void prefetch_second(const void* p) {
-#if defined(__GNUC__)
-    __builtin_prefetch(p, 0, 2);
+    __builtin_prefetch(p, 0, CACHES);
 #else
     (void)p;
 #endif
@@ -146,7 +140,7 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
         const uint8_t* body = w + ROWS * 2 + half * 64;
         const uint16_t* steps = reinterpret_cast<const uint16_t*>(w) + half * 16;
         if (WAY == Way::ahead) prefetch(w + AHEAD + Bits::bytes);
-        if (WAY == Way::second) prefetch_second(w + SECOND + Bits::bytes);
+        if (WAY == Way::second) prefetch<2>(w + SECOND + Bits::bytes);
         for (int n = 0; WAY == Way::ask && n < ask.lines; ++n) prefetch(ask.at + n * LINE);
         if (WAY == Way::ask && ask.also)
             for (size_t n = 0; n < ROWS * 2 + Bits::bytes; n += LINE) prefetch(w + ask.also + n);
@@ -162,8 +156,8 @@ void quantised_half(const uint8_t* w, int columns, int from, int to, const Input
                 prefetch(body + AHEAD + n * 128 + 64);
             }
             if (WAY == Way::second && n * 128 < Bits::bytes) {
-                prefetch_second(body + SECOND + n * 128);
-                prefetch_second(body + SECOND + n * 128 + 64);
+                prefetch<2>(body + SECOND + n * 128);
+                prefetch<2>(body + SECOND + n * 128 + 64);
             }
             for (int m = 0; m < M; ++m)
                 for (int h = 0; h < H; ++h)
