@@ -87,8 +87,8 @@ void Model::attend(int layer, const Unit& unit, const Unit* next, const Token* t
     for (int piece = from; piece < to; ++piece) {
         const int start = piece * PIECE;
         find_pages(tokens, layer, unit, piece, pages);
-        const bool follows = next && next->piece >= 0 && kernels_->asks() &&
-                             next->piece >= begin_of_sight(layer, tiles_[next->tile].position) / PIECE;
+        const bool follows =
+            next && next->piece >= 0 && next->piece >= begin_of_sight(layer, tiles_[next->tile].position) / PIECE;
         if (follows) find_pages(tokens, layer, *next, next->piece, later);
         // Tokens before the piece's first see nothing of it, nor do those that see the last ones only.
         const int skip = tile.sight ? 0 : std::max(0, start - tile.position);

@@ -153,7 +153,11 @@ void mix_all(const Attention& a, int first, const float (*scores)[PIECE]) {
         auto ask = [&](int t) {
             const uint8_t* page = share ? a.later[t / PAGE] : nullptr;
             if (!page) return;
-            for (size_t n = 0; n < share; n += LINE) prefetch(page + size_t(t % PAGE) * share + n);
+#if defined(__GNUC__)
+            // GCC 12 takes what only asks for memory for what does nothing, and leaves it out.
+            asm volatile("");
+#endif
+            for (size_t n = 0; n < share; n += LINE) prefetch<2>(page + size_t(t % PAGE) * share + n);
         };
         if (N * 4 <= SUMS && size - d >= 64) {
             mix<Load, N, N * 4 <= SUMS ? 4 : 1>(scores, a.visible + first, a.out + first, d, row, ask);
@@ -176,7 +180,7 @@ void attend_by(const Attention& a) {
         times(std::min(TOGETHER, a.count - n), [&](auto many) { mix_all<Load, many>(a, n, scores + n); });
     // A short piece has no tokens left to ask for the last pages of the next.
     for (int p = (a.tokens + PAGE - 1) / PAGE; a.later && p < PIECE / PAGE; ++p)
-        for (size_t n = 0; a.later[p] && n < a.cell.bytes(); n += LINE) prefetch(a.later[p] + n);
+        for (size_t n = 0; a.later[p] && n < a.cell.bytes(); n += LINE) prefetch<2>(a.later[p] + n);
 }
 
 inline void attend(const Attention& a) { a.cell.narrow ? attend_by<LoadHalf>(a) : attend_by<LoadFloat>(a); }
