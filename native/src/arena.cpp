@@ -24,6 +24,7 @@ uint8_t* Arena::take(size_t bytes) {
     }
     uint8_t* at = parts_.back().first + used_;
     used_ += need;
+    taken_ += need;
     return at;
 }
 

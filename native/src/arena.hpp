@@ -22,10 +22,13 @@ public:
     uint8_t* take(size_t bytes);
     const std::vector<std::pair<uint8_t*, size_t>>& parts() const { return parts_; }
     size_t bytes() const;
+    // What was taken of these.
+    size_t taken() const { return taken_; }
 
 private:
     std::vector<std::pair<uint8_t*, size_t>> parts_;
     size_t used_ = 0;  // of the last
+    size_t taken_ = 0;
 };
 
 // Vectors that begin at a line of the cache, so that no load of sixteen floats takes two.

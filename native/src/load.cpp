@@ -9,8 +9,8 @@ namespace mirim {
 
 namespace {
 
-// More than a group of cores shares of cache.
-constexpr size_t FAR = size_t(64) << 20;
+// What a group of cores shares of cache, on the processors that ask otherwise for what lies beyond it.
+constexpr size_t FAR = size_t(32) << 20;
 
 }  // namespace
 
@@ -143,7 +143,7 @@ void Model::finish() {
         if (!l.q_norm != !l.k_norm) throw wrong("layer " + std::to_string(i) + " norms queries or keys only");
     }
     if (!head_.data) head_ = embedding_;
-    if (arena_.bytes() > FAR) {
+    if (arena_.taken() > FAR) {
         head_.far = true;
         for (Layer& l : layers_)
             for (Matrix& m : l.part) m.far = true;
