@@ -245,7 +245,8 @@ void Engine::step() {
             std::lock_guard<std::mutex> lock(r.mutex);
             if (!r.answered) continue;
             r.answered = r.waiting = false;
-            chosen = choose(r.values.data(), model_->config().vocab, r.sampling, s->tokens, r.mask.data(), r.logprobs);
+            chosen = choose(model_->kernels(), r.values.data(), model_->config().vocab, r.sampling, s->tokens, r.mask.data(),
+                            r.logprobs);
         }
         s->holds = false;
         write(*s, chosen);

@@ -126,6 +126,9 @@ struct Kernels {
     void (*gelu)(float* made, const float* bias, int tokens);
     // The same added to 32 columns of x, whose rows lie `stride` apart
     void (*add_rows)(float* x, int stride, const float* made, const float* bias, int tokens);
+    // weights[i] = e^((row[i] - most) * by), nothing where that is less than e^-87, for a row whose largest value is `most`;
+    // their sum, which is no number if one of the row's is none. `weights` may be null.
+    double (*weigh)(const float* row, int size, float most, float by, float* weights);
 };
 
 // Those that this processor can run, the fastest first; the portable one is always there.

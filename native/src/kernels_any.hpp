@@ -396,6 +396,37 @@ inline void gelu(float* made, const float* bias, int tokens) {
     }
 }
 
+inline double weigh(const float* row, int size, float most, float by, float* weights) {
+    const Floats top = spread(most), times = spread(by), least = exponential(spread(-87.0f));
+    Floats seen = spread(0.0f);
+    auto weight = [&](Floats x) { return sub(exponential(mul(sub(x, top), times)), least); };
+    double total = 0;
+    const int whole = size / 16 * 16;
+    for (int i = 0; i < whole;) {
+        // Sums of a few each, so that those of a large vocabulary lose nothing small.
+        Floats sums = spread(0.0f);
+        for (const int end = std::min(whole, i + 256); i < end; i += 16) {
+            const Floats x = load(row + i), w = weight(x);
+            // An exponential of what is no number may be one; a sum is none.
+            seen = add(seen, x);
+            sums = add(sums, w);
+            if (weights) store(weights + i, w);
+        }
+        total += double(sum(sums));
+    }
+    if (whole < size) {
+        float rest[16];
+        std::fill(std::copy(row + whole, row + size, rest), rest + 16, -3e38f);
+        const Floats x = load(rest), w = weight(x);
+        seen = add(seen, x);
+        total += double(sum(w));
+        store(rest, w);
+        if (weights) std::copy(rest, rest + size - whole, weights + whole);
+    }
+    const float all = sum(seen);
+    return all == all ? total : double(all);
+}
+
 }  // namespace mirim::VEC_NAME
 
 #include "attention_any.hpp"
@@ -404,6 +435,6 @@ namespace mirim::VEC_NAME {
 
 inline const Kernels table{VEC_LABEL, asks, product, norm, quantise, accumulate, rotate, hadamard, silu_times,
                            gelu_times, attend, join, divide, store_key, store_value,
-                           layer_norm, shift, gelu, add_rows};
+                           layer_norm, shift, gelu, add_rows, weigh};
 
 }  // namespace mirim::VEC_NAME

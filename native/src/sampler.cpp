@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -29,17 +30,25 @@ float largest(const float* row, int vocab) {
     return *std::max_element(most, most + LANES);
 }
 
-double log_sum(const float* row, int vocab) {
-    float most = largest(row, vocab);
-    double total = 0;
-    for (int i = 0; i < vocab; ++i) total += std::exp(double(row[i] - most));
-    return double(most) + std::log(total);
+double log_sum(const Kernels& kernels, const float* row, int vocab) {
+    const float most = largest(row, vocab);
+    return double(most) + std::log(kernels.weigh(row, vocab, most, 1.0f, nullptr));
 }
 
 // The first of the largest; 0 where no value is a number.
 int likeliest(const float* row, int vocab) {
     const int at = int(std::find(row, row + vocab, largest(row, vocab)) - row);
     return at < vocab ? at : 0;
+}
+
+// At most the k-th largest of the weights: the k-th of the largest in each of many blocks; 0 where there are fewer blocks.
+float within_first(const std::vector<float>& weight, size_t k) {
+    constexpr size_t BLOCK = 64;
+    std::vector<float> most;
+    for (size_t i = 0; i + BLOCK <= weight.size(); i += BLOCK) most.push_back(largest(&weight[i], BLOCK));
+    if (k > most.size()) return 0;
+    std::nth_element(most.begin(), most.begin() + (k - 1), most.end(), std::greater<float>());
+    return most[k - 1];
 }
 
 // Order the first tokens of `ids` by weight, until they hold `enough`, or `most` of them; returns how many those are.
@@ -62,10 +71,12 @@ size_t order(std::vector<int>& ids, const std::vector<float>& weight, double eno
 
 }  // namespace
 
-double log_probability(const float* row, int vocab, int token) { return double(row[token]) - log_sum(row, vocab); }
+double log_probability(const Kernels& kernels, const float* row, int vocab, int token) {
+    return double(row[token]) - log_sum(kernels, row, vocab);
+}
 
-Chosen choose(const float* row, int vocab, const Sampling& how, const std::vector<int>& seen, const uint32_t* mask,
-              int logprobs) {
+Chosen choose(const Kernels& kernels, const float* row, int vocab, const Sampling& how, const std::vector<int>& seen,
+              const uint32_t* mask, int logprobs) {
     const float nothing = -std::numeric_limits<float>::infinity();
     std::vector<float> changed;
     const float* x = row;
@@ -88,34 +99,43 @@ Chosen choose(const float* row, int vocab, const Sampling& how, const std::vecto
     const float most = x[chosen.token];
     if (!std::isfinite(most)) return chosen.token = -1, chosen;
     if (how.temperature > 0) {
-        std::vector<float> weight(vocab);
-        double total = 0;
-        for (int i = 0; i < vocab; ++i) {
-            weight[i] = std::exp((x[i] - most) / how.temperature);
-            total += weight[i];
-        }
+        // Kept: to take and give back so much memory takes longer than to fill it.
+        thread_local std::vector<float> weight;
+        thread_local std::vector<int> ids;
+        weight.resize(vocab);
+        ids.resize(vocab);
+        const float by = std::min(1 / how.temperature, std::numeric_limits<float>::max());
+        double total = kernels.weigh(x, vocab, most, by, weight.data());
         if (!std::isfinite(total)) return chosen.token = -1, chosen;  // nor can they be put in order
-        std::vector<int> ids(vocab);
-        std::iota(ids.begin(), ids.end(), 0);
-        size_t count = ids.size();
-        if (how.top_k > 0 && size_t(how.top_k) < count) {
-            count = order(ids, weight, std::numeric_limits<double>::infinity(), how.top_k);
+        // What is surely left out is not put in order: what is too unlikely beside the likeliest, whose weight is 1, what is not
+        // among the first, and what all together is less than top-p leaves out.
+        const double unlikely = std::min(how.min_p, 1.0f);
+        double least = unlikely;
+        if (how.top_k > 0)  // of which top-p takes its share, likely or not
+            least = within_first(weight, size_t(how.top_k));
+        else if (how.top_p < 1)
+            least = std::max(least, (1.0 - how.top_p) * total / vocab);
+        const double all = std::numeric_limits<double>::infinity();
+        size_t count = 0;
+        for (int i = 0; i < vocab; ++i) {
+            ids[count] = i;
+            count += weight[i] >= least;
+        }
+        ids.resize(count);
+        auto add_up = [&] {
             total = 0;
             for (size_t i = 0; i < count; ++i) total += weight[ids[i]];
+        };
+        if (how.top_k > 0 && how.top_k < vocab) {
+            count = order(ids, weight, all, std::min(count, size_t(how.top_k)));
+            add_up();
         }
         if (how.top_p < 1 || how.min_p > 0) {
             ids.resize(count);
-            if (how.top_p >= 1) {
-                // What is too unlikely beside the likeliest, whose weight is 1, need not be put in order.
-                auto unlikely = [&](int i) { return weight[i] < std::min(how.min_p, 1.0f); };
-                ids.erase(std::remove_if(ids.begin(), ids.end(), unlikely), ids.end());
-                count = ids.size();
-            }
-            count = order(ids, weight, how.top_p < 1 ? how.top_p * total : total * 2, count);
-            while (count > 1 && weight[ids[count - 1]] < how.min_p * weight[ids[0]]) --count;
-            total = 0;
-            for (size_t i = 0; i < count; ++i) total += weight[ids[i]];
+            count = order(ids, weight, how.top_p < 1 ? how.top_p * total : all, count);
+            while (count > 1 && weight[ids[count - 1]] < unlikely) --count;
         }
+        if (count < size_t(vocab)) add_up();
         double left = fraction(how.seed, seen.size()) * total;
         size_t at = 0;
         while (at + 1 < count && (left -= weight[ids[at]]) >= 0) ++at;
@@ -123,7 +143,7 @@ Chosen choose(const float* row, int vocab, const Sampling& how, const std::vecto
         chosen.token = ids[at];
     }
     if (logprobs >= 0) {
-        double all = log_sum(row, vocab);
+        double all = log_sum(kernels, row, vocab);
         if (!std::isfinite(all)) return chosen.token = -1, chosen;
         chosen.logprob = float(row[chosen.token] - all);
         std::vector<int> ids(vocab);

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels.hpp"
+
 namespace mirim {
 
 struct Sampling {
@@ -24,10 +26,10 @@ struct Chosen {
 // what was computed in between: drafted answers equal plain ones. Order: mask, repetition penalty (Keskar et al. 2019),
 // top-k, top-p (Holtzman et al. 2020), min-p. Token -1: nothing may be chosen, for the row's values are no numbers (one of
 // them is enough where a token is drawn or probabilities are told) or the mask forbids all.
-Chosen choose(const float* row, int vocab, const Sampling& how, const std::vector<int>& seen, const uint32_t* mask,
-              int logprobs);
+Chosen choose(const Kernels& kernels, const float* row, int vocab, const Sampling& how, const std::vector<int>& seen,
+              const uint32_t* mask, int logprobs);
 
 // Natural-log probability of one token.
-double log_probability(const float* row, int vocab, int token);
+double log_probability(const Kernels& kernels, const float* row, int vocab, int token);
 
 }  // namespace mirim

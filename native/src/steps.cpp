@@ -176,7 +176,7 @@ void Engine::accept(Sequence& s, const float* rows) {
             const int proposed = int(s.draft.proposal().size());
             int right = 0;
             for (int i = 0;; ++i) {
-                Chosen chosen = choose(rows + size_t(i) * vocab, vocab, r.sampling, s.tokens, nullptr, r.logprobs);
+                Chosen chosen = choose(model_->kernels(), rows + size_t(i) * vocab, vocab, r.sampling, s.tokens, nullptr, r.logprobs);
                 bool more = i < proposed && chosen.token == s.draft.proposal()[i];
                 write(s, chosen);
                 if (!s.request || !more) break;
@@ -204,7 +204,7 @@ void Engine::accept(Sequence& s, const float* rows) {
                 if (r.task == Task::rows)
                     r.values.insert(r.values.end(), row, row + vocab);
                 else
-                    r.values.push_back(float(log_probability(row, vocab, s.tokens[p + 1])));
+                    r.values.push_back(float(log_probability(model_->kernels(), row, vocab, s.tokens[p + 1])));
                 if (!std::isfinite(r.values.back())) return end(s, NONE);
             }
             s.computed += s.count;

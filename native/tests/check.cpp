@@ -84,6 +84,27 @@ void check_kernels() {
             const double x = double((made[i] + bias[i]) * 0.7f + bias[i]), exact = x * 0.5 * std::erfc(-x * std::sqrt(0.5));
             if (!(std::fabs(rows[0][i] - exact) < 2e-6 * std::max(1.0, std::fabs(x)))) differ(label("gelu by its definition"));
         }
+        for (int size : {1, 15, 16, 300, 1000}) {
+            auto row = floats(size, 20.0f);
+            const float most = *std::max_element(row.begin(), row.end());
+            row[size / 2] = size > 1 && row[size / 2] < most ? -INFINITY : row[size / 2];  // masked
+            std::vector<float> weights[2] = {std::vector<float>(size), std::vector<float>(size)};
+            double total[2], exact = 0;
+            for (int side = 0; side < 2; ++side)
+                total[side] = (side ? plain : k)->weigh(row.data(), size, most, 1.7f, weights[side].data());
+            same(weights[0].data(), weights[1].data(), size_t(size) * 4, label("weights"));
+            same(total, total + 1, sizeof *total, label("sum of weights"));
+            for (int i = 0; i < size; ++i) {
+                const double meant = std::exp((double(row[i]) - most) * 1.7f);
+                exact += meant;
+                if (!(std::fabs(weights[0][i] - meant) < 1e-6) || (std::isinf(row[i]) && weights[0][i] != 0.0f))
+                    differ(label("weights by their definition"));
+            }
+            if (!(std::fabs(total[0] / exact - 1) < 1e-6)) differ(label("sum of weights by its definition"));
+            if (k->weigh(row.data(), size, most, 1.7f, nullptr) != total[0]) differ(label("sum of weights alone"));
+            row[size - 1] = NAN;
+            if (std::isfinite(k->weigh(row.data(), size, most, 1.7f, nullptr))) differ(label("weights of no number"));
+        }
         for (int columns : {32, 96, 576}) {
             const int tokens = 13, groups = columns / GROUP;
             auto x = floats(size_t(tokens) * columns);
