@@ -10,7 +10,8 @@ from mirim.core.report import Severity
 #: How bad each is: numbers that name one person first; an organisation's own contacts belong in its documents.
 SEVERITY: dict[str, Severity] = {
     "CPF": "error", "SUS card": "error", "payment card": "error", "PIS": "error", "CNH": "error", "RG": "error",
-    "SSN": "error", "IBAN": "info", "CNPJ": "info", "e-mail": "info", "phone": "info",
+    "SSN": "error", "NHS number": "error", "national insurance number": "error", "NIF": "error", "passport": "error",
+    "voter card": "error", "IBAN": "info", "CNPJ": "info", "e-mail": "info", "phone": "info",
 }  # fmt: skip
 #: What word processors and PDFs write for a hyphen or a blank, each one character long.
 _PLAIN = str.maketrans({**dict.fromkeys("‐‑‒–—−", "-"), **dict.fromkeys("\u00a0\u2007\u2009\u202f", " ")})
@@ -20,46 +21,75 @@ _CPF = re.compile(
 _CNPJ = re.compile(
     r"(?<![\w.])(?<!\d-)(?P<n>[A-Z\d]{2}[. ]?[A-Z\d]{3}[. ]?[A-Z\d]{3}[/ ]?[A-Z\d]{4}(?: ?- ?| )?\d{2})(?!\d|-\d)"
 )
-_SUS = re.compile(r"(?<!\d)(?P<n>[1-26-9]\d{2}[ .]?\d{4}[ .]?\d{4}[ .]?\d{4})(?!\d)")
+_SUS = re.compile(r"(?<!\d)(?P<n>[1-26-9]\d{2}[ .-]?\d{4}[ .-]?\d{4}[ .-]?\d{4})(?!\d)")
 _CARD = re.compile(r"(?<!\d)(?P<n>\d(?:[ .-]?\d){12,18})(?!\d)")
 _IBAN = re.compile(r"(?<!\w)(?P<n>[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?)(?!\w)")
-#: Numbers with few or no check digits, told by the name before them.
-_OF = r"\b{0}\b\W{{0,3}}(?:n(?:[º°o]|umber|úmero)?\.?\W{{0,3}}|is\W)?(?P<n>{1})(?!\d|-\d)"
-_PIS = re.compile(_OF.format("(?:PIS|PASEP|NIS|NIT)", r"\d{3}\.?\d{5}\.?\d{2}-?\d"))
-_CNH = re.compile(_OF.format("(?:CNH|habilitação)", r"\d{11}"), re.IGNORECASE)
-_RG = re.compile(_OF.format("(?:RG|[Ii]dentidade|IDENTIDADE)", r"\d{1,2}\.?\d{3}\.?\d{3}-?[\dXx]"))
-_SSN = re.compile(_OF.format("(?:SSN|social security(?: no| number)?)", r"\d{3}[ -]?\d{2}[ -]?\d{4}"), re.IGNORECASE)
+#: Numbers with few or no check digits, or parted in any way, told by the name before them; between both a few words
+#: ("RG do pai: ...", "CNH (registro) ..."), but no sign of money.
+_OF = (
+    r"(?<![^\W_])(?i:{0})(?![^\W_])(?:(?:[^\w$€£]|_){{1,3}}[^\W\d_]{{1,12}}){{0,3}}?(?:[^\w$€£]|_){{0,4}}"
+    r"(?P<n>{1})(?!\d|-\d)"
+)
+_NAMED_CPF = re.compile(_OF.format("CPF", r"\d{1,3}[. ·-]{0,2}\d{3}[. ·-]{0,2}\d{3}[. ·-]{0,2}\n?\d{2}"))
+_NAMED_CNPJ = re.compile(_OF.format(r"C\.?N\.?P\.?J", r"\d{2}[. ]{0,2}\d{3}[. ]{0,2}\d{3}[ /]{0,3}\d{4}[ -]{0,3}\d{2}"))
+_PIS = re.compile(_OF.format("PIS|PASEP|NIS|NIT", r"\d{3}\.?\d{5}\.?\d{2}-?\d"))
+_CNH = re.compile(_OF.format("CNH|habilitação", r"\d{11}"))
+_RG = re.compile(_OF.format(r"R\.?G|registro geral|identidade", r"\d{1,2}\.\d{3}\.\d{3}(?:-?[\dXx])?|\d{7,8}-?[\dXx]"))
+_VOTER = re.compile(_OF.format("t[íi]tulo (?:de eleitor|eleitoral)", r"\d{4} ?\d{4} ?\d{4}"))
+_PASSPORT = re.compile(_OF.format("passport|passaporte", r"[A-Z]{1,2} ?\d{6,8}|\d{9}"))
+_NIF = re.compile(_OF.format("NIF|contribuinte", r"[1-4]\d{2} ?\d{3} ?\d{3}"))
+_NHS = re.compile(_OF.format("NHS", r"\d{3}[ -]?\d{3}[ -]?\d{4}"))
+_NINO = re.compile(_OF.format(r"N\.?I|NINO|national insurance", r"[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b"))
+_SSN = re.compile(
+    _OF.format("SSN?|social security", r"\d{3}[ .-]?\d{2}[ .-]?\d{4}")
+    # No other number is parted so; none is given out with these beginnings.
+    + r"|(?<![\w.-])(?P<bare>(?!000|666)\d{3}-(?!00)\d{2}-(?!0000)\d{4})(?![\w-])"
+)
 _EMAIL = re.compile(
     r"(?<![\w.+'-])(?P<n>[\w.+-]{1,64}(?:'[\w.+-]{1,30})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,})"
 )
+#: Two years, which are a time.
+_YEARS = r"(?!(?:19|20)\d\d\D(?:19|20)\d\d)"
 _PHONE = re.compile(
     # Not the middle of a book's number.
-    r"(?<![\d.,/-])(?<!97[89] )(?P<n>(?:\+\d{1,3}[ .-]?)?"
-    r"(?:(?:\(\d{2,3}\)[ .-]?|\d{2,3}[ .-])(?:9[ .]?)?\d{3,4}[ .-]\d{4}|\(0?[1-9]{2}\) ?9?\d{8}))(?![\d.,/-]?\d)"
-    r"|(?<![\w+])(?P<abroad>\+\d{1,3}(?:[ .-]?\d){8,12})(?!\d)"
-    r"|(?<![\d.,/-])(?P<free>0800[ .-]?\d{3}[ .-]?\d{4})(?!\d)"
-    r"|\b(?:tel(?:efone)?|fone|cel(?:ular)?|whats(?:app)?|zap|phone|contato|ligue)\W{1,4}"
-    r"(?P<run>[1-9]\d9?\d{8}|(?!(?:19|20)\d\d\D(?:19|20)\d\d)(?:9[ .]?\d{4}|[2-5]\d{3})[ .-]\d{4})(?![.-]?\d)",
+    r"(?<![\d.,/-])(?<!97[89] )(?P<n>(?:\+\d{1,3}[ .-]?)?(?:"
+    rf"\(\d{{2,3}}\)[ .-]?{_YEARS}(?:9[ .]?)?\d{{3,4}}[ .-]\d{{4}}|\(0?[1-9]{{2}}\) ?9?\d{{8}}"
+    # Without brackets only as Brazil, North America and Britain write it: other figures stand side by side too.
+    rf"|[1-9]{{2}}[ .-]{_YEARS}(?:9[ .]?\d{{4}}|[2-5]\d{{3}})[ .-]\d{{4}}"
+    r"|(?:1[ .-])?[2-9]\d{2}[ .-][2-9]\d{2}[ .-]\d{4}|(?<!\d )0\d{2,4} \d{3,4} ?\d{3,4}(?! ?\d)"
+    r"))(?![\d.,/-]?\d)"
+    r"|(?<![\w+])(?P<abroad>\+\d{1,3}(?: ?\(0\))?(?:[ .-]?\d){8,12})(?!\d)"
+    r"|(?<![\d.,/-])(?P<free>0[3589]00[ .-]?\d{3}[ .-]?\d{4})(?!\d)"
+    r"|\b(?:tel(?:e(?:fone|móvel|phone)s?)?|fones?|cel(?:ular)?|whats(?:app)?|zap|phone|mobile|contato|ligue)\W{1,4}"
+    rf"(?P<run>{_YEARS}\d{{2,5}}(?:[ .-]?\d{{3,5}}){{1,3}})(?![.-]?\d)",
     re.IGNORECASE,
 )
 
 
 def identifiers(text: str) -> Iterator[tuple[str, str]]:
     """(kind, value) of each identifier in a text, no part of which is two of them: 'CPF', 'CNPJ', 'SUS card', 'payment
-    card', 'IBAN', 'PIS', 'CNH', 'RG', 'SSN', 'e-mail', 'phone'."""
+    card', 'IBAN', 'e-mail', 'phone' and what else SEVERITY names."""
     plain = text.translate(_PLAIN)
     for kind, pattern, valid in (
         ("PIS", _PIS, is_pis),
         ("CNH", _CNH, bool),
-        ("RG", _RG, bool),
-        ("SSN", _SSN, bool),
+        ("CNPJ", _NAMED_CNPJ, is_cnpj),
         ("CNPJ", _CNPJ, is_cnpj),
+        # Tables of figures drop the zeros that a number begins with.
+        ("CPF", _NAMED_CPF, lambda v: is_cpf("".join(map(str, digits(v))).zfill(11))),
+        ("RG", _RG, bool),
+        ("voter card", _VOTER, bool),
+        ("passport", _PASSPORT, bool),
+        ("NIF", _NIF, is_nif),
+        ("NHS number", _NHS, is_nhs),
+        ("national insurance number", _NINO, bool),
+        ("SSN", _SSN, bool),
         ("CPF", _CPF, is_cpf),
         ("SUS card", _SUS, is_sus),
         ("payment card", _CARD, is_card),
         ("IBAN", _IBAN, is_iban),
         ("e-mail", _EMAIL, bool),
-        ("phone", _PHONE, bool),
+        ("phone", _PHONE, lambda v: 7 <= len(digits(v)) <= 15),
     ):
         rest, last = [], 0
         for match in pattern.finditer(plain):
@@ -108,6 +138,19 @@ def is_pis(value: str) -> bool:
         return False
     rest = sum(w * x for w, x in zip((3, 2, 9, 8, 7, 6, 5, 4, 3, 2), d, strict=False)) % 11
     return d[10] == (0 if rest < 2 else 11 - rest)
+
+
+def is_nif(value: str) -> bool:
+    """Portuguese taxpayer number: 9 digits, the last computed modulo 11 with weights 9 to 2."""
+    d = digits(value)
+    rest = sum(w * x for w, x in zip(range(9, 1, -1), d, strict=False)) % 11
+    return len(d) == 9 and d[8] == (0 if rest < 2 else 11 - rest)
+
+
+def is_nhs(value: str) -> bool:
+    """British patient number: 10 digits, weighted 10 to 1, divisible by 11."""
+    d = digits(value)
+    return len(d) == 10 and len(set(d)) > 1 and sum(w * x for w, x in zip(range(10, 0, -1), d, strict=True)) % 11 == 0
 
 
 def is_iban(value: str) -> bool:

@@ -135,6 +135,13 @@ def test_languages(tmp_path: Path) -> None:
     assert any(f.severity == "warning" and "fr.txt" in f.what for f in rows)
 
 
+def test_a_document_in_two_languages_is_told(tmp_path: Path) -> None:
+    project(tmp_path, {"en.txt": f"{TEXT['en']}\n\n{TEXT['pt']}", "en-b.txt": TEXT["en"], "pt.txt": TEXT["pt"]})
+    (mixed,) = [f for f in found(tmp_path, "languages") if "another language" in f.what]
+    assert (mixed.severity, mixed.where) == ("warning", "en.txt")
+    assert mixed.what.endswith("read as en")
+
+
 def test_licences(tmp_path: Path) -> None:
     project(tmp_path, {"en.txt": TEXT["en"]}, head='name = "x"')
     assert [f.severity for f in found(tmp_path, "licences")] == ["warning"]
@@ -214,3 +221,15 @@ def test_letters_of_one_form_are_not_compared_all_with_all() -> None:
     found = alike(letters, 0.5)
     assert [bool(near) for near in found.values()] == [False] + [True] * 59
     assert max(map(len, found.values())) <= 2 * MOST
+
+
+def test_a_number_in_a_table_is_told_by_the_heading_of_its_column(tmp_path: Path) -> None:
+    rows = [
+        ("name", "RG", "CNH", "SSN", "NHS number", "telefone"),
+        ("---",) * 6,
+        ("Ana", "12.345.678-9", "12345678900", "219099999", "943 476 5919", "912345678"),
+    ]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    project(tmp_path, {"en.txt": f"{TEXT['en']}\n\n{table}\n"})
+    told = {f.what.split(":")[0] for f in found(tmp_path, "personal")}
+    assert told == {"1 RG", "1 CNH", "1 SSN", "1 NHS number", "1 phone"}

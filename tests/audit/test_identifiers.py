@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirim.audit.identifiers import identifiers, is_card, is_cnpj, is_cpf, is_iban, is_sus, masked
+from mirim.audit.identifiers import identifiers, is_card, is_cnpj, is_cpf, is_iban, is_nhs, is_nif, is_sus, masked
 
 
 def _cpf(first: str) -> str:
@@ -153,3 +153,75 @@ def test_forms_that_people_write(text: str, kind: str, value: str) -> None:
 @pytest.mark.parametrize("text", ["ISBN 978 85 333 0227 3", "Contato: 2019-2023", "(2) 123456789", "123.456.789/26"])
 def test_other_numbers_are_none_of_these(text: str) -> None:
     assert not list(identifiers(text))
+
+
+def test_nhs_and_nif() -> None:
+    # Weighted 10 to 2, 9434765919 gives 299, and 299 + 9 is divisible by 11; 123456789 is the textbook's NIF.
+    assert is_nhs("943 476 5919")
+    assert not is_nhs("943 476 5918")
+    assert is_nif("123456789")
+    assert not is_nif("123456780")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        # Words between the name and the number, and the name in small letters or with points.
+        ("RG do pai: 12.345.678-9", "RG", "12.345.678-9"),
+        ("R.G. 12.345.678-9", "RG", "12.345.678-9"),
+        ("rg (SSP-SP) 12.345.678-9", "RG", "12.345.678-9"),
+        ("RG MG-14.567.890", "RG", "14.567.890"),
+        ("Registro Geral 1.234.567", "RG", "1.234.567"),
+        ("CNH (registro) 12345678900", "CNH", "12345678900"),
+        ("CNH_joao_12345678900.pdf", "CNH", "12345678900"),
+        ("PIS do empregado: 120.56412.54-5", "PIS", "120.56412.54-5"),
+        # Parted in other ways, or without the zero that a table of figures drops, behind its name.
+        ("CPF 529-982-247-25", "CPF", "529-982-247-25"),
+        ("CPF 529.982.247.25", "CPF", "529.982.247.25"),
+        ("portador do CPF\n529.982.247-\n25", "CPF", "529.982.247-\n25"),
+        ("CPF 1234567890", "CPF", "1234567890"),
+        ("CNPJ 11.222.333 / 0001-81", "CNPJ", "11.222.333 / 0001-81"),
+        ("SUS 700-0000-0000-0005", "SUS card", "700-0000-0000-0005"),
+        ("título de eleitor nº 1234 5678 0140", "voter card", "1234 5678 0140"),
+        ("Passport number: YB123456", "passport", "YB123456"),
+        ("passaporte FZ 123456", "passport", "FZ 123456"),
+        ("NIF do cliente: 123 456 789", "NIF", "123 456 789"),
+        ("NHS number: 943 476 5919", "NHS number", "943 476 5919"),
+        ("NHS 943-476-5919", "NHS number", "943-476-5919"),
+        ("National Insurance no. QQ 12 34 56 C", "national insurance number", "QQ 12 34 56 C"),
+        ("SS# 219-09-9999", "SSN", "219-09-9999"),
+        ("the applicant, 219-09-9999, asked", "SSN", "219-09-9999"),
+        ("SSN: 219.09.9999", "SSN", "219.09.9999"),
+        ("WhatsApp: 5511912345678", "phone", "5511912345678"),
+        ("Telemóvel: 912 345 678", "phone", "912 345 678"),
+        ("or 0161 496 0123.", "phone", "0161 496 0123"),
+        ("Mobile 07700900123", "phone", "07700900123"),
+        ("1-800-867-5309", "phone", "1-800-867-5309"),
+        ("+44 (0)20 7946 0123", "phone", "+44 (0)20 7946 0123"),
+    ],
+)
+def test_numbers_behind_their_names_and_of_other_countries(text: str, kind: str, value: str) -> None:
+    assert list(identifiers(text)) == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Anexo 12 2019-2020",
+        "art. (15) 1988-1990",
+        "de 10 100-1000 g",
+        "faixa 100 1000-2000 mg",
+        "quadra 11 1000-1200",
+        "turmas 101 102 103 1040",
+        "open 24 0900-1700",
+        "isbn 85 333 0227 3",
+        "chave 3524 0512 3456 7800 0195 5500 1000 0012 3410 0001 2345",
+        "identidade visual de R$ 1.234.567",
+        "NHS number 9434765918",
+        "NIF da empresa 501234567",
+        "part no. 000-12-3456",
+        "passport photos cost 12 pounds",
+    ],
+)
+def test_figures_side_by_side_are_no_numbers_of_persons(text: str) -> None:
+    assert list(identifiers(text)) == []

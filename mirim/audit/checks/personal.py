@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from mirim.audit.identifiers import SEVERITY, identifiers, masked
+from mirim.audit.labelled import labelled
 from mirim.audit.seeds import seeds
 from mirim.core.project import Project
 from mirim.core.report import Finding
@@ -26,11 +27,15 @@ def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
             if SEVERITY[kind] == "error" or kind == "e-mail":
                 what = f"its name holds a {kind}: {masked(value)}" if kind != "e-mail" else "its name holds an e-mail"
                 yield Finding(SEVERITY[kind], document.id, what, "rename the file: answers cite it by its name")
+        kinds: dict[str, str] = {}
+        # What the heading of a column says of a number goes before what it looks like.
+        for text in ("\n".join(labelled(document.text)), f"{document.title}\n{document.text}"):
+            for kind, value in identifiers(text):
+                kinds.setdefault(value, kind)
         found: dict[str, list[str]] = defaultdict(list)
-        for kind, value in identifiers(f"{document.title}\n{document.text}"):
+        for value, kind in kinds.items():
             found[kind].append(value)
-        for kind, values in found.items():
-            distinct = list(dict.fromkeys(values))
+        for kind, distinct in found.items():
             shown = ", ".join(masked(v) for v in distinct[:3]) + (" …" if len(distinct) > 3 else "")
             severity = SEVERITY[kind]
             yield Finding(severity, document.id, f"{len(distinct)} {kind}: {shown}", _DO[severity])
