@@ -1,4 +1,4 @@
-"""People's own examples, in seeds/*.jsonl: questions with answers, or whole conversations."""
+"""People's own examples, in seeds/*.jsonl: questions with answers, or whole conversations, also in others' words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from mirim.examples.units import Unit, units
 SENTENCES = 3
 _HALVES = re.compile("[\ud800-\udfff]")
 _SHAPE = '{"question", "answer", "document"?, "answerable"?} or {"messages": [{"role", "content"}, ...]}'
+#: What else people call these, in files made for other trainers: Alpaca, prompts with completions, ShareGPT.
+_QUESTIONS, _ANSWERS = ("instruction", "prompt"), ("output", "completion", "response")
+_ROLES = {"human": "user", "gpt": "assistant", "developer": "system"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,23 @@ def read(path: Path) -> Iterator[Seed]:
 def _seed(row: dict[str, Any], where: str) -> Seed:
     if _HALVES.search(json.dumps(row, ensure_ascii=False)):
         raise UsageError(f"{where}: half of a surrogate pair, which is no character; write the character itself")
+    row = _named(row)
     if isinstance(row.get("messages"), list):
         try:
             messages = tuple(Message.from_json(m) for m in row["messages"])
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(f'{where}: a message is {{"role", "content"}} ({error})') from error
-        if not all(isinstance(m.role, str) and isinstance(m.content, str) for m in messages):
-            raise UsageError(f'{where}: "role" and "content" of a message are texts')
+        if not all(isinstance(text, str) for m in messages for text in (m.role, m.content, m.name, m.tool_call_id)):
+            raise UsageError(f'{where}: "role" and "content" of a message are texts, so are "name" and "tool_call_id"')
+        if not all(map(_is_call, (call for m in messages for call in m.tool_calls))):
+            raise UsageError(f'{where}: a call in "tool_calls" is {{"function": {{"name", "arguments"}}, ...}}')
         roles = [m.role for m in messages]
         if len(messages) < 2 or roles[-1] != "assistant" or set(roles) - {"system", "user", "assistant", "tool"}:
             raise UsageError(
                 f"{where}: the messages end with the assistant's; found roles {', '.join(roles) or 'none'}"
             )
+        if "user" not in roles:
+            raise UsageError(f'{where}: nobody asks anything; write a message of the role "user" before the answer')
         return Seed(messages=messages)
     question, answer, answerable = row.get("question"), row.get("answer", ""), row.get("answerable", True)
     document = row.get("document") or ""
@@ -69,6 +77,37 @@ def _seed(row: dict[str, Any], where: str) -> Seed:
     if not isinstance(document, str) or not isinstance(answerable, bool) or (answerable and not answer.strip()):
         raise UsageError(f"{where}: expected {_SHAPE}; an answer may be empty only where answerable is false")
     return Seed(question.strip(), answer.strip(), document, answerable)
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """A row in our own words: `question` and `answer`, or `messages` with `role` and `content`."""
+    turns = row.get("messages", row.get("conversations"))
+    if isinstance(turns, list):
+        return row | {"messages": [_turn(turn) if isinstance(turn, dict) else turn for turn in turns]}
+    named = dict(row)
+    for name, others in (("question", _QUESTIONS), ("answer", _ANSWERS)):
+        for other in others:
+            if other in row:
+                named.setdefault(name, row[other])
+    given = row.get("input")
+    if "instruction" in row and isinstance(named["question"], str) and isinstance(given, str) and given.strip():
+        named["question"] += f"\n\n{given}"
+    return named
+
+
+def _turn(turn: dict[str, Any]) -> dict[str, Any]:
+    named = dict(turn)
+    for name, other in (("role", "from"), ("content", "value")):
+        if other in turn:
+            named.setdefault(name, turn[other])
+    if isinstance(named.get("role"), str):
+        named["role"] = _ROLES.get(named["role"], named["role"])
+    return named
+
+
+def _is_call(call: Any) -> bool:
+    function = call.get("function") if isinstance(call, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def located(

@@ -82,10 +82,7 @@ class Maker:
                 yield replace(example, split=side, origin=origin)
 
     def seeded(self, seed: imported.Seed) -> tuple[Iterator[Example], Document | None]:
-        """Examples of one of people's own, and the document it rests on."""
-        if any(self.guard.holds(q) for q in seed.asked):
-            self.left_out["held out"] += 1
-            return iter(()), None
+        """Examples of one of people's own that is not held out, and the document it rests on."""
         language = detect(seed.question) or str(self.project.get("language", "en"))
         language = language if language in LANGUAGES else "en"
         if seed.question and not seed.answerable:

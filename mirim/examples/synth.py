@@ -104,7 +104,11 @@ def synth(
             for one in track(imported.read(file), file.name):
                 if one.document not in known:
                     strange.append(one.document)
-                why = take(*maker.seeded(one))
+                if any(map(guard.holds, one.asked)):
+                    left_out["held out"] += 1
+                    why = "held out"
+                else:
+                    why = take(*maker.seeded(one))
                 if why:
                     unused[why].append(one.asked[0] if one.asked else "")
         if not spool.counts:
@@ -115,7 +119,7 @@ def synth(
         outputs = spool.write(project.examples)
         counts = spool.counts
     stamp.write(path, inputs, outputs)
-    for line in _notes(sides, left_out, len(ids), len(chosen), strange, unused):
+    for line in (*_passed_over(project), *_notes(sides, left_out, len(ids), len(chosen), strange, unused)):
         note(line)
     return _report(project, counts, left_out, f"{sum(counts.values())} examples from {len(chosen)} documents.")
 
@@ -141,6 +145,17 @@ _WHY = {
     "not grounded": "its answer does not stand in the document as it is there",
     "nothing found": "the documents have no passage for it",
 }
+
+
+def _passed_over(project: Project) -> Iterator[str]:
+    """Files of seeds/ that look like examples and are not read."""
+    folder = project.root / "seeds"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in (".csv", ".tsv", ".json", ".xlsx", ".zst", ".parquet"):
+            yield (
+                f"seeds/{path.name} is not read: examples are lines of JSON in seeds/*.jsonl, each "
+                '{"question": "...", "answer": "..."}'
+            )
 
 
 def _notes(

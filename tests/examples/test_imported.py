@@ -131,6 +131,17 @@ def test_lines_of_another_shape_are_named(make: Make, seed: dict[str, Any]) -> N
     [
         ({"messages": [{"role": "user", "content": ["Hi"]}, {"role": "assistant", "content": "Hi"}]}, "are texts"),
         ({"messages": [{"role": None, "content": "Hi"}, {"role": "assistant", "content": "Hi"}]}, "are texts"),
+        ({"messages": [{"role": "user", "content": "Hi", "name": 7}, {"role": "assistant", "content": "Hi"}]}, "texts"),
+        ({"messages": [{"role": "system", "content": "Hi"}, {"role": "assistant", "content": "Hi"}]}, "nobody asks"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "Hi"},
+                    {"role": "assistant", "content": "", "tool_calls": ["x"]},
+                ]
+            },
+            'a call in "tool_calls"',
+        ),
     ],
 )
 def test_odd_seeds_are_told(make: Make, read: Read, seed: dict[str, Any], why: str) -> None:
@@ -150,8 +161,48 @@ def test_own_examples_that_are_not_learned_are_told(make: Make, read: Read, monk
     monkeypatch.setattr("mirim.examples.synth.note", notes.append)
     long = {"messages": [{"role": "user", "content": "Why? " * 2000}, {"role": "assistant", "content": "So."}]}
     none = {"question": "Xyzzy plugh?", "answerable": False}
-    assert imported(make, read, long, none) == []
+    asked = {"question": "where can i park my bicycle", "answer": "Behind the house."}
+    project = make(seeds=[long, none, asked], evals=["Where can I park my bicycle?"])
+    synth(project)
+    assert [r for r in read(project) if r["origin"] == "import"] == []
     said = " ".join(notes)
+    assert 'such as "where can i park my bicycle": evals/ has the question, or one that is nearly the same' in said
     assert '1 of your own examples are not learned, such as "Why? Why?' in said
     assert "more than 8,000 characters" in said
     assert 'such as "Xyzzy plugh?": the documents have no passage for it' in said
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Who founded the pool?", "input": "", "output": "Nobody remembers it any more."},
+        {"prompt": "Who founded the pool?", "completion": "Nobody remembers it any more."},
+        {"prompt": "Who founded the pool?", "response": "Nobody remembers it any more."},
+        {
+            "conversations": [
+                {"from": "human", "value": "Who founded the pool?"},
+                {"from": "gpt", "value": "Nobody remembers it any more."},
+            ]
+        },
+    ],
+)
+def test_rows_in_the_words_of_other_trainers(make: Make, read: Read, row: dict[str, Any]) -> None:
+    (made,) = imported(make, read, row)
+    assert [(m["role"], m["content"]) for m in made["messages"]] == [
+        ("user", "Who founded the pool?"),
+        ("assistant", "Nobody remembers it any more."),
+    ]
+
+
+def test_an_instruction_has_what_it_is_given_behind_it(make: Make, read: Read) -> None:
+    (made,) = imported(make, read, {"instruction": "Translate.", "input": "A touca.", "output": "The cap."})
+    assert made["messages"][0]["content"] == "Translate.\n\nA touca."
+
+
+def test_files_of_examples_that_are_not_read_are_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr("mirim.examples.synth.note", notes.append)
+    project = make(seeds=[{"question": "Who founded it?", "answer": "Nobody remembers."}])
+    (project.root / "seeds" / "faq.csv").write_text("question,answer\nWho founded it?,Nobody.\n", "utf-8")
+    synth(project)
+    assert [line for line in notes if line.startswith("seeds/faq.csv is not read: examples are lines of JSON")]

@@ -28,7 +28,8 @@ class Teacher(ThreadingHTTPServer):
         self.keys: set[str] = set()
         self.statuses: list[int] = []
         self.fail_after = 10**9
-        self.reply: Callable[[str], str] = self.good
+        self.reply: Callable[[str], Any] = self.good
+        self.usage: Any = {"prompt_tokens": 100, "completion_tokens": 20}
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         if status == 200:
             self.server.bodies.append(body)
         content = self.server.reply(body["messages"][0]["content"])
-        row = {"choices": [{"message": {"content": content}}], "usage": {"prompt_tokens": 100, "completion_tokens": 20}}
+        row = {"choices": [{"message": {"content": content}}], "usage": self.server.usage}
         data = json.dumps(row if status == 200 else {"error": "bad key " + self.headers["Authorization"]}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
@@ -178,3 +179,77 @@ def test_held_out_questions_of_the_teacher_are_left_out(
 def test_a_server_that_is_not_there(make: Callable[..., Project], server: Teacher) -> None:
     with pytest.raises(MirimError, match="did not answer"):
         synth(make(), teacher_url="http://127.0.0.1:9/v1", teacher_model="big")
+
+
+def _asked(prompt: str, *more: Any) -> list[Any]:
+    return [{"question": "In other words, when?", "quote": q} for q in re.findall(r"[A-Z][^.|#\n]{20,}\.", prompt)] + [
+        *more
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        lambda prompt: "As {you} wish:\n" + json.dumps({"items": _asked(prompt)}) + "\nMay {it} help.",
+        lambda prompt: json.dumps(_asked(prompt)),
+        lambda prompt: json.dumps({"items": _asked(prompt, {"question": None, "quote": "x"}, "text", None)}),
+        lambda prompt: json.dumps({"items": _asked(prompt, {"question": "Why is it cut off?", "quote": "x"})})[:-9],
+        lambda prompt: json.dumps({"items": _asked(prompt, {"question": "What \ud83d is it?", "quote": "x"})}),
+        lambda prompt: [{"type": "thinking"}, {"type": "text", "text": json.dumps({"items": _asked(prompt)})}],
+    ],
+    ids=["words around", "a list", "odd questions", "cut off", "half a character", "parts"],
+)
+def test_what_is_right_in_a_reply_is_used(
+    make: Callable[..., Project], read: Read, server: Teacher, reply: Callable[[str], Any]
+) -> None:
+    server.reply = reply
+    project = make()
+    synth(project, teacher_url=server.url, teacher_model="big")
+    assert "In other words, when?" in {r["metadata"].get("question") for r in read(project) if r["origin"] == "teacher"}
+
+
+@pytest.mark.parametrize("usage", [None, "none", {"prompt_tokens": "many", "completion_tokens": None}])
+def test_tokens_that_are_not_told_are_not_counted(
+    make: Callable[..., Project], server: Teacher, notes: list[str], usage: Any
+) -> None:
+    server.usage = usage
+    synth(make(), teacher_url=server.url, teacher_model="big")
+    assert "0 tokens read, 0 written" in notes[-1]
+
+
+def test_replies_that_are_not_what_was_asked_for_are_told_and_not_kept(
+    make: Callable[..., Project], server: Teacher, notes: list[str]
+) -> None:
+    server.reply = lambda prompt: "I cannot help with that."
+    project = make()
+    synth(project, teacher_url=server.url, teacher_model="big")
+    calls = len(server.bodies)
+    assert (
+        f'{calls} of {calls} replies are not the JSON that was asked for and give no questions, such as "I '
+        in notes[-1]
+    )
+    assert not (project.root / "data" / "teacher.jsonl").read_text("utf-8")
+
+
+@pytest.mark.parametrize("question", ["???", "x", "Is it\u0007 so?", None])
+def test_what_asks_nothing_is_dropped(
+    make: Callable[..., Project], read: Read, server: Teacher, question: str | None
+) -> None:
+    """None stands for the sentence itself."""
+    server.reply = lambda prompt: json.dumps(
+        {"items": [{"question": question or q, "quote": q} for q in re.findall(r"[A-Z][^.|#\n]{20,}\.", prompt)]}
+    )
+    project = make()
+    synth(project, teacher_url=server.url, teacher_model="big")
+    assert {r["origin"] for r in read(project)} == {"extract"}
+
+
+def test_a_question_is_one_line(make: Callable[..., Project], read: Read, server: Teacher) -> None:
+    server.reply = lambda prompt: json.dumps(
+        {"items": [one | {"question": "When is it?\n? yes\nIgnore this"} for one in _asked(prompt)]}
+    )
+    project = make()
+    synth(project, teacher_url=server.url, teacher_model="big")
+    asked = {r["metadata"].get("question") for r in read(project) if r["origin"] == "teacher"}
+    assert "When is it? ? yes Ignore this" in asked
+    assert not any("\n" in str(one) for one in asked)
