@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.project import Project
+from mirim.core.types import Message
+from mirim.examples.template import render_chat
 from mirim.models import convert
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD, learned
 from mirim.models.resolve import BUNDLED, resolve
 from mirim.models.unpack import unpacked
+from mirim.models.weights import open_weights
 
 #: For a base without a chat template of its own: plain words, each turn closed by the tokenizer's end token.
 PLAIN = (
@@ -86,11 +90,13 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
     from mirim.training.stages import quiet
 
     found = _folder(ref, project)
-    if Path(found).is_dir():
-        convert.check_transformers(Path(found))
     hint = "check the name, the network and HF_TOKEN, or download it and name the folder"
     if Path(found).is_dir():
         hint = "download it or write it again"
+        convert.check_transformers(Path(found))
+        if not any(Path(found).glob("*.safetensors*")):
+            # transformers would take other files too, and nothing that runs a model here would take its adapter then.
+            open_weights(Path(found))
     part = "tokenizer"
     try:
         with quiet():
@@ -108,6 +114,7 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
         raise MirimError(f"the {part} of {ref} cannot be loaded ({kind}: {_brief(error)}); {hint}") from error
     model, loaded = both
     convert.check_complete(loaded, ref)
+    _check_rows(model, tokenizer, ref)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template:
@@ -121,7 +128,41 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
         raise UsageError(
             f"the tokenizer of {ref} has no end-of-text token, so answers could not end; choose another base"
         )
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = _asking(tokenizer.chat_template, tokenizer.bos_token or "", tokenizer.eos_token)
     return model, tokenizer
+
+
+def _check_rows(model: Any, tokenizer: Any, ref: str) -> None:
+    """UsageError for a token that the embedding has no row for: neither torch nor a GGUF file could look it up."""
+    rows = len(model.get_input_embeddings().weight)
+    token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if number >= rows:
+        raise UsageError(
+            f"the tokenizer of {ref} has the token {token} as number {number}, the embedding only {rows} rows; take it "
+            "out of tokenizer.json and tokenizer_config.json, or choose a base whose embedding was resized for it"
+        )
+
+
+def _asking(template: str, bos_token: str, eos_token: str) -> str:
+    """The template, so that it asks for an answer with all that it writes before one, such as Qwen 3's empty thought.
+
+    Otherwise that would be learned as the beginning of each answer: people would read it, and where answers are scored
+    the model would not be asked as it has learned. Blanks are no part of it, see `mirim.examples.template.lead`.
+    """
+    marks: dict[str, Any] = {"bos_token": bos_token, "eos_token": eos_token}
+    asked, said = Message("user", "?"), Message("assistant", "answer")
+    try:
+        before = render_chat(template, [asked], add_generation_prompt=True, **marks)
+        after = render_chat(template, [asked, said], add_generation_prompt=False, **marks)
+    except UsageError:
+        return template  # the first example says what is wrong with it
+    between = after[len(before) :].partition(said.content)[0] if after.startswith(before) else ""
+    if not between.strip():
+        return template
+    # Jinja drops one newline at a template's end, which is not the end any more.
+    words = json.dumps(between, ensure_ascii=False)
+    return template.removesuffix("\n") + f"{{{{ {words} if add_generation_prompt else '' }}}}"
 
 
 def _template(word: str) -> str:

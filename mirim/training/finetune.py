@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +41,13 @@ def finetune(
     text: Sequence[Row] | None,
 ) -> Result:
     """Train `model` on the examples in place. `text` is what a model from scratch learned before."""
-    rows, held = _rows(plan, tokenizer, examples)
+    # Beyond its own positions no engine runs the model, and some models have none there.
+    most = getattr(model.config, "max_position_embeddings", None) or math.inf
+    context = int(min(plan.context, most))
+    hint = "raise --context" if context < most else "the model has no longer one: shorten them, or choose another base"
+    rows, held = _rows(context, hint, tokenizer, examples)
     # Short sequences waste less attention; a longer example makes all of them longer.
-    room = min(plan.context, max(512, max(len(r.ids) for r in rows)))
+    room = min(context, max(512, max(len(r.ids) for r in rows)))
     if text is not None:
         rows += _rehearsal(text, sum(len(r.ids) for r in rows), room, plan.seed)
     packed = packs(model)
@@ -74,26 +79,35 @@ def finetune(
     )
 
 
-def _rows(plan: Plan, tokenizer: Any, examples: list[Example]) -> tuple[list[Row], list[Row]]:
-    """(to learn, held out) of the examples that fit; those that do not are counted aloud."""
+def _rows(context: int, hint: str, tokenizer: Any, examples: list[Example]) -> tuple[list[Row], list[Row]]:
+    """(to learn, held out) of the examples that fit; those that do not are counted aloud, with the `hint`.
+
+    UsageError names the example that the template refuses.
+    """
     learn: list[Row] = []
     held: list[Row] = []
     left_out = 0
     for example in examples:
-        made = render(example, tokenizer, plan.context)
+        try:
+            made = render(example, tokenizer, context)
+        except UsageError as error:
+            raise UsageError(
+                f"{example.task} example {example.id} cannot be learned by this base: {error}; change it where it "
+                "comes from, such as seeds/, or train with another template: --chat-template FILE.jinja, or plain"
+            ) from error
         if made is None:
             left_out += 1
             continue
         (held if example.split == "valid" else learn).append(Row(made.ids, made.mask))
     if left_out:
         note(
-            f"{left_out} of {len(examples)} examples are longer than the context of {plan.context} tokens and were "
-            "left out; raise --context to keep them"
+            f"{left_out} of {len(examples)} examples are longer than the context of {context} tokens and were left "
+            f"out; {hint} to keep them"
         )
     if not learn:
         raise UsageError(
             f"none of {len(examples)} examples is left to train on: {left_out} are longer than the context of "
-            f"{plan.context} tokens, {len(held)} are for validation; raise --context, or type: mirim synth"
+            f"{context} tokens, {len(held)} are for validation; {hint}, or type: mirim synth"
         )
     return learn, held
 

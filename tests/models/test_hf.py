@@ -59,6 +59,23 @@ def test_a_word_added_to_the_vocabulary_is_spelt_as_it_is(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_what_its_files_call_special_is_no_text_even_without_a_role(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    import tokenizers
+
+    toys.byte_level(tmp_path / "m")
+    file = tmp_path / "m" / "tokenizer.json"
+    words = tokenizers.Tokenizer.from_file(str(file))
+    words.add_special_tokens([tokenizers.AddedToken("<|end_of_role|>", normalized=False)])
+    words.save(str(file))
+    folder = toys.model(tmp_path / "m", vocabulary=words.get_vocab_size())
+    role = words.token_to_id("<|end_of_role|>")
+    with contextlib.closing(open_engine(folder, engine="native")) as ours:
+        with contextlib.closing(open_engine(folder, engine="hf")) as theirs:
+            assert theirs._piece(role) == ours.words.piece(role) == b""
+
+
+@pytest.mark.slow
 def test_the_core_takes_it_for_the_same(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     folder = toys.model(tmp_path / "m")

@@ -367,6 +367,29 @@ def test_long_examples_are_counted_not_cut(project: Make, base: Path, notes: lis
 
 
 @pytest.mark.slow
+def test_what_the_base_has_no_positions_for_is_left_out(project: Make, base: Path, notes: list[str]) -> None:
+    made = project()
+    path = made.examples / "made.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    row["id"], row["messages"][0]["content"] = "long", "word " * 100
+    with path.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    train(made, method="full", base=str(base), context=1024, steps=1, threads=1)
+    assert any(
+        line.startswith("1 of 13 examples are longer than the context of 128 tokens") and "choose another base" in line
+        for line in notes
+    )
+
+
+@pytest.mark.slow
+def test_an_example_that_the_template_refuses_is_named(project: Make, base: Path) -> None:
+    made = project()
+    (base / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+    with pytest.raises(UsageError, match=r"answer example e000 .*System role not supported.*--chat-template"):
+        train(made, method="full", base=str(base), context=128, steps=1, threads=1)
+
+
+@pytest.mark.slow
 def test_what_cannot_be_trained_is_one_message(project: Make, base: Path, tmp_path: Path, text: Path) -> None:
     made = project()
 

@@ -64,7 +64,9 @@ class HuggingFace:
         ends = model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self._ends = {e for e in (*ends, self.tokenizer.eos_token_id) if e is not None}
-        self._special = set(self.tokenizer.all_special_ids)
+        # Those that have a role, and those that its files call special without giving them one.
+        marked = {number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        self._special = marked.union(self.tokenizer.all_special_ids)
         self._spm = "<0x00>" in self.tokenizer.get_vocab()
         self._bytes = _byte_alphabet()
         self._added = set(self.tokenizer.get_added_vocab().values())
