@@ -36,6 +36,13 @@ _NAMES = frozenset(
     "share-buttons sharing social social-links social-media newsletter popup modal advert advertisement ads "
     "mw-jump-link".split()
 )
+#: Words in such names of what is a menu or a column beside the text if links are all that it holds: a restaurant's menu
+#: holds more.
+_AROUND = frozenset("menu menus nav navbar navigation navegacao sidebar footer rodape".split())
+#: Of a text's characters, those of links and headings from which on it holds nothing else.
+_LINKED = 0.9
+#: What a link gives that is no page.
+_ASKED_FOR = re.compile(r"^(?:tel|mailto):|\.(?:pdf|docx?|xlsx?|od[tsp]|zip)(?:[?#]|$)", re.I)
 
 
 def convert(root: Any) -> str:
@@ -108,11 +115,30 @@ def _is_furniture(element: Any, shown: set[str]) -> bool:
     if tag == "footer":
         return not any(a.tag in ("article", "section", "blockquote") for a in element.iterancestors())
     names = f"{element.get('id', '')} {element.get('class', '')}".lower().replace("_", "-").split()
+    around = tag in ("div", "section", "aside", "ul", "ol") and not _AROUND.isdisjoint("-".join(names).split("-"))
+    if around and _linked(element):
+        return True
     if tag not in ("div", "section", "aside", "ul", "ol", "p", "form", "header", "a") or _NAMES.isdisjoint(names):
         return False
     # A banner asks for a click; a chapter on the same matter has a heading and text.
     titled = next(element.iter("h1", "h2", "h3", "h4"), None) is not None
     return not titled or next(element.iter("button", "input"), None) is not None
+
+
+def _linked(element: Any) -> bool:
+    """Whether an element holds several links to pages and, but for headings, nothing else; whom to call, and which
+    forms there are, may be asked for."""
+    links = list(element.iter("a"))
+    if any(_ASKED_FOR.search(link.get("href", "")) for link in links):
+        return False
+    headings = [h for h in element.iter("h1", "h2", "h3", "h4", "h5", "h6") if next(h.iter("a"), None) is None]
+    told = sum(_letters(e) for e in (*links, *headings))
+    return len(links) > 1 and told >= _LINKED * _letters(element)
+
+
+def _letters(element: Any) -> int:
+    """How many characters an element shows, blanks left out."""
+    return len("".join(_text(element).split()))
 
 
 def _take_out(element: Any) -> None:

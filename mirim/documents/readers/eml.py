@@ -20,7 +20,7 @@ from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 6
+VERSION = 7
 ISOLATE = True
 TEXTUAL = True
 
@@ -43,7 +43,8 @@ _WROTE = re.compile(
     r"|>?\s*Em\b[^\n]{5,120}(?:\n[^\n]{0,80})?\bescreveu:"
     r"|-{2,}\s*(?:Original Message|Mensagem original|Forwarded message|Mensagem encaminhada)\s*-{2,}"
     r"|_{8,}[ \t]*\n(?:From|De):"
-    r"|(?:From|De):[^\n]+\n(?:Sent|Enviad[ao](?: em)?|Date|Data):[^\n]+\n(?:To|Para):)",
+    # Pages have the names of these lines in bold.
+    r"|\**(?:From|De):[^\n]+\n\**(?:Sent|Enviad[ao](?: em)?|Date|Data):[^\n]+\n\**(?:To|Para):)",
     re.MULTILINE,
 )
 #: A quoted message's own lines of recipients, with those they go on in.

@@ -13,7 +13,7 @@ from mirim.documents.text import decode
 
 SUFFIXES = (".html", ".htm", ".xhtml", ".shtml")
 MEDIA = "text/html"
-VERSION = 4
+VERSION = 5
 ISOLATE = True
 #: The name alone is believed: pieces of pages begin with any tag.
 TEXTUAL = True
