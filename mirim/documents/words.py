@@ -119,6 +119,8 @@ _RESTORE = (
     (re.compile(r"(?<=.{3})ais$"), "al"),
     (re.compile(r"(?<=.{2})eis$"), "el"),
     (re.compile(r"(?<=.{2})ns$"), "m"),
+    # borrowed words and acronyms: "chips", "DVDs", "e-mails"
+    (re.compile(r"(?<=.[bcdfghjklmpqrtvwxyz])s$"), ""),
     # accents of endings that Snowball looks for
     (re.compile(r"cao$"), "ção"),
     (re.compile(r"(?<=.{2})ao$"), "ão"),
