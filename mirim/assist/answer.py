@@ -18,6 +18,7 @@ from mirim.assist.nearness import Nearness
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
+from mirim.assist.shorthand import written_out
 from mirim.assist.standalone import goes_on, points, readings, topic
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
@@ -170,18 +171,19 @@ class Assistant:
         started = time.perf_counter()
         if not question.strip():
             raise UsageError("the question is empty")
-        language = self.language_of(question)
+        spelled = written_out(question, self.language)
+        language = self.language_of(spelled)
         chosen = policy or self.policy
-        if courtesy(question):
+        if courtesy(spelled):
             return self._polite(question, language, chosen, started)
-        whole, ranked = self._meant(question, history, language)
+        whole, ranked = self._meant(spelled, history, language)
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)
             draft = module.write(Task(whole, language, ranked, history, self.engine, self.words))
         abstained = not draft.text or not draft.citations
-        if abstained and asks_who(question):
+        if abstained and asks_who(spelled):
             # The documents may say who speaks, and come first.
             return self._polite(question, language, chosen, started)
         if abstained and confidence >= self.calibration.threshold:
@@ -202,7 +204,16 @@ class Assistant:
     def _polite(self, question: str, language: str, policy: Policy, started: float) -> Answer:
         """What is no matter of the documents, with nothing quoted."""
         seconds = time.perf_counter() - started
-        return Answer(returned(question, language), False, 1.0, policy, (), self.model, seconds, question=question)
+        return Answer(
+            returned(written_out(question, language), language),
+            False,
+            1.0,
+            policy,
+            (),
+            self.model,
+            seconds,
+            question=question,
+        )
 
     def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
         """What a question is taken to mean after a conversation, and the sentences that may answer that."""

@@ -10,15 +10,15 @@ from mirim.documents.words import tokens
 _WORDS = {
     "thanks": {
         "en": r"thanks?|for (?:the|your) help|cheers",
-        "pt": r"obrigad[oa]|valeu|agradeco|pela (?:sua )?ajuda|por tudo",
+        "pt": r"obrigad[oa]|valeu|agradeco|pela (?:sua )?(?:ajuda|atencao)|por tudo",
     },
-    "farewell": {"en": r"bye|goodbye|good night", "pt": r"tchau|ate logo"},
+    "farewell": {"en": r"bye|goodbye|good night|see you(?: later)?", "pt": r"tchau|ate (?:logo|mais|breve|amanha)"},
     "greeting": {
         "en": r"hello|hi|hey|good (?:morning|afternoon|evening)|how are you",
         "pt": r"oi|ola|opa|bom dia|boa (?:tarde|noite)|tudo bem|como vai",
     },
     "assent": {"en": r"yes|no|great", "pt": r"sim|nao|certo|beleza"},
-    "": {"": r"ok|okay|you|there|a lot|(?:very|so) much|muito"},
+    "": {"": r"ok|okay|you|there|a lot|(?:very|so) much|muito|k{3,}|(?:ha){2,}|rs(?:rs)*"},
 }
 _ALL = re.compile(rf"(?:(?:{'|'.join(w for kind in _WORDS.values() for w in kind.values())})(?: |$))+")
 _ITSELF = re.compile(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mirim.assist.courtesy import courtesy
 from mirim.assist.phrases import declined
+from mirim.assist.shorthand import written_out
 from mirim.core.types import Message
 from mirim.documents.words import STOPWORDS, stem, tokens
 
@@ -46,7 +47,7 @@ def readings(question: str, history: Sequence[Message], language: str) -> list[s
 def topic(question: str, history: Sequence[Message], language: str) -> str:
     """What was being asked before a question that may lean on it, as a question that stands alone; '' for one of more
     words, or the first."""
-    earlier = _answered(history)
+    earlier = _answered(history, language)
     chain = [question]
     while earlier and len(content(chain[-1], language)) <= SHORT:
         chain.append(earlier.pop())
@@ -56,12 +57,12 @@ def topic(question: str, history: Sequence[Message], language: str) -> str:
     return before
 
 
-def _answered(history: Sequence[Message]) -> list[str]:
+def _answered(history: Sequence[Message], language: str) -> list[str]:
     """What was asked so far and not refused, oldest first."""
     asked: list[str] = []
     for message in history:
         if message.role == "user" and message.content.strip():
-            asked.append(message.content)
+            asked.append(written_out(message.content, language))
         elif message.role == "assistant" and asked and declined(message.content):
             asked.pop()
     return [text for text in asked if not courtesy(text)]
