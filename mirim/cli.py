@@ -16,13 +16,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    Parameter,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    convert,
+)
 
 from mirim import VERBS, __version__
 from mirim.core import progress
 from mirim.core.errors import DONE, FAILED, INTERRUPTED, USAGE, MirimError, UsageError, suggest
 from mirim.core.files import explain
 from mirim.core.report import visible
+from mirim.core.verbs import coerce
 
 #: verb, group of the help page, one line of help
 PAGES = (
@@ -45,6 +54,9 @@ PAGES = (
 #: Options of every command line, whatever its verb.
 _EVERYWHERE = ("--project", "--json", "--help", "--version")
 
+#: Columns that help is laid out in at least, however narrow the terminal.
+_NARROWEST = 20
+
 
 def build_app() -> App:
     """The tree of commands; no verb's module is imported until it runs."""
@@ -53,7 +65,7 @@ def build_app() -> App:
         help="Small language models from your own documents: audited, proven, quantised, yours.",
         version=__version__,
         # A flag of several values takes all that follow it: --corpus a.txt b.jsonl folder.
-        default_parameter=Parameter(parse="^(?!project$)", consume_multiple=True),
+        default_parameter=Parameter(parse="^(?!project$)", consume_multiple=True, converter=_value),
         # Help is plain text: a Markdown renderer would double the time to show it.
         help_format="plaintext",
         # Our own exit codes and messages: nothing inside the library may end the process.
@@ -73,11 +85,25 @@ def build_app() -> App:
     return app
 
 
+def _value(kind: Any, tokens: Any) -> Any:
+    """What stands behind a flag. A number is one as in the environment and in mirim.toml: left to itself the library
+    rounds 3.5 to 4, and reads 1.000, a thousand to half of our readers, as 1."""
+
+    def leaf(kind: Any, word: str) -> Any:
+        return coerce(word, kind, tokens[0].keyword or word) if kind in (int, float) else convert(kind, (word,))
+
+    return convert(kind, tokens, converter=leaf)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the `mirim` script."""
     # A shell may have closed them (`>&-`).
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    width = os.environ.get("COLUMNS", "")
+    if width.isdecimal() and int(width) < _NARROWEST:
+        # Some terminals say 0 before they know; in a few columns the help is laid out for ever.
+        os.environ["COLUMNS"] = str(_NARROWEST)
     _keep_stdout()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -175,6 +201,9 @@ def run(argv: list[str]) -> int:
         _say(f"mirim: {error}")
         return USAGE
     except OSError as error:
+        if not _stands():
+            _say("mirim: the folder that this terminal is in is not there any more; type: cd FOLDER, then this again")
+            return USAGE
         known = explain(error, Path(error.filename or "what is written"))
         _say(f"mirim: {known}")
         return known.exit_code
@@ -183,6 +212,9 @@ def run(argv: list[str]) -> int:
             raise
         if isinstance(error, RuntimeError) and "home directory" in str(error):
             _say('mirim: a path begins with "~" and no user of this machine; write the whole path')
+            return USAGE
+        if isinstance(error, UnicodeError) and sys.getfilesystemencoding() != "utf-8":
+            _say("mirim: a name has letters that this terminal's LANG has none for; type: export PYTHONUTF8=1")
             return USAGE
         # What a verb imports first is missing by way of another error.
         missing = [e for e in (error, error.__cause__) if isinstance(e, ModuleNotFoundError)]
@@ -195,6 +227,14 @@ def run(argv: list[str]) -> int:
         return FAILED
     finally:
         restore()
+
+
+def _stands() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def _with_texts(tokens: Sequence[str]) -> list[str]:

@@ -63,6 +63,7 @@ class House:
     body_seconds: float = 30.0
     secure: bool = False
     draining: bool = False
+    hurried: bool = False
     buckets: dict[str, Bucket] = field(default_factory=dict)
     users: dict[int, int] = field(default_factory=dict)
     retiring: set[asyncio.Future[None]] = field(default_factory=set)

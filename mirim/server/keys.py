@@ -26,13 +26,16 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain, read_json, write_json
 from mirim.core.project import Project
 from mirim.core.report import Report, Table
+from mirim.core.verbs import around
 
 log = logging.getLogger("mirim.server")
 
 PREFIX = "mk-"
 _KEY = re.compile(r"mk-([0-9a-f]{12})-([A-Za-z0-9_-]{43})")
-_RATE = re.compile(r"\s*([0-9]{1,9})\s*(?:/\s*(s|min|m|h|d)[a-z]*)?\s*")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_RATE = re.compile(
+    r"\s*([0-9]{1,9})\s*(?:/\s*(s|sec|seconds?|segundos?|m|min|minut[eo]s?|h|hours?|horas?|d|days?|dias?))?\s*"
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +75,10 @@ def home() -> Path:
 def store(project: Project | Path | None) -> Path:
     """The file of keys: the project's (given, or the nearest above the current folder), otherwise the user's."""
     if project is None:
-        project = nearest()
+        project = around()
     elif not isinstance(project, Project):
         project = Project.open(project)
     return (project.root / "data" if project else home()) / "keys.json"
-
-
-def nearest() -> Project | None:
-    """The project that the current folder belongs to."""
-    try:
-        return Project.find()
-    except UsageError:
-        return None
 
 
 def load(path: Path) -> dict[str, Key]:
@@ -129,8 +124,8 @@ def new(
     """
     match = _RATE.fullmatch(rate) if rate else None
     if rate and (not match or not int(match.group(1))):
-        raise UsageError(f'rate "{rate}" is not a number of requests a time; write 60/min, 5/s or 1000/h')
-    a_minute = int(match.group(1)) * 60 / _SECONDS[match.group(2) or "min"] if match else 0.0
+        raise UsageError(f'rate "{rate}" is not a number of requests a time; write 60/min, 5/s, 1000/h or 5000/day')
+    a_minute = int(match.group(1)) * 60 / _SECONDS[(match.group(2) or "min")[0]] if match else 0.0
     if len(name) > 200:
         raise UsageError("the name of a key holds at most 200 characters")
     secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)

@@ -39,7 +39,8 @@ class Metrics:
     counters: dict[str, dict[Labels, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
     histograms: dict[str, dict[Labels, Histogram]] = field(default_factory=lambda: defaultdict(dict))
     recent: deque[tuple[float, float, float, int]] = field(default_factory=lambda: deque(maxlen=2048))
-    started: float = field(default_factory=time.time)
+    #: By the clock that nobody sets.
+    started: float = field(default_factory=time.monotonic)
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         self.counters[name][tuple(sorted(labels.items()))] += amount
@@ -85,7 +86,7 @@ class Metrics:
             "total_seconds": _percentiles([r[1] for r in rows]),
             "first_token_seconds": _percentiles([r[2] for r in rows]),
             "tokens_per_second": round(sum(r[3] for r in rows if r[0] >= minute) / 60, 2),
-            "uptime_seconds": round(time.time() - self.started, 1),
+            "uptime_seconds": round(time.monotonic() - self.started, 1),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -282,7 +283,7 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
             tools, words = (serving, _none(order)) if none else _filled(order, serving)
             words = f" {words}" if words and before.strip() else words
             left = replace(order, sampling=replace(order.sampling, max_tokens=max(order.sampling.max_tokens - made, 1)))
-            for piece in _say(order, words) if words else _call(left, tools):
+            for piece in _say(order, words) if words else _unlike(left, tools, " " if before.strip() else ""):
                 # What was written before the call counts too.
                 extra = made if piece.reason else 0
                 yield replace(piece, completion_tokens=piece.completion_tokens + extra)
@@ -295,6 +296,41 @@ def _maybe_call(order: Order) -> Iterator[Piece]:
     if len(said) > len(sent):
         yield Piece(said[len(sent) :])
     yield _last(order, end, made, said)
+
+
+def _unlike(order: Order, tools: Sequence[dict[str, Any]], lead: str) -> Iterator[Piece]:
+    """A call, or text (behind `lead`) where the very same one has its answer: whoever runs functions in a loop would
+    never come out of it."""
+    made, answered = 0, _answered(order)
+    for piece in _call(order, tools):
+        made = made or sum(_tokens(order, call["function"]["arguments"]) for call in piece.calls)
+        if any(_meant(call) in answered for call in piece.calls):
+            yield Piece(lead)
+            break
+        yield piece
+    else:
+        return
+    left = max(order.sampling.max_tokens - made, 1)
+    for piece in _text(replace(order, tools=(), sampling=replace(order.sampling, max_tokens=left))):
+        yield replace(piece, completion_tokens=piece.completion_tokens + (made if piece.reason else 0))
+
+
+def _answered(order: Order) -> list[Any]:
+    """The calls that were answered since the user spoke last, where the model is of those that know no better than to
+    make them once more. A larger one may ask the same thing again because its answer changes."""
+    if isinstance(order.prompt, str) or "tools" not in getattr(order.served.engine, "pointers", {}):
+        return []
+    since = max((n for n, m in enumerate(order.prompt) if m.role == "user"), default=0)
+    told = {m.tool_call_id for m in order.prompt[since:] if m.role == "tool"}
+    return [_meant(call) for m in order.prompt[since:] for call in m.tool_calls if call.get("id") in told]
+
+
+def _meant(call: dict[str, Any]) -> Any:
+    """A call's name and arguments, however they are spelt."""
+    arguments = call["function"]["arguments"]
+    with contextlib.suppress(ValueError, RecursionError):
+        arguments = json.loads(arguments)
+    return call["function"]["name"], arguments
 
 
 def _say(order: Order, words: str) -> Iterator[Piece]:

@@ -26,6 +26,7 @@ from mirim.core.project import Project
 from mirim.core.verbs import verb
 
 _MORE = "mirim keys new"
+_STOPPED = "stopped; running answers were ended first"
 
 
 @verb
@@ -138,7 +139,7 @@ def serve(
         house.room.close()
         if house.traces:
             house.traces.close()
-    note("stopped; running answers were ended first")
+    note("stopped at once; what was still running was cut off" if house.hurried else _STOPPED)
 
 
 def _json() -> bool:
@@ -182,12 +183,14 @@ def _pairs(adapters: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def loopback(host: str) -> bool:
     """Whether only this machine can reach the address. UsageError when it is no address at all."""
+    if not host:
+        raise UsageError('host "" is no address; write 127.0.0.1, or 0.0.0.0 for all addresses of this machine')
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         pass
     try:
-        found = {row[4][0] for row in socket.getaddrinfo(host, None)} if host else set()
+        found = {row[4][0] for row in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
         raise UsageError(f'host "{host}" is not an address of this machine ({error})') from error
     return bool(found) and all(ipaddress.ip_address(str(a).partition("%")[0]).is_loopback for a in found)
@@ -216,12 +219,20 @@ def _address(bound: socket.socket, host: str, tls: bool) -> str:
     return f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class _Private(logging.handlers.RotatingFileHandler):
+    """Files that only this user reads: the first one, and each that is begun when one is full."""
+
+    def _open(self) -> Any:
+        return open(
+            self.baseFilename, self.mode, encoding=self.encoding, opener=lambda p, flags: os.open(p, flags, 0o600)
+        )
+
+
 def _auditor(path: Path) -> Callable[[dict[str, Any]], None]:
     """One JSON line a request, 10 MB a file, five files kept, readable by this user only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=10 * 2**20, backupCount=5, encoding="utf-8")
+        handler = _Private(path, maxBytes=10 * 2**20, backupCount=5, encoding="utf-8")
     except OSError as error:
         raise explain(error, path) from error
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -248,7 +259,7 @@ class _Lines(logging.Formatter):
 def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None], cert: str, key: str) -> None:
     import uvicorn
 
-    from mirim.server import side
+    from mirim.server import connections, side
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
@@ -258,6 +269,12 @@ def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None
         logger.setLevel(level)
 
     class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().shutdown(sockets)
+            if self.force_exit:
+                # Left out in a hurry, and then torn down where it stands, with a trace in the log.
+                await self.lifespan.shutdown()
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started and not self.should_exit:
@@ -269,7 +286,7 @@ def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None
             loop = asyncio.get_running_loop()
 
             def stop(number: int, _: FrameType | None = None) -> None:
-                self.force_exit = self.should_exit
+                self.force_exit = house.hurried = self.should_exit
                 self.should_exit = house.draining = True
 
             def hang_up(*_: Any) -> None:
@@ -293,7 +310,8 @@ def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None
 
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=type("Connection", (connections.Connection,), {"most": connections.most()}),
+        backlog=connections.BACKLOG,
         ws="none",
         lifespan="on",
         log_config=None,

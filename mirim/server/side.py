@@ -49,7 +49,7 @@ async def ready(visit: Visit) -> Answer:
 async def metrics(visit: Visit) -> Answer:
     visit.admin()
     gauges: list[tuple[str, str, Any, float]] = [
-        ("mirim_uptime_seconds", "Seconds since the start.", (), time.time() - visit.house.metrics.started)
+        ("mirim_uptime_seconds", "Seconds since the start.", (), time.monotonic() - visit.house.metrics.started)
     ]
     for name, lane in _lanes(visit.house).items():
         labels = (("model", name),)

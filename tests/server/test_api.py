@@ -497,3 +497,12 @@ def test_whole_numbers_written_with_a_point(client: Any) -> None:
     assert engine.calls[0]["sampling"].max_tokens == 2
     reply = client(house()).post("/v1/completions", json={"model": "bare", "prompt": [7.0]})
     assert reply.status_code == 400
+
+
+def test_a_clock_that_is_set_back_leaves_the_time_since_the_start(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    http = client(house())
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 864000)
+    assert http.get("/mirim/status").json()["load"]["uptime_seconds"] >= 0
+    (line,) = (x for x in http.get("/metrics").text.splitlines() if x.startswith("mirim_uptime_seconds "))
+    assert float(line.split()[1]) >= 0

@@ -115,3 +115,45 @@ def test_a_model_that_does_not_see_what_is_missing_goes_its_own_way(client: Any,
     engine.pointers = {task: Blind() for task in tasks}  # type: ignore[attr-defined]
     row = chat(client(house(engine)), messages=_talk("The news?", ASKED, "No."), tools=[NEWS]).json()["choices"][0]
     assert (row["message"]["content"], row["message"].get("tool_calls")) == ("As you like.", None)
+
+
+def _after(*answers: tuple[str, str], since: str = "") -> list[dict[str, Any]]:
+    """A conversation in which the news of some cities were asked for and told; `since`: what the user said then."""
+    rows: list[dict[str, Any]] = [{"role": "user", "content": "The news of Belém?"}]
+    for number, (city, told) in enumerate(answers):
+        call = {"name": "news", "arguments": json.dumps({"city": city}, indent=1)}
+        rows.append({"role": "assistant", "tool_calls": [{"id": f"c{number}", "type": "function", "function": call}]})
+        rows.append({"role": "tool", "tool_call_id": f"c{number}", "content": told})
+    return [*rows, {"role": "user", "content": since}] if since else rows
+
+
+def test_a_call_that_was_answered_is_not_made_again_and_again(client: Any) -> None:
+    script = [BEGUN, CALL, "A market opens."]
+    told = _after(("Manaus", "rain"), ("Belém", "a market opens"))
+    row = chat(client(house(engine := _engine(script, 0.0))), messages=told, tools=[NEWS]).json()
+    message = row["choices"][0]["message"]
+    assert message["content"] == "Well. A market opens."
+    assert not message.get("tool_calls")
+    assert row["choices"][0]["finish_reason"] == "stop"
+    assert row["usage"]["completion_tokens"] > len("A market opens.".split())
+    assert [bool(c["tools"]) for c in engine.calls] == [True, True, False]
+    rows = events(chat(client(house(_engine(script, 0.0))), messages=told, tools=[NEWS], stream=True))
+    assert "".join(r["choices"][0]["delta"].get("content") or "" for r in rows) == "Well. A market opens."
+
+
+@pytest.mark.parametrize(
+    ("messages", "pointing", "choice"),
+    [
+        (_after(("Manaus", "rain")), True, "auto"),  # another city
+        (_after(("Belém", "a market opens"), since="And now?"), True, "auto"),  # asked anew
+        (_after(("Belém", "a market opens")), False, "auto"),  # a model that may have its reasons
+        (_after(("Belém", "a market opens")), True, "required"),
+    ],
+)
+def test_other_calls_are_made_as_before(client: Any, messages: Any, pointing: bool, choice: str) -> None:
+    engine = _engine([BEGUN, CALL] if choice == "auto" else [CALL], 0.0)
+    if not pointing:
+        del engine.pointers  # type: ignore[attr-defined]
+    row = chat(client(house(engine)), messages=messages, tools=[NEWS], tool_choice=choice).json()["choices"][0]
+    assert [c["function"]["name"] for c in row["message"]["tool_calls"]] == ["news"]
+    assert row["finish_reason"] == "tool_calls"

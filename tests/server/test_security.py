@@ -17,9 +17,15 @@ from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.server import keys
 from mirim.server.app import build
+from mirim.server.serve import _auditor
 from mirim.server.wire import BODY
 
 BODY_OK = {"model": "bare", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def new_project(folder: Path) -> Path:
+    (folder / "mirim.toml").write_text('[project]\nname = "hive"\n')
+    return folder
 
 
 def post(http: Any, **options: Any) -> Any:
@@ -51,6 +57,41 @@ def test_a_key_is_stored_as_a_salted_digest_only(tmp_path: Path, monkeypatch: py
         keys.revoke("nope")
     with pytest.raises(UsageError):
         keys.new(rate="often")
+
+
+@pytest.mark.parametrize(
+    ("rate", "a_minute"),
+    [("60", 60), ("5/s", 300), ("90 / min", 90), ("90/minutes", 90), ("1200/hora", 20), ("2880/dia", 2), ("1440/d", 1)],
+)
+def test_a_rate_is_read_in_whole_words(tmp_path: Path, rate: str, a_minute: float) -> None:
+    assert keys.new(new_project(tmp_path), rate=rate).data["rate"] == a_minute
+
+
+@pytest.mark.parametrize("rate", ["60/month", "5/semana", "60/dozen", "60/", "0/min", "60/mins ago"])
+def test_a_rate_that_would_be_guessed_at_is_refused(tmp_path: Path, rate: str) -> None:
+    with pytest.raises(UsageError, match="5000/day"):
+        keys.new(new_project(tmp_path), rate=rate)
+
+
+def test_a_key_is_not_put_elsewhere_because_the_project_s_settings_are_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRIM_HOME", str(tmp_path / "home"))
+    (tmp_path / "clinic").mkdir()
+    (tmp_path / "clinic" / "mirim.toml").write_text("[project\n")
+    monkeypatch.chdir(tmp_path / "clinic")
+    with pytest.raises(UsageError, match=r"mirim\.toml cannot be read"):
+        keys.new(name="front desk")
+    assert not (tmp_path / "home").exists()
+
+
+def test_every_file_of_the_audit_log_is_its_user_s_alone(tmp_path: Path) -> None:
+    write = _auditor(tmp_path / "audit.jsonl")
+    for _ in range(12):
+        write({"route": "x" * 2**20})
+    files = sorted(tmp_path.iterdir())
+    assert [p.name for p in files] == ["audit.jsonl", "audit.jsonl.1"]
+    assert [stat.S_IMODE(p.stat().st_mode) for p in files] == [0o600, 0o600]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +70,22 @@ def test_other_addresses_demand_a_key(host: str, tmp_path: Path) -> None:
     done = run("serve", "--model", "echo", "--host", host, "--port", "0")
     assert done.returncode == 2
     assert "mirim keys new" in done.stderr
+
+
+def test_no_address_is_not_every_address() -> None:
+    done = run("serve", "--model", "echo", "--host", "", "--port", "0")
+    assert done.returncode == 2
+    assert "0.0.0.0" in done.stderr
+
+
+def test_a_second_signal_ends_it_at_once_and_says_so(server: Callable[..., Any]) -> None:
+    running = server("--model", "echo")
+    for _ in range(2):
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+    _, errors = running.process.communicate(timeout=20)
+    assert running.process.returncode == 0
+    assert errors.strip() == "stopped at once; what was still running was cut off"
 
 
 def test_with_a_key_other_addresses_are_served(server: Callable[..., Any]) -> None:
