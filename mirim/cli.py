@@ -90,9 +90,18 @@ def _value(kind: Any, tokens: Any) -> Any:
     rounds 3.5 to 4, and reads 1.000, a thousand to half of our readers, as 1."""
 
     def leaf(kind: Any, word: str) -> Any:
+        if kind is Path:
+            return _path(word, tokens[0].keyword or "the folder")
         return coerce(word, kind, tokens[0].keyword or word) if kind in (int, float) else convert(kind, (word,))
 
     return convert(kind, tokens, converter=leaf)
+
+
+def _path(word: str, name: str) -> Path:
+    if not word:
+        # Path("") is the current folder: a variable that is not set would be one.
+        raise UsageError(f'{name}: "" is no path; write . for the current folder')
+    return Path(word)
 
 
 def main(argv: list[str] | None = None) -> None:

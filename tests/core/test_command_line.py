@@ -23,6 +23,14 @@ def test_a_whole_number_is_not_made_of_another(value: str, code: int) -> None:
     assert ("--max-tokens" in done.stderr and value in done.stderr) == (code == 2)
 
 
+@pytest.mark.parametrize("words", [("new", ""), ("ingest", "--project", "")])
+def test_nothing_is_no_path(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = mirim(*words, cwd=tmp_path)
+    assert done.returncode == 2, done
+    assert "is no path; write . for the current folder" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("columns", ["0", "2"])
 def test_help_is_shown_however_wide_the_terminal_says_it_is(columns: str) -> None:
     done = mirim("--help", COLUMNS=columns)
