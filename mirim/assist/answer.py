@@ -175,7 +175,7 @@ class Assistant:
         language = self.language_of(spelled)
         chosen = policy or self.policy
         if courtesy(spelled):
-            return self._polite(question, language, chosen, started)
+            return self._polite(question, spelled, language, chosen, started)
         whole, ranked = self._meant(spelled, history, language)
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
         draft = Draft("")
@@ -185,7 +185,7 @@ class Assistant:
         abstained = not draft.text or not draft.citations
         if abstained and asks_who(spelled):
             # The documents may say who speaks, and come first.
-            return self._polite(question, language, chosen, started)
+            return self._polite(question, spelled, language, chosen, started)
         if abstained and confidence >= self.calibration.threshold:
             # Something was found, and what the model made of it does not stand: nothing is left to trust.
             confidence = 0.0
@@ -201,19 +201,11 @@ class Assistant:
             question=question,
         )
 
-    def _polite(self, question: str, language: str, policy: Policy, started: float) -> Answer:
-        """What is no matter of the documents, with nothing quoted."""
+    def _polite(self, question: str, spelled: str, language: str, policy: Policy, started: float) -> Answer:
+        """What is no matter of the documents, with nothing quoted. `spelled` is the question written out."""
         seconds = time.perf_counter() - started
-        return Answer(
-            returned(written_out(question, language), language),
-            False,
-            1.0,
-            policy,
-            (),
-            self.model,
-            seconds,
-            question=question,
-        )
+        words = returned(spelled, language)
+        return Answer(words, False, 1.0, policy, (), self.model, seconds, question=question)
 
     def _meant(self, question: str, history: Sequence[Message], language: str) -> tuple[str, list[Ranked]]:
         """What a question is taken to mean after a conversation, and the sentences that may answer that."""

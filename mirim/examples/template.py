@@ -79,6 +79,13 @@ def lead(template: str, bos_token: str, eos_token: str) -> str:
 
     A model that learned with them begins its answers so; they belong to the template and not to the answer.
     """
+    between = before_words(template, bos_token, eos_token)
+    return "" if between.strip() else between
+
+
+def before_words(template: str, bos_token: str, eos_token: str) -> str:
+    """All that the template writes before an assistant's last words and does not ask for them with; '' where it refuses
+    a question with its answer."""
     marks: dict[str, Any] = {"bos_token": bos_token, "eos_token": eos_token}
     asked, said = Message("user", "?"), Message("assistant", "answer")
     try:
@@ -86,8 +93,7 @@ def lead(template: str, bos_token: str, eos_token: str) -> str:
         after = render_chat(template, [asked, said], add_generation_prompt=False, **marks)
     except UsageError:
         return ""
-    between = after[len(before) :].partition(said.content)[0] if after.startswith(before) else ""
-    return "" if between.strip() else between
+    return after[len(before) :].partition(said.content)[0] if after.startswith(before) else ""
 
 
 def _row(message: dict[str, Any]) -> dict[str, Any]:

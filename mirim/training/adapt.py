@@ -14,8 +14,7 @@ from mirim.core.errors import MirimError, UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain
 from mirim.core.project import Project
-from mirim.core.types import Message
-from mirim.examples.template import render_chat
+from mirim.examples.template import before_words
 from mirim.models import convert
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD, learned
 from mirim.models.resolve import BUNDLED, resolve
@@ -150,16 +149,9 @@ def _asking(template: str, bos_token: str, eos_token: str) -> str:
     Otherwise that would be learned as the beginning of each answer: people would read it, and where answers are scored
     the model would not be asked as it has learned. Blanks are no part of it, see `mirim.examples.template.lead`.
     """
-    marks: dict[str, Any] = {"bos_token": bos_token, "eos_token": eos_token}
-    asked, said = Message("user", "?"), Message("assistant", "answer")
-    try:
-        before = render_chat(template, [asked], add_generation_prompt=True, **marks)
-        after = render_chat(template, [asked, said], add_generation_prompt=False, **marks)
-    except UsageError:
-        return template  # the first example says what is wrong with it
-    between = after[len(before) :].partition(said.content)[0] if after.startswith(before) else ""
+    between = before_words(template, bos_token, eos_token)
     if not between.strip():
-        return template
+        return template  # also one that refuses to write: the first example says what is wrong with it
     # Jinja drops one newline at a template's end, which is not the end any more.
     words = json.dumps(between, ensure_ascii=False)
     return template.removesuffix("\n") + f"{{{{ {words} if add_generation_prompt else '' }}}}"

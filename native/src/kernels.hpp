@@ -94,7 +94,7 @@ struct Attention {
 
 struct Kernels {
     const char* name;
-    // Whether memory that the step of a token will read is asked for beforehand.
+    // Whether weights, and what attention begins with, are asked for beforehand; what it goes on with always is.
     bool (*asks)();
     // out[tokens][32] = block of `w` x inputs[first .. first + tokens)
     void (*product)(const Matrix& w, int block, const Inputs& in, int first, int tokens, float* out);

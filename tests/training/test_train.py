@@ -17,6 +17,7 @@ import pytest
 from mirim.core import progress
 from mirim.core.bundle import Bundle
 from mirim.core.errors import MirimError, UsageError
+from mirim.core.project import Project
 from mirim.training.adapt import with_lora
 from mirim.training.train import train
 
@@ -351,14 +352,20 @@ def test_a_named_base_is_adapted_where_the_settings_pretrain(project: Make, base
     assert any("a base is named" in line for line in notes)
 
 
+def _with_one_of(made: Project, words: str) -> tuple[Path, dict[str, Any]]:
+    """The file of examples, with one more of these words; and that row."""
+    path = made.examples / "made.jsonl"
+    row = json.loads(path.read_text().splitlines()[0])
+    row["id"], row["messages"][0]["content"] = "long", words
+    with path.open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
+    return path, row
+
+
 @pytest.mark.slow
 def test_long_examples_are_counted_not_cut(project: Make, base: Path, notes: list[str]) -> None:
     made = project()
-    path = made.examples / "made.jsonl"
-    row = json.loads(path.read_text().splitlines()[0])
-    row["id"], row["messages"][0]["content"] = "long", "word " * 500
-    with path.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    path, row = _with_one_of(made, "word " * 500)
     train(made, method="full", base=str(base), context=128, steps=1, threads=1)
     assert any(line.startswith("1 of 13 examples are longer than the context of 128") for line in notes)
     path.write_text(json.dumps(row) + "\n")
@@ -369,11 +376,7 @@ def test_long_examples_are_counted_not_cut(project: Make, base: Path, notes: lis
 @pytest.mark.slow
 def test_what_the_base_has_no_positions_for_is_left_out(project: Make, base: Path, notes: list[str]) -> None:
     made = project()
-    path = made.examples / "made.jsonl"
-    row = json.loads(path.read_text().splitlines()[0])
-    row["id"], row["messages"][0]["content"] = "long", "word " * 100
-    with path.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
+    _with_one_of(made, "word " * 100)
     train(made, method="full", base=str(base), context=1024, steps=1, threads=1)
     assert any(
         line.startswith("1 of 13 examples are longer than the context of 128 tokens") and "choose another base" in line
