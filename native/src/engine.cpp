@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include <unistd.h>
@@ -184,7 +185,6 @@ void Engine::admit() {
 void Engine::begin(Sequence& s) {
     Request& r = *s.request;
     s.data.reserve((context_ + PAGE - 1) / PAGE);
-    if (r.task == Task::whole) return;  // what others computed saw less
     if (r.task == Task::mean) s.mean.assign(model_->config().hidden, 0.0);
     reuse(s);
 }
@@ -193,42 +193,79 @@ void Engine::begin(Sequence& s) {
 // part of a prompt: whoever came together with others finds what the first of them has computed since.
 void Engine::reuse(Sequence& s) {
     Request& r = *s.request;
-    int wanted = int(s.tokens.size()) - 1;
-    if (r.task == Task::rows) wanted = std::min(wanted, r.first);
-    if (r.task == Task::scores) wanted = std::min(wanted, std::max(0, r.first - 1));
-    if (r.task == Task::mean) wanted = std::min(wanted, r.first);
     const int before = s.computed;
-    // Only behind whole pages that can be found themselves.
-    if (int(s.pages.size()) * PAGE != before || (before && !pages_.known(s.pages.back()))) return;
-    while ((s.computed + PAGE) <= wanted) {
-        int page = pages_.find(s.pages.empty() ? -1 : s.pages.back(), s.tokens.data() + s.computed, s.salt());
+    for (;;) {
+        const int start = s.computed / PAGE * PAGE;
+        if (start + PAGE > s.silent()) break;
+        const int page = pages_.find(s.before(start), s.tokens.data() + start, s.salt());
         if (page < 0) break;
-        s.pages.push_back(page);
-        s.data.push_back(pages_.data(page));
-        s.computed += PAGE;
+        put(s, start, page);
+        s.computed = start + PAGE;
         ++s.published;
     }
+    s.computed += copy(s);
     if (s.computed == before) return;
     r.cached += s.computed - before;
     std::lock_guard<std::mutex> lock(mutex_);
     counts_.cached += s.computed - before;
 }
 
+// What another page begins with, one that is kept or is being filled, into the page that `s` is at: so many tokens.
+int Engine::copy(Sequence& s) {
+    const int start = s.computed / PAGE * PAGE, most = std::min(PAGE, s.silent() - start);
+    if (start + most <= s.computed) return 0;
+    const auto [kept, alike] = pages_.nearest(s.before(start), s.tokens.data() + start, most, s.salt());
+    int from = kept, count = alike;
+    for (auto& other : active_) {
+        if (!other->request || other.get() == &s) continue;
+        const int shared = std::min({s.common(*other), other->computed, start + most}) - start;
+        if (shared > count) from = other->pages[start / PAGE], count = shared;
+    }
+    const int gained = std::max(0, start + count - s.computed);
+    if (gained) {
+        room(s, start + count);
+        std::memcpy(s.data[start / PAGE], pages_.data(from), pages_.bytes());
+    }
+    if (kept >= 0) pages_.release(kept);
+    return gained;
+}
+
+// `page` as the one whose first token is number `start`.
+void Engine::put(Sequence& s, int start, int page) {
+    const size_t index = size_t(start / PAGE);
+    if (index == s.pages.size()) {
+        s.pages.push_back(page);
+        s.data.push_back(nullptr);
+    } else {
+        pages_.release(s.pages[index]);
+        s.pages[index] = page;
+    }
+    s.data[index] = pages_.data(page);
+}
+
+// Whether another computes in this step most of what `s` would, so that it can be copied in the next.
+bool Engine::comes(const Sequence& s, int count) const {
+    return std::any_of(active_.begin(), active_.end(), [&](auto& other) {
+        if (!other->request || !other->count || other.get() == &s) return false;
+        const int shared = std::min({s.common(*other), other->computed + other->count, s.silent()});
+        return 2 * (shared - s.computed) >= count;
+    });
+}
+
 void Engine::room(Sequence& s, int tokens) {
     while (int(s.pages.size()) * PAGE < tokens) {
         int page = pages_.take();
         if (page < 0) throw std::runtime_error("no pages left");
-        s.pages.push_back(page);
-        s.data.push_back(pages_.data(page));
+        put(s, int(s.pages.size()) * PAGE, page);
     }
 }
 
-// Pages that are full can be shared from now on.
+// Pages that are full can be shared from now on. Where another had the same first, its page is used: there is one of each.
 void Engine::publish(Sequence& s) {
-    while ((s.published + 1) * PAGE <= s.computed) {
-        int before = s.published ? s.pages[s.published - 1] : -1;
-        pages_.publish(s.pages[s.published], before, s.tokens.data() + size_t(s.published) * PAGE, s.salt());
-        ++s.published;
+    for (int start; (start = s.published * PAGE) + PAGE <= s.computed; ++s.published) {
+        const int* tokens = s.tokens.data() + start;
+        pages_.publish(s.pages[s.published], s.before(start), tokens, PAGE, s.salt());
+        if (!pages_.known(s.pages[s.published])) put(s, start, pages_.find(s.before(start), tokens, s.salt()));
     }
 }
 
@@ -266,6 +303,9 @@ void Engine::tally() {
 }
 
 void Engine::end(Sequence& s, const std::string& reason) {
+    // What is not full will be no fuller.
+    if (const int start = s.published * PAGE, rest = s.computed - start; rest > 0 && rest < PAGE)
+        pages_.publish(s.pages[s.published], s.before(start), s.tokens.data() + start, rest, s.salt());
     // The tail first: what others hang on is forgotten last.
     for (; !s.pages.empty(); s.pages.pop_back()) pages_.release(s.pages.back());
     const std::shared_ptr<Request> r = std::move(s.request);

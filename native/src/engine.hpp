@@ -102,6 +102,9 @@ private:
     void end(Sequence& s, const std::string& reason);
     void begin(Sequence& s);
     void reuse(Sequence& s);
+    int copy(Sequence& s);
+    void put(Sequence& s, int start, int page);
+    bool comes(const Sequence& s, int count) const;
     void room(Sequence& s, int tokens);
     void publish(Sequence& s);
     void propose(Sequence& s, int share);

@@ -223,7 +223,7 @@ int restore(Engine& engine, const std::string& path, const Seal& seal) {
             if (page >= 0)
                 found.push_back(page);
             else
-                pages.publish(page = held[i], before, tokens.data() + i * PAGE, 0);
+                pages.publish(page = held[i], before, tokens.data() + i * PAGE, PAGE, 0);
             before = page;
         }
         release(pages, found);

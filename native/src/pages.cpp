@@ -56,13 +56,13 @@ void Pages::release(int n) {
 void Pages::forget(int n) {
     Page& page = pages_[n];
     idle_.erase(page.place);
-    auto range = by_hash_.equal_range(page.hash);
-    for (auto it = range.first; it != range.second; ++it)
-        if (it->second == n) {
-            by_hash_.erase(it);
-            break;
-        }
-    page.serial = 0;
+    auto erase = [n](std::unordered_multimap<uint64_t, int>& from, uint64_t key) {
+        auto range = from.equal_range(key);
+        from.erase(std::find_if(range.first, range.second, [n](auto& pair) { return pair.second == n; }));
+    };
+    if (page.hash) erase(by_hash_, page.hash);
+    erase(by_before_, page.before);
+    page.serial = page.hash = 0;
     page.tokens.clear();
     free_.push_back(n);
 }
@@ -70,7 +70,7 @@ void Pages::forget(int n) {
 uint64_t Pages::hash(uint64_t before, const int* tokens, uint64_t salt) {
     uint64_t h = before * 0x9e3779b97f4a7c15ULL ^ salt;
     for (int i = 0; i < PAGE; ++i) h = (h ^ uint64_t(uint32_t(tokens[i]))) * 0x100000001b3ULL;
-    return h ^ h >> 29;
+    return (h ^ h >> 29) | 1;
 }
 
 // Pages are named by a serial number that is never used again: after another page has taken an evicted one's memory,
@@ -87,24 +87,47 @@ int Pages::look(uint64_t before, const int* tokens, uint64_t salt) const {
 
 int Pages::find(int before, const int* tokens, uint64_t salt) {
     int n = look(serial_of(before), tokens, salt);
-    if (n < 0) return n;
-    Page& page = pages_[n];
-    if (!page.users++) {
-        idle_.erase(page.place);
-        ++in_use_;
-    }
+    if (n >= 0) use(n);
     return n;
 }
 
-void Pages::publish(int n, int before, const int* tokens, uint64_t salt) {
+void Pages::use(int n) {
+    Page& page = pages_[n];
+    if (page.users++) return;
+    idle_.erase(page.place);
+    ++in_use_;
+}
+
+std::pair<int, int> Pages::likest(uint64_t before, const int* tokens, int count, uint64_t salt) const {
+    std::pair<int, int> best{-1, 0};
+    auto range = by_before_.equal_range(before);
+    for (auto it = range.first; it != range.second; ++it) {
+        const Page& page = pages_[it->second];
+        if (page.salt != salt) continue;
+        const int most = std::min(count, int(page.tokens.size()));
+        const int alike = int(std::mismatch(tokens, tokens + most, page.tokens.begin()).first - tokens);
+        if (alike > best.second) best = {it->second, alike};
+    }
+    return best;
+}
+
+std::pair<int, int> Pages::nearest(int before, const int* tokens, int count, uint64_t salt) {
+    const auto best = likest(serial_of(before), tokens, count, salt);
+    if (best.first >= 0) use(best.first);
+    return best;
+}
+
+void Pages::publish(int n, int before, const int* tokens, int count, uint64_t salt) {
     Page& page = pages_[n];
     if (page.serial || (before >= 0 && !pages_[before].serial)) return;
-    uint64_t parent = serial_of(before);
-    if (look(parent, tokens, salt) >= 0) return;
+    const uint64_t parent = serial_of(before);
+    if (count == PAGE ? look(parent, tokens, salt) >= 0 : likest(parent, tokens, count, salt).second == count) return;
     page.serial = ++serials_;
     page.before = parent;
     page.salt = salt;
-    page.tokens.assign(tokens, tokens + PAGE);
+    page.tokens.assign(tokens, tokens + count);
+    by_before_.emplace(parent, n);
+    if (count < PAGE) return;
     page.hash = hash(parent, tokens, salt);
     by_hash_.emplace(page.hash, n);
 }

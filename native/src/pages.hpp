@@ -1,10 +1,12 @@
-// Memory for keys and values, in pages of 32 tokens that sequences with the same beginning share.
+// Memory for keys and values, in pages of 32 tokens that sequences with the same beginning share; of a page that begins
+// alike, what is alike can be copied.
 #pragma once
 
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace mirim {
@@ -25,10 +27,13 @@ public:
     // The page that holds `tokens` (a whole page of them) after the page `before` (-1: at the beginning), now also
     // used by the caller; -1 if there is none. `salt` keeps apart what was computed differently.
     int find(int before, const int* tokens, uint64_t salt);
-    // Whether a page can be found.
+    // The page after `before` that begins with most of these tokens, and how many, also used by the caller until it is
+    // released: what they have in common may be copied. {-1, 0} if there is none.
+    std::pair<int, int> nearest(int before, const int* tokens, int count, uint64_t salt);
+    // Whether a page can be found: one that cannot is nowhere after any other.
     bool known(int page) const { return pages_[page].serial != 0; }
-    // From now on `page` can be found. Its content must not change any more.
-    void publish(int page, int before, const int* tokens, uint64_t salt);
+    // From now on `page`, which holds `count` tokens, can be found. Its content must not change any more.
+    void publish(int page, int before, const int* tokens, int count, uint64_t salt);
 
     int in_use() const { return in_use_; }
     int kept() const { return int(idle_.size()); }
@@ -39,7 +44,7 @@ private:
     struct Page {
         uint8_t* data = nullptr;
         int users = 0;
-        uint64_t serial = 0, before = 0, salt = 0, hash = 0;  // serial 0: cannot be found
+        uint64_t serial = 0, before = 0, salt = 0, hash = 0;  // serial 0: cannot be found; hash 0: is not full
         std::vector<int> tokens;
         std::list<int>::iterator place;
     };
@@ -47,6 +52,8 @@ private:
     uint64_t serial_of(int page) const { return page < 0 ? 0 : pages_[page].serial; }
     static uint64_t hash(uint64_t before, const int* tokens, uint64_t salt);
     int look(uint64_t before, const int* tokens, uint64_t salt) const;
+    std::pair<int, int> likest(uint64_t before, const int* tokens, int count, uint64_t salt) const;
+    void use(int page);
     void forget(int page);
 
     size_t bytes_;
@@ -55,7 +62,7 @@ private:
     std::vector<Page> pages_;
     std::vector<int> free_;       // hold nothing that could be found
     std::list<int> idle_;         // can be found, used by nobody; the longest unused first
-    std::unordered_multimap<uint64_t, int> by_hash_;
+    std::unordered_multimap<uint64_t, int> by_hash_, by_before_;
 };
 
 }  // namespace mirim

@@ -114,6 +114,7 @@ void Engine::compute() {
         s->draft.drop();
         int end = int(s->tokens.size()) - (r.task == Task::scores ? 1 : 0);
         int count = std::min(limit - int(tokens.size()), end - s->computed);
+        if (comes(*s, count)) continue;
         switch (r.task) {
             case Task::write: put(*s, s->computed, count, [&](int p) { return p == end - 1; }), logits = true; break;
             case Task::rows: put(*s, s->computed, count, [&](int p) { return p >= r.first; }), logits = true; break;

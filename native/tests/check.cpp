@@ -372,6 +372,55 @@ void check_engine() {
                 c.proposed);
 }
 
+// Of prompts that begin alike what is alike is computed once, to the token: together, one after the other, on from an answer.
+void check_shared() {
+    Engine plain(random_model(), 512, 1, 0, 1, 1);
+    for (size_t spare : {size_t(0), size_t(1) << 20}) {
+        Engine rich(random_model(), 512, 6, spare, 2, 2);
+        auto ask = [](Engine& engine, const std::vector<int>& prompt, int seed) {
+            auto r = std::make_shared<Request>();
+            r->prompt = prompt;
+            r->most = 20;
+            r->sampling.temperature = 1.0f;
+            r->sampling.seed = uint64_t(seed);
+            engine.submit(r);
+            return r;
+        };
+        auto told = [](Request& r) {
+            std::unique_lock<std::mutex> lock(r.mutex);
+            r.changed.wait(lock, [&] { return !r.ended.empty(); });
+            std::vector<int> tokens;
+            for (const Chosen& c : r.out) tokens.push_back(c.token);
+            return tokens;
+        };
+        const std::vector<int> text = prompt(61);  // pages and a part of one
+        std::vector<std::shared_ptr<Request>> all;
+        for (int seed = 0; seed < 14; ++seed) all.push_back(ask(rich, text, seed));
+        int cached = 0;
+        for (int seed = 0; seed < 14; ++seed) {
+            if (told(*all[seed]) != told(*ask(plain, text, seed))) differ("an answer drawn beside others");
+            cached += all[seed]->cached;
+        }
+        // Without memory to spare those behind the slots find the prompt as long as one of the first is at work.
+        const int most = 13 * int(text.size() - 1);
+        if (cached > most || cached < (spare ? most : most / 2)) differ("one prompt of many, " + std::to_string(cached));
+        if (!spare) continue;
+        // The first 53 tokens of those, and others behind.
+        std::vector<int> other(text.begin(), text.begin() + 53);
+        for (int i = 0; i < 20; ++i) other.push_back((text[53] + 1 + i) % 97);
+        auto r = ask(rich, other, 1);
+        if (told(*r) != told(*ask(plain, other, 1)) || r->cached != 53) differ("a page that begins alike");
+        // A conversation that goes on; the last token of an answer was never computed.
+        std::vector<int> more = other;
+        for (int token : told(*r)) more.push_back(token);
+        more.push_back(5), more.push_back(6);
+        const int known = int(more.size()) - 3;
+        r = ask(rich, more, 2);
+        if (told(*r) != told(*ask(plain, more, 2)) || r->cached != known) differ("on from an answer");
+    }
+    std::puts("prompts that begin alike are computed once");
+}
+
 std::string contents(const std::string& path) {
     std::string all;
     FILE* file = std::fopen(path.c_str(), "rb");
@@ -513,7 +562,7 @@ void check_keep() {
 int main(int argc, char** argv) {
     std::string what = argc > 1 ? argv[1] : "";
     if (what.empty() || what == "kernels") check_kernels();
-    if (what.empty() || what == "engine") check_engine(), check_whole(), check_threads();
+    if (what.empty() || what == "engine") check_engine(), check_shared(), check_whole(), check_threads();
     if (what.empty() || what == "keep") check_keep();
     if (what.empty() || what == "encoder") check_encoder();
     return 0;
