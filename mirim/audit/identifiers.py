@@ -23,7 +23,26 @@ _CNPJ = re.compile(
 )
 _SUS = re.compile(r"(?<!\d)(?P<n>[1-26-9]\d{2}[ .-]?\d{4}[ .-]?\d{4}[ .-]?\d{4})(?!\d)")
 _CARD = re.compile(r"(?<!\d)(?P<n>\d(?:[ .-]?\d){12,18})(?!\d)")
-_IBAN = re.compile(r"(?<!\w)(?P<n>[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?)(?!\w)")
+#: Lines one below the other that each hold a row of numbers of four digits, as tables in plain text have.
+_ROW = r"(?<![\d.])\d{4}(?: \d{4}){3,}(?![\d.])"
+_ROWS = re.compile(rf"(?:^[^\d\n]*(?:\d{{1,3}}[^\d\n]+)?{_ROW}[^\n]*(?:\n|\Z)){{2,}}", re.M)
+#: Characters of a bank account by country, as ISO 13616's registry has them: where one ends cannot be told otherwise.
+_LONG = {
+    15: "NO", 16: "BE", 18: "DK FI FO GL NL", 19: "MK SI", 20: "AT BA EE KZ LT LU XK", 21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM TL", 24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST", 26: "IS TR", 27: "BI FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HU LB NI PL SV",
+    29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC", 33: "RU",
+}  # fmt: skip
+_IBAN = re.compile(
+    r"(?<!\w)(?=[A-Z]{2}\d\d)(?P<n>(?:"
+    + "|".join(
+        rf"(?:{names.replace(' ', '|')})\d\d(?: ?[A-Z\d]{{4}}){{{length // 4 - 1}}}"
+        + rf"(?: ?[A-Z\d]{{{length % 4}}})" * bool(length % 4)
+        for length, names in _LONG.items()
+    )
+    + r"))(?!\w)",
+    re.IGNORECASE,
+)
 #: Numbers with few or no check digits, or parted in any way, told by the name before them; between both a few words
 #: ("RG do pai: ...", "CNH (registro) ..."), but no sign of money.
 _OF = (
@@ -47,6 +66,13 @@ _SSN = re.compile(
 )
 _EMAIL = re.compile(
     r"(?<![\w.+'-])(?P<n>[\w.+-]{1,64}(?:'[\w.+-]{1,30})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,})"
+)
+#: An address as people hide it from programs; the word for its sign stands in brackets, or with that for its dots.
+_SPELT = re.compile(
+    r"(?<![\w.+-])(?P<n>[\w.+-]{1,64} ?[\[({<] ?(?:at|arroba|@) ?[\])}>] ?[\w-]{1,63}"
+    r"(?:(?:\.| ?[\[({<] ?(?:dot|ponto|\.) ?[\])}>] ?| (?:dot|ponto) )[\w-]{1,63}){1,6}"
+    r"|[\w.+-]{1,64} (?:at|arroba) [\w-]{1,63}(?: (?:dot|ponto) [\w-]{1,63}){1,6})(?!\w)",
+    re.IGNORECASE,
 )
 #: Two years, which are a time.
 _YEARS = r"(?!(?:19|20)\d\d\D(?:19|20)\d\d)"
@@ -89,16 +115,28 @@ def identifiers(text: str) -> Iterator[tuple[str, str]]:
         ("payment card", _CARD, is_card),
         ("IBAN", _IBAN, is_iban),
         ("e-mail", _EMAIL, bool),
+        ("e-mail", _SPELT, bool),
         ("phone", _PHONE, lambda v: 7 <= len(digits(v)) <= 15),
     ):
         rest, last = [], 0
+        figures = _figures(plain) if kind == "payment card" else []
         for match in pattern.finditer(plain):
             start, end = next(match.span(name) for name in pattern.groupindex if match[name])
-            if valid(plain[start:end]):
+            if valid(plain[start:end]) and not any(a <= start < b for a, b in figures):
                 yield kind, text[start:end]
                 rest += [plain[last:start], "\0" * (end - start)]
                 last = end
         plain = "".join((*rest, plain[last:]))
+
+
+def _figures(text: str) -> list[tuple[int, int]]:
+    """Where figures stand in rows below each other, most of which are no cards: by chance one in ten would be."""
+    found: list[tuple[int, int]] = []
+    for match in _ROWS.finditer(text):
+        rows = re.findall(_ROW, match.group())
+        if 2 * sum(map(is_card, rows)) < len(rows):
+            found.append(match.span())
+    return found
 
 
 def digits(value: str) -> list[int]:

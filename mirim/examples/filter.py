@@ -1,7 +1,11 @@
-"""The last gate of an example: grounded in its document, short enough, and holding no held-out question."""
+"""The last gate of an example: grounded in its document, short, with no held-out question in it and nothing private."""
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
+from mirim.audit.private import private
 from mirim.core.types import Document, Example
 from mirim.examples.held import Guard
 from mirim.examples.units import plain
@@ -11,8 +15,9 @@ LONGEST = 8_000
 
 
 def reason(example: Example, document: Document | None, guard: Guard) -> str:
-    """Why an example must not be used: 'held out', 'too long', 'empty' or 'not grounded'; '' when it may.
+    """Why an example must not be used: 'held out', 'too long', 'empty', 'not grounded' or 'private'; '' when it may.
 
+    Private is what `audit` would call an error in a document: numbers that name one person, and secrets.
     Grounded means that the text at each source span is in the prompt, and for a quoted answer that the
     target is that text, character by character.
     """
@@ -32,4 +37,10 @@ def reason(example: Example, document: Document | None, guard: Guard) -> str:
             return "not grounded"
         if example.task in ("judge", "ask") and plain(text) not in prompt:
             return "not grounded"
+    if any(_private(text) for m in example.messages for text in (m.content, *map(json.dumps, m.tool_calls))):
+        return "private"
     return ""
+
+
+#: A passage is the prompt of several questions in a row.
+_private = lru_cache(maxsize=256)(lambda text: bool(private(text)))

@@ -1,4 +1,4 @@
-"""People's own examples, in seeds/*.jsonl: questions with answers, or whole conversations, also in others' words."""
+"""People's own examples, in seeds/: questions with answers, or whole conversations, also in others' words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mirim.audit import seeds
 from mirim.core.errors import UsageError
-from mirim.core.files import numbered_jsonl
 from mirim.core.types import Example, Message, Passage
 from mirim.documents.words import tokens
 from mirim.examples.questions import Asked, of_quote
@@ -22,14 +22,19 @@ from mirim.examples.units import Unit, units
 SENTENCES = 3
 _HALVES = re.compile("[\ud800-\udfff]")
 _SHAPE = '{"question", "answer", "document"?, "answerable"?} or {"messages": [{"role", "content"}, ...]}'
-#: What else people call these, in files made for other trainers: Alpaca, prompts with completions, ShareGPT.
-_QUESTIONS, _ANSWERS = ("instruction", "prompt"), ("output", "completion", "response")
+#: What else people call these, in Portuguese and in files made for other trainers: Alpaca, prompts with completions,
+#: ShareGPT.
+_NAMES = (
+    ("question", ("pergunta", "instruction", "prompt")),
+    ("answer", ("resposta", "output", "completion", "response")),
+    ("document", ("documento",)),
+)
 _ROLES = {"human": "user", "gpt": "assistant", "developer": "system"}
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A line of seeds/*.jsonl. `messages` is set for a conversation, otherwise `question` is."""
+    """A row of a file in seeds/. `messages` is set for a conversation, otherwise `question` is."""
 
     question: str = ""
     answer: str = ""
@@ -45,8 +50,8 @@ class Seed:
 
 def read(path: Path) -> Iterator[Seed]:
     """The examples of a file; UsageError names the line that is of another shape."""
-    for number, row in numbered_jsonl(path):
-        yield _seed(row, f"{path} line {number}")
+    for where, row in seeds.rows(path):
+        yield _seed(row, where)
 
 
 def _seed(row: dict[str, Any], where: str) -> Seed:
@@ -73,7 +78,9 @@ def _seed(row: dict[str, Any], where: str) -> Seed:
     question, answer, answerable = row.get("question"), row.get("answer", ""), row.get("answerable", True)
     document = row.get("document") or ""
     if not isinstance(question, str) or not question.strip() or not isinstance(answer, str):
-        raise UsageError(f"{where}: expected {_SHAPE}")
+        raise UsageError(
+            f"{where}: expected {_SHAPE}, in a table columns of these names; found {', '.join(row)[:200] or 'none'}"
+        )
     if not isinstance(document, str) or not isinstance(answerable, bool) or (answerable and not answer.strip()):
         raise UsageError(f"{where}: expected {_SHAPE}; an answer may be empty only where answerable is false")
     return Seed(question.strip(), answer.strip(), document, answerable)
@@ -85,7 +92,7 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(turns, list):
         return row | {"messages": [_turn(turn) if isinstance(turn, dict) else turn for turn in turns]}
     named = dict(row)
-    for name, others in (("question", _QUESTIONS), ("answer", _ANSWERS)):
+    for name, others in _NAMES:
         for other in others:
             if other in row:
                 named.setdefault(name, row[other])

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mirim.audit import seeds
+from mirim.audit.private import concealed
 from mirim.core import stamp
 from mirim.core.database import explained
 from mirim.core.errors import UsageError
@@ -25,7 +27,7 @@ from mirim.examples.split import split, spread
 from mirim.examples.spool import Spool
 
 #: Raised whenever equal documents give other examples.
-VERSION = "2"
+VERSION = "3"
 
 
 @verb
@@ -43,7 +45,7 @@ def synth(
     """Make training examples from the documents: questions with answers at known offsets, and some to refuse.
 
     The documents are split into training and validation first, so nothing leaks from one to the other.
-    Questions in evals/ are never used; people's own examples in seeds/*.jsonl are.
+    Questions in evals/ are never used; people's own examples in seeds/*.jsonl and seeds/*.csv are.
 
     Args:
         teacher_url: OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1; it writes further questions.
@@ -100,7 +102,7 @@ def synth(
             asking = teacher.ask(project.documents, chosen, teacher_url, teacher_model, project.root / "data")
             for document, asked in asking:
                 take(maker.examples(document, maker.allowed(asked), origin="teacher"), document)
-        for file in project.seed_files():
+        for file in seeds.files(project):
             for one in track(imported.read(file), file.name):
                 if one.document not in known:
                     strange.append(one.document)
@@ -112,9 +114,12 @@ def synth(
                 if why:
                     unused[why].append(one.asked[0] if one.asked else "")
         if not spool.counts:
+            private = f", and {left_out['private']} examples hold numbers of persons or passwords" * (
+                "private" in left_out
+            )
             raise UsageError(
                 f"no question could be made from {len(ids)} document(s): their texts are too short, or neither English "
-                "nor Portuguese; write examples of your own into seeds/examples.jsonl"
+                f"nor Portuguese{private}; write examples of your own into seeds/examples.jsonl"
             )
         outputs = spool.write(project.examples)
         counts = spool.counts
@@ -143,6 +148,7 @@ _WHY = {
     "too long": f"it has more than {LONGEST:,} characters",
     "empty": "a message of it is empty",
     "not grounded": "its answer does not stand in the document as it is there",
+    "private": "it holds a number that names one person, or a password; take it out of seeds/",
     "nothing found": "the documents have no passage for it",
 }
 
@@ -151,10 +157,10 @@ def _passed_over(project: Project) -> Iterator[str]:
     """Files of seeds/ that look like examples and are not read."""
     folder = project.root / "seeds"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in (".csv", ".tsv", ".json", ".xlsx", ".zst", ".parquet"):
+        if path.suffix.lower() in (".json", ".xlsx", ".ods", ".zst", ".parquet"):
             yield (
                 f"seeds/{path.name} is not read: examples are lines of JSON in seeds/*.jsonl, each "
-                '{"question": "...", "answer": "..."}'
+                '{"question": "...", "answer": "..."}, or rows of seeds/*.csv with the columns question and answer'
             )
 
 
@@ -179,11 +185,16 @@ def _notes(
             "they are learned without one"
         )
     for why, asked in unused.items():
-        yield f'{len(asked)} of your own examples are not learned, such as "{asked[0][:60]}": {_WHY[why]}'
+        yield f'{len(asked)} of your own examples are not learned, such as "{concealed(asked[0])[:60]}": {_WHY[why]}'
     if chosen < every:
         yield f"examples are made from {chosen} of {every} documents (--limit)"
     if left_out["held out"]:
         yield f"{left_out['held out']} questions were left out because they are (nearly) questions of evals/"
+    if left_out["private"]:
+        yield (
+            f"{left_out['private']} examples were left out because they hold a number that names one person, or a "
+            "password: nobody who asks is to be told it; type: mirim audit, which says where it stands"
+        )
     if left_out["language"]:
         yield f"{left_out['language']} documents are neither English nor Portuguese: no questions were made from them"
 

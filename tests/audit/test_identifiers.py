@@ -88,6 +88,11 @@ def test_masked_never_shows_the_value(value: str) -> None:
         ("CNPJ 12.ABC.345/01DE-35", "CNPJ", "12.ABC.345/01DE-35"),
         ("4111.1111.1111.1111", "payment card", "4111.1111.1111.1111"),
         ("IBAN DE89 3704 0044 0532 0130 00", "IBAN", "DE89 3704 0044 0532 0130 00"),
+        ("iban de89370400440532013000.", "IBAN", "de89370400440532013000"),
+        ("BE68 5390 0754 7034 (para doar)", "IBAN", "BE68 5390 0754 7034"),
+        ("ana.lima [at] loja.example", "e-mail", "ana.lima [at] loja.example"),
+        ("escreva: ana (arroba) loja ponto example", "e-mail", "ana (arroba) loja ponto example"),
+        ("ana(at)loja[dot]example", "e-mail", "ana(at)loja[dot]example"),
         ("PIS/PASEP: 120.56412.54-5", "PIS", "120.56412.54-5"),
         ("CNH nº 12345678900", "CNH", "12345678900"),
         ("RG: 12.345.678-X", "RG", "12.345.678-X"),
@@ -115,10 +120,18 @@ def test_an_identifier_however_it_is_written(text: str, kind: str, value: str) -
         "PIS 120.56412.54-7",
         "11912345678",
         "CONFIGURACAO12",
+        # Of rows of figures one in ten satisfies Luhn's check.
+        "4120 5230 6410 7351\n4111 1111 1111 1111\n5120 4410 8890 1200",
+        "Meet at noon, or (at) least by one.",
     ],
 )
 def test_numbers_that_name_nobody(text: str) -> None:
     assert list(identifiers(text)) == []
+
+
+def test_cards_in_rows_are_cards() -> None:
+    text = "Ana 4111 1111 1111 1111\nRui 5500 0000 0000 0004\n"
+    assert [kind for kind, _ in identifiers(text)] == ["payment card"] * 2
 
 
 def test_a_password_is_no_e_mail() -> None:

@@ -26,6 +26,7 @@ def _found(text: str) -> list[str]:
         ("Senha padrão: Abc12345", "senha: Ab••••45"),
         ("| senha | abc12345 |", "senha: ab••••45"),
         ("The password is hunter22!", "password: hu••••22!"),
+        ("password: 12hunter", "password: 12••••er"),
         ("pwd: p@ssw0rd1", "pwd: p@s••••d1"),
         ("postgres://ana:p4ssw0rd@db.example/shop", "password of an address: p4••••rd"),
         ("ASIAABCDEFGHIJKLMNOP", "AWS access key: AS••••••••••••••••OP"),
@@ -73,6 +74,8 @@ def test_a_secret_however_it_is_named(text: str, shown: str) -> None:
         "Senha preferencial: P045 a P100",
         "key = ec.generate_private_key(ec.SECP256R1())",
         "The door code is changed every 90 days",
+        "Password expiry: 90days",
+        "Tamanho da senha: 8dígitos",
     ],
 )
 def test_what_is_said_of_secrets_is_none(text: str) -> None:

@@ -203,6 +203,76 @@ def test_files_of_examples_that_are_not_read_are_told(make: Make, monkeypatch: p
     notes: list[str] = []
     monkeypatch.setattr("mirim.examples.synth.note", notes.append)
     project = make(seeds=[{"question": "Who founded it?", "answer": "Nobody remembers."}])
-    (project.root / "seeds" / "faq.csv").write_text("question,answer\nWho founded it?,Nobody.\n", "utf-8")
+    (project.root / "seeds" / "faq.xlsx").write_bytes(b"PK")
     synth(project)
-    assert [line for line in notes if line.startswith("seeds/faq.csv is not read: examples are lines of JSON")]
+    assert [line for line in notes if line.startswith("seeds/faq.xlsx is not read: examples are lines of JSON")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("faq.csv", 'question,answer\nWho founded the pool?,"Nobody, as far as we know."\n'),
+        ("faq.CSV", "\ufeffsep=;\nPergunta;Resposta;Tema\nWho founded the pool?;Nobody, as far as we know.;\n"),
+        ("faq.tsv", "Answer\tQuestion\nNobody, as far as we know.\tWho founded the pool?\n"),
+    ],
+)
+def test_own_examples_in_a_table(make: Make, read: Read, name: str, text: str) -> None:
+    project = make()
+    (project.root / "seeds").mkdir()
+    (project.root / "seeds" / name).write_text(text, "utf-8")
+    synth(project)
+    (made,) = [r for r in read(project) if r["origin"] == "import"]
+    assert [m["content"] for m in made["messages"]] == ["Who founded the pool?", "Nobody, as far as we know."]
+
+
+def test_a_table_says_what_has_no_answer(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text("pergunta;resposta;answerable\nVocês vendem barcos?;;não\nAbre aos domingos?;Abre.;sim\n", "cp1252")
+    assert [(s.question, s.answer, s.answerable) for s in seeds.read(path)] == [
+        ("Vocês vendem barcos?", "", False),
+        ("Abre aos domingos?", "Abre.", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("question,answer\nAny towels?,Yes, at the desk.\n", r"row 2: 3 cells, but 2 columns \(question, answer\)"),
+        ("topic,text\npool,It is warm.\n", "row 2: expected .*found topic, text"),
+    ],
+)
+def test_a_table_of_another_shape_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=said):
+        list(seeds.read(path))
+
+
+def test_own_examples_that_hold_a_persons_number_or_a_password_are_not_learned(
+    make: Make, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr("mirim.examples.synth.note", notes.append)
+    call = {"function": {"name": "find", "arguments": '{"cpf": "CPF 529.982.247-25"}'}}
+    asked = {"role": "user", "content": "Find Ana."}
+    project = make(
+        seeds=[
+            {"question": "Why is my CPF 529.982.247-25 refused?", "answer": "It has no card."},
+            {"question": "How do I get online?", "answer": "senha do wifi: abc12345"},
+            {
+                "messages": [
+                    asked,
+                    {"role": "assistant", "content": "", "tool_calls": [call]},
+                    asked | {"role": "assistant"},
+                ]
+            },
+            {"question": "Who founded it?", "answer": "Call (11) 4002-8922."},
+        ]
+    )
+    report = synth(project)
+    assert [r["messages"][0]["content"] for r in read(project) if r["origin"] == "import"] == ["Who founded it?"]
+    assert report.data["left_out"]["private"] == 3
+    said = " ".join(notes)
+    assert 'such as "Why is my CPF 52•.•••.•••-25 refused?": it holds a number that names one person' in said
+    assert "3 examples were left out because they hold a number that names one person" in said
+    assert "529.982" not in said

@@ -88,6 +88,20 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+def test_a_question_with_a_persons_number_is_not_learned(make: Callable[..., Project], server: Teacher) -> None:
+    def reply(prompt: str) -> str:
+        items = json.loads(server.good(prompt)[8:-4])["items"]
+        return json.dumps({"items": [item | {"question": "May CPF 529.982.247-25 come in?"} for item in items]})
+
+    server.reply = reply
+    project = make()
+    report = synth(project, teacher_url=server.url, teacher_model="m")
+    assert report.data["left_out"]["private"] > 0
+    written = "".join(path.read_text("utf-8") for path in project.examples.glob("*.jsonl"))
+    assert written
+    assert "529.982" not in written
+
+
 Read = Callable[[Project], list[dict[str, Any]]]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from mirim.audit.identifiers import SEVERITY, identifiers, masked
-from mirim.audit.labelled import labelled
+from mirim.audit.private import numbers
 from mirim.audit.seeds import seeds
 from mirim.core.project import Project
 from mirim.core.report import Finding
@@ -27,13 +27,8 @@ def check(project: Project, documents: Iterator[Document]) -> Iterator[Finding]:
             if SEVERITY[kind] == "error" or kind == "e-mail":
                 what = f"its name holds a {kind}: {masked(value)}" if kind != "e-mail" else "its name holds an e-mail"
                 yield Finding(SEVERITY[kind], document.id, what, "rename the file: answers cite it by its name")
-        kinds: dict[str, str] = {}
-        # What the heading of a column says of a number goes before what it looks like.
-        for text in ("\n".join(labelled(document.text)), f"{document.title}\n{document.text}"):
-            for kind, value in identifiers(text):
-                kinds.setdefault(value, kind)
         found: dict[str, list[str]] = defaultdict(list)
-        for value, kind in kinds.items():
+        for value, kind in numbers(f"{document.title}\n{document.text}").items():
             found[kind].append(value)
         for kind, distinct in found.items():
             shown = ", ".join(masked(v) for v in distinct[:3]) + (" …" if len(distinct) > 3 else "")

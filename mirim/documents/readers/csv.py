@@ -25,6 +25,22 @@ _TITLES = 12
 
 
 def read(path: Path) -> Draft:
+    text, delimiter, notes = opened(path)
+    # The rows are read twice, for they would take ten times the text's memory.
+    titles = _titles(rows_of(text, delimiter))
+    widths = {len(row) for row in islice(rows_of(text, delimiter), len(titles), None)}
+    if not widths:
+        raise Refused("holds no rows")
+    if len(widths) > 1:
+        notes.append(f"rows have {min(widths)} to {max(widths)} fields; shorter ones were filled up")
+    if text.count('"') % 2:
+        notes.append("holds an odd number of quotation marks; what follows one that is not closed stands in one cell")
+    rows = islice(rows_of(text, delimiter), len(titles), None)
+    return Draft(joined(chain((f"{title}\n\n" for title in titles), tabled(rows, max(widths)))), notes=tuple(notes))
+
+
+def opened(path: Path) -> tuple[str, str, list[str]]:
+    """A table's text, what parts its cells, and notes on how it was read."""
     text, notes = decode(path.read_bytes())
     text = text.replace("\x00", "").lstrip("\ufeff")
     delimiter = ""
@@ -32,18 +48,7 @@ def read(path: Path) -> Draft:
     if first.lower().startswith("sep=") and len(first.strip()) <= 5:
         # A line that spreadsheet programs write to name the delimiter.
         delimiter, text = first.strip()[4:], text[len(first) :]
-    delimiter = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text))
-    # The rows are read twice, for they would take ten times the text's memory.
-    titles = _titles(_rows(text, delimiter))
-    widths = {len(row) for row in islice(_rows(text, delimiter), len(titles), None)}
-    if not widths:
-        raise Refused("holds no rows")
-    if len(widths) > 1:
-        notes.append(f"rows have {min(widths)} to {max(widths)} fields; shorter ones were filled up")
-    if text.count('"') % 2:
-        notes.append("holds an odd number of quotation marks; what follows one that is not closed stands in one cell")
-    rows = islice(_rows(text, delimiter), len(titles), None)
-    return Draft(joined(chain((f"{title}\n\n" for title in titles), tabled(rows, max(widths)))), notes=tuple(notes))
+    return text, delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)), notes
 
 
 def _titles(rows: Iterator[list[str]]) -> list[str]:
@@ -58,7 +63,8 @@ def _titles(rows: Iterator[list[str]]) -> list[str]:
     return []
 
 
-def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+def rows_of(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The cells of each row that has any filled. Refused for a table that cannot be read."""
     csv.field_size_limit(2**31 - 1)
     lines = (match.group() for match in _LINE.finditer(text))
     try:
@@ -76,7 +82,7 @@ def _delimiter(text: str) -> str:
     best, score = ",", 0.0
     for delimiter in _DELIMITERS:
         try:
-            rows = list(islice(_rows(sample, delimiter), 50))
+            rows = list(islice(rows_of(sample, delimiter), 50))
         except Refused:
             continue
         if len(rows) > 2 and len(text) > len(sample):
