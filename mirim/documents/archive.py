@@ -65,6 +65,9 @@ class Archive:
             root = etree.fromstring(data, parser)
             # An entity left unresolved would hide the text behind it.
             etree.strip_elements(root, etree.Entity, with_tail=False)
-            return root
         except etree.XMLSyntaxError as error:
             raise Refused(f"is damaged ({name}: {error})") from error
+        if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+            # The parser stops there and would lose the rest without a word.
+            raise Refused(f"names or nests things in each other without end ({name}), as files made to do harm do")
+        return root

@@ -36,6 +36,15 @@ _FOREIGN = (
     (b"%!PS", "a PostScript file"),
     (b"{\\rtf", "a rich text (RTF) file"),
 )
+#: What the first bytes of ZIP archives name that programs write, what these are, and what to do.
+_PACKED = (
+    (b"xl/", "a spreadsheet; save each of its sheets as CSV"),
+    (b"ppt/", "a slide show; save it as PDF"),
+    (b"opendocument.text", "an OpenDocument text; save it as DOCX or PDF"),
+    (b"opendocument.spreadsheet", "a spreadsheet; save each of its sheets as CSV"),
+    (b"opendocument.presentation", "a slide show; save it as PDF"),
+    (b"application/epub+zip", "an e-book (EPUB); save it as HTML or PDF"),
+)
 
 
 @cache
@@ -98,7 +107,7 @@ def foreign(head: bytes) -> str:
             return "an Office document encrypted with a password"
         return "an old Office document (before 2007) or one encrypted with a password; save it as DOCX without one"
     if head.startswith((b"PK\3\4", b"PK\5\6")):
-        return "a ZIP archive"
+        return next((what for name, what in _PACKED if name in head), "a ZIP archive; unpack it")
     return ""
 
 

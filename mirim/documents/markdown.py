@@ -29,6 +29,13 @@ _VALUE = re.compile(
     r"|\S+@\S+\.\w+|https?://\S+"
 )
 _INK = re.compile(r"\S")
+#: A short line in bold that is a paragraph of its own above another one; a question or a label leads what follows as it
+#: is, and a sentence in bold is one that matters.
+_BOLD = re.compile(
+    r"(?:^|(?<=\n\n))(?P<mark>\*{2,3})(?P<title>[^*\n]{2,79}[^*\n\s.,:;!?])(?P=mark)[ \t]*\n"
+    r"(?=\n+(?!#|(\*{2,3})[^*\n]+\3[ \t]*(?:\n|\Z))\S)"
+)
+_LEVEL = re.compile(r"^(#{1,6}) ", re.M)
 
 #: Characters of a heading at most.
 _HEADING = 80
@@ -58,6 +65,25 @@ def _underlined(text: str) -> Iterator[tuple[int, int, str]]:
             if not (rule and at > start and not text.endswith("\n\n", start, at)):
                 sign = "# " if match.group("line")[0] == "=" else "## "
                 yield at, match.end(), sign + match.group("title").strip()
+        start = after
+
+
+def emboldened(text: str) -> str:
+    """Lines in bold that stand as headings do as headings, one level below the last one; code stays as it is."""
+    return replaced(text, _emboldened(text)) if "**" in text else text
+
+
+def _emboldened(text: str) -> Iterator[tuple[int, int, str]]:
+    start = seen = 0
+    level = 1
+    for fence, after in chain(fences(text), [(len(text), len(text))]):
+        for match in _BOLD.finditer(text, start, fence):
+            if not re.search(r"[^\W\d_]{3}", match["title"]):
+                continue
+            for above in _LEVEL.finditer(text, max(seen, start), match.start()):
+                level = len(above[1])
+            seen = match.end()
+            yield match.start(), match.end(), f"{'#' * min(6, level + 1)} {match['title'].strip()}\n"
         start = after
 
 

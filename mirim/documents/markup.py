@@ -24,6 +24,8 @@ _BLOCKS = frozenset(
 )
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _CODE = frozenset("code kbd samp tt".split())
+#: What a number of a note may stand behind.
+_RAISES = re.compile(r"\d$|[^\W\d_]{3}$")
 #: Characters of a row's cell at most: in a table of one row, longer ones are texts side by side.
 CELL = 120
 _ROLES = frozenset("navigation search dialog alertdialog".split())
@@ -39,6 +41,16 @@ _NAMES = frozenset(
 #: Words in such names of what is a menu or a column beside the text if links are all that it holds: a restaurant's menu
 #: holds more.
 _AROUND = frozenset("menu menus nav navbar navigation navegacao sidebar footer rodape".split())
+#: What a page says of itself: whose it is, and that it uses cookies, if a click is asked for.
+_RIGHTS = re.compile(
+    r"(?:copyright )?(?:©|\(c\)) ?(?:19|20)\d\d\b.*"
+    r"|.{0,80}\b(?:todos os direitos reservados|all rights reserved)\b.{0,60}",
+    re.I,
+)
+_COOKIES = re.compile(
+    r"(?:(?:this|our) (?:web)?site|we|este site|nosso site|nós|utilizamos|usamos)\b.{0,40}\bcookies\b", re.I
+)
+_SAID = 300
 #: Of a text's characters, those of links and headings from which on it holds nothing else.
 _LINKED = 0.9
 #: What a link gives that is no page.
@@ -112,6 +124,8 @@ def _is_furniture(element: Any, shown: set[str]) -> bool:
     hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
     if hidden or "display:none" in element.get("style", "").replace(" ", "").lower():
         return not _opened(element, shown)
+    if tag in ("p", "div", "small", "span", "li") and _of_itself(element):
+        return True
     if tag == "footer":
         return not any(a.tag in ("article", "section", "blockquote") for a in element.iterancestors())
     names = f"{element.get('id', '')} {element.get('class', '')}".lower().replace("_", "-").split()
@@ -123,6 +137,23 @@ def _is_furniture(element: Any, shown: set[str]) -> bool:
     # A banner asks for a click; a chapter on the same matter has a heading and text.
     titled = next(element.iter("h1", "h2", "h3", "h4"), None) is not None
     return not titled or next(element.iter("button", "input"), None) is not None
+
+
+def _of_itself(element: Any) -> bool:
+    """Whether an element without blocks in it is the page's line of copyright, or a notice of cookies beside its
+    button."""
+    said = _text(element).strip() if _plain(element) else ""
+    if not said or len(said) > _SAID or _RIGHTS.fullmatch(said):
+        return 0 < len(said) <= _SAID
+    beside = (element, *element.itersiblings(), *element.itersiblings(preceding=True))
+    return bool(_COOKIES.match(said)) and any(
+        next(one.iter("button", "input"), None) is not None for one in beside if _plain(one)
+    )
+
+
+def _plain(element: Any) -> bool:
+    """Whether an element has no blocks in it."""
+    return not any(child.tag in _BLOCKS for child in element)
 
 
 def _linked(element: Any) -> bool:
@@ -158,8 +189,9 @@ def _text(element: Any) -> str:
 
 
 def raised(before: str, text: str, up: bool) -> str:
-    """A text that may be written above the line; a number there is no digit of the one before it: "10^6", "R$ 50^1"."""
-    return f"^{text}" if up and text[:1].isdigit() and before.rstrip("*_`")[-1:].isdigit() else text
+    """A text that may be written above the line; a number there is no digit of the one before it and no part of a word,
+    as it is of a unit: "10^6", "R$ 50^1", "days^1", "m2"."""
+    return f"^{text}" if up and text[:1].isdigit() and _RAISES.search(before.rstrip("*_`")[-3:]) else text
 
 
 class _Blocks:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from mirim.documents.markdown import cell, table
+from mirim.documents.markdown import cell, headless, table
+from mirim.documents.passages import cells
 from mirim.documents.pdf_lines import Line, Page, Ruled
 
 _NUMBER = re.compile(
@@ -17,6 +18,9 @@ _NUMBER = re.compile(
 _BULLET = re.compile(r"[•●▪◦‣⁃∙■□◆○*\uf0b7\uf0a7·–-]\s+(?=\S)")
 _ITEM = re.compile(r"(?:\(?\d{1,2}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _CAPTION = re.compile(r"(?:fig(?:ure|ura|\.)|tab(?:le|ela|\.)|quadro|gr[áa]fico|chart)\s*\d", re.IGNORECASE)
+_FIGURE = re.compile(r"\d")
+#: Of the body's size, from which on type is a heading's; units that the edges of one table on two pages may differ by.
+_LARGE, _EDGE = 1.12, 3
 _ENDS = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 
 
@@ -33,11 +37,15 @@ class _Look:
 
 def layout(pages: list[Page], outline: dict[str, int]) -> list[str]:
     """The Markdown of each page."""
-    pages = _without_running(pages)
+    pages = _without_running(pages, _body(pages)[0])
+    _continued(pages)
     body, font = _body(pages)
     words = Counter(w.lower() for lines, _, _ in pages for line in lines for w in re.findall(r"[\w-]+", line.text))
     look = _Look(body, font, _levels(pages, body), outline, words)
-    return [_page(page, look) for page in pages]
+    texts: list[str] = []
+    for page in pages:
+        texts.append(_headed(texts[-1], _page(page, look)) if texts else _page(page, look))
+    return texts
 
 
 def _body(pages: list[Page]) -> tuple[float, str]:
@@ -58,17 +66,47 @@ def _levels(pages: list[Page], body: float) -> dict[float, int]:
     sizes: Counter[float] = Counter()
     for lines, _, _ in pages:
         for line in lines:
-            if line.size > 1.12 * body and re.search(r"[^\W\d_]{2}", line.text):
+            if line.size > _LARGE * body and re.search(r"[^\W\d_]{2}", line.text):
                 sizes[round(line.size)] += 1
     ranked = sorted(sizes, reverse=True)
     return {size: min(4, rank + 1) for rank, size in enumerate(ranked)}
 
 
-def _without_running(pages: list[Page]) -> list[Page]:
-    """Pages without the lines that come back at the same edge of many of them, and without page numbers."""
+def _continued(pages: list[Page]) -> None:
+    """Give each ruled table that goes on at the top of a page the header that it has on the page before; what stands
+    first in it there would pass for one."""
+    for (above, before, _), (below, after, _) in pairwise(pages):
+        first = next((t for t in before if above and _inside(above[-1], t)), None)
+        second = next((t for t in after if below and _inside(below[0], t)), None)
+        if first is None or second is None or len(first.rows[0]) != len(second.rows[0]):
+            continue
+        same = all(abs(first.box[side] - second.box[side]) < _EDGE for side in (0, 2))
+        if same and first.rows[0] != second.rows[0] and not headless(first.rows):
+            second.rows.insert(0, first.rows[0])
+
+
+def _headed(before: str, text: str) -> str:
+    """A page's text, whose first table gets the header of the last one on the page before where it begins with a row of
+    that: with figures in each column of figures below a header without."""
+    above = before.rpartition("\n\n")[2].splitlines()
+    block, apart, rest = text.partition("\n\n")
+    rows = block.splitlines()
+    if len(above) < 4 or len(rows) < 2 or not (above[1].startswith("| ---") and rows[1].startswith("| ---")):
+        return text
+    header, first, body = cells(above[0]), cells(rows[0]), [cells(row) for row in above[2:]]
+    told = [i for i, name in enumerate(header) if not _FIGURE.search(name) and all(_FIGURE.search(r[i]) for r in body)]
+    if not told or len(header) != len(first) or not all(_FIGURE.search(first[i]) for i in told):
+        return text
+    return "\n".join([*above[:2], rows[0], *rows[2:]]) + apart + rest
+
+
+def _without_running(pages: list[Page], body: float) -> list[Page]:
+    """Pages without the lines that come back at the same edge of many of them, and without page numbers. A line in
+    larger type than the body's whose numbers count something else than pages is a heading."""
     seen: Counter[tuple[bool, str]] = Counter()
+    numbers: defaultdict[tuple[bool, str], list[list[int]]] = defaultdict(list)
     edges: list[list[tuple[Line, tuple[bool, str]]]] = []
-    for lines, _, height in pages:
+    for number, (lines, _, height) in enumerate(pages):
         edge = []
         if height:
             for line in lines:
@@ -78,10 +116,16 @@ def _without_running(pages: list[Page]) -> list[Page]:
                     edge.append((line, (top, re.sub(r"\d+", "#", line.text.lower()) + place)))
         edges.append(edge)
         seen.update({key for _, key in edge})
+        for line, key in edge:
+            numbers[key].append([number, *(int(own[-9:]) for own in re.findall(r"\d+", line.text))])
     often = max(2, len(pages) * 0.3)
     kept: list[Page] = []
     for (lines, tables, height), edge in zip(pages, edges, strict=True):
-        drop = {id(line) for line, key in edge if seen[key] >= often}
+        drop = {
+            id(line)
+            for line, key in edge
+            if seen[key] >= often and (line.size <= _LARGE * body or not _counting(numbers[key]))
+        }
         # A page's number is its lowest or its highest line.
         for line in (min(lines, key=lambda k: k.y), max(lines, key=lambda k: k.y)) if lines and height else ():
             if _NUMBER.match(line.text) and len(line.text) < 20 and not 0.17 * height < line.y < 0.88 * height:
@@ -89,6 +133,14 @@ def _without_running(pages: list[Page]) -> list[Page]:
         kept.append(([line for line in lines if id(line) not in drop], tables, height))
     # Forms filled in from one template differ in their numbers only: what says all there is, is no header.
     return kept if any(lines or tables for lines, tables, _ in kept) else pages
+
+
+def _counting(found: list[list[int]]) -> bool:
+    """Whether the first or the last number of a line, which stands behind that of its page, goes up by one from page to
+    page while the pages' own do not: chapters, that is, and not pages."""
+    columns = list(zip(*found, strict=True))
+    pages = {after - before for before, after in pairwise(columns[0])}
+    return pages != {1} and any({b - a for a, b in pairwise(own)} == {1} for own in (columns[1:2] + columns[-1:]))
 
 
 def _page(page: Page, look: _Look) -> str:
@@ -158,7 +210,7 @@ def _heading(lines: list[Line], i: int, look: _Look, leading: float) -> int:
     marked = look.outline.get(_key(text))
     if marked and (line.bold or line.size > 1.02 * look.body or line.font != look.font):
         return min(6, marked)
-    if line.size > 1.12 * look.body and round(line.size) in look.levels:
+    if line.size > _LARGE * look.body and round(line.size) in look.levels:
         return look.levels[round(line.size)] if not text.endswith((",", ";")) else 0
     if (
         _ENDS.search(text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,11 @@ from statistics import median
 from typing import Any
 
 #: A gap of this many letter heights parts two columns of a row.
-_GAP = 1.1
+_GAP = 0.95
+#: Cosine of the angle that a line which is not turned has at least.
+_LEVEL = 0.99
+#: What an item of a list begins with.
+_MARK = re.compile(r"[•●▪◦‣⁃∙■□◆○*\uf0b7\uf0a7·–-]|\(?(?:\d{1,2}|[a-z])[.)]")
 
 #: Parts of the names of bold fonts, those of TeX included.
 _BOLD = ("bold", "black", "heavy", "demi", "-medi", "cmbx", "cmssbx", "sfbx")
@@ -87,12 +93,23 @@ def _lines(textpage: Any, raw: Any) -> list[Line]:
         if code == 0 or (code < 32 and code != 9):
             continue
         raw.FPDFText_GetLooseCharBox(handle, i, pointer)
+        level = row and code not in (32, 9, 160) and math.cos(raw.FPDFText_GetCharAngle(handle, i)) > _LEVEL
+        if level and _leaves(row, box):
+            found.append(_line(row, handle, first, raw, hyphen=False))
+            row, first = [], -1
         if first < 0 and code not in (32, 9, 160):
             first = i
         row.append((chr(code), box.left, box.right, box.bottom, box.top))
     if row:
         found.append(_line(row, handle, first, raw, hyphen=False))
     return [line for line in found if line.text]
+
+
+def _leaves(row: list[tuple[str, float, float, float, float]], box: Any) -> bool:
+    """Whether a letter stands wholly above or below the last one of a row, and further back: lists, each item of which
+    is drawn by itself, come without line breaks."""
+    last = next((c for c in reversed(row) if not c[0].isspace() and c[2] > c[1]), None)
+    return last is not None and box.left < last[1] and (box.top <= last[3] or box.bottom >= last[4])
 
 
 def _line(row: list[tuple[str, float, float, float, float]], handle: Any, first: int, raw: Any, hyphen: bool) -> Line:
@@ -143,6 +160,9 @@ def _parts(row: list[tuple[str, float, float, float, float]], size: float) -> li
         end = max(end, right)
     if "".join(letters).strip():
         parts.append((begin, end, " ".join("".join(letters).split())))
+    if len(parts) > 1 and _MARK.fullmatch(parts[0][2]):
+        # What a list's items begin with is no column, however far it is from their words.
+        parts[:2] = [(parts[0][0], parts[1][1], f"{parts[0][2]} {parts[1][2]}")]
     return parts
 
 

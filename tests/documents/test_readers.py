@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
-from mirim.documents.markdown import capitals, tildes
+from mirim.documents.markdown import capitals, emboldened, tildes
 from mirim.documents.passages import cut
+from mirim.documents.pdf_layout import layout
+from mirim.documents.pdf_lines import Line, Page, Ruled, _leaves, _parts
 from mirim.documents.readers import eml
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
@@ -178,11 +181,11 @@ def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
     ("body", "fresh", "quoted"),
     [
         ("Hi\n\n> old", "Hi", "old"),
-        ("Hi\n\nOn Mon, Ana <a@b.c> wrote:\nold\n", "Hi", "On Mon, Ana <a@b.c> wrote:\nold"),
+        ("Hi\n\nOn Mon, Ana <a@b.c> wrote:\nold\n", "Hi", "On Mon, Ana wrote:\nold"),
         ("Oi\n\nEm seg., 1 de dez., Ana escreveu:\n> velho", "Oi", "Em seg., 1 de dez., Ana escreveu:\nvelho"),
         ("Oi\n\n-----Mensagem original-----\nvelho", "Oi", "-----Mensagem original-----\nvelho"),
         ("Oi\n\n**De:** Ana <a@b.c>\n**Enviado:** terça\n**Para:** Beto <b@b.c>\n\nvelho", "Oi",
-         "**De:** Ana <a@b.c>\n**Enviado:** terça\n\nvelho"),
+         "**De:** Ana\n**Enviado:** terça\n\nvelho"),
         ("no quotes\nat all", "no quotes\nat all", ""),
     ],
 )  # fmt: skip
@@ -432,3 +435,154 @@ def test_a_message_whose_plain_text_announces_its_page(tmp_path: Path) -> None:
 def test_capitals_are_not_put_right() -> None:
     assert unscramble("«MAÇÃ», AMANHÃ\u00a0") == ("«MAÇÃ», AMANHÃ\u00a0", 0)
     assert unscramble("NÃ£o Ã© AÃ§Ã£o") == ("Não é Ação", 3)
+
+
+def test_the_end_of_a_letter_says_nothing() -> None:
+    body = (
+        "A locker costs 3 euros a day.\n\nKind regards,\nIvo\nFront desk, (00) 3000-1122\n\nSent from my telephone\n\n"
+        "This message is confidential and meant for its recipient alone.\nIf it came by mistake, delete it.\n\n"
+        "On Mon, 2 Nov 2026 at 10:00, Rita <rita@mail.example> wrote:\n"
+        "> What does a locker cost?\n>\n> Thanks in advance,\n>\n> Rita Melo\n> 12 Mill Lane\n>\n"
+        "> I also lost a glove.\n"
+    )
+    assert separate(body) == (
+        "A locker costs 3 euros a day.\n\nIvo\nFront desk, (00) 3000-1122",
+        "On Mon, 2 Nov 2026 at 10:00, Rita wrote:\nWhat does a locker cost?\n\nI also lost a glove.",
+    )
+
+
+def test_the_end_of_a_letter_in_portuguese() -> None:
+    body = (
+        "O armário custa R$ 9,00.\n\nAtenciosamente,\nIvo\n\nEnviado do meu celular\n\n"
+        "Esta mensagem e seus anexos são confidenciais; se a recebeu por engano, apague-a.\n\n"
+        "-----Mensagem original-----\nDe: Rita <rita@mail.example>\nPara: ivo@clube.example\n\n"
+        "Quanto custa o armário?\n\nObrigada!\nRita\n"
+    )
+    assert separate(body) == (
+        "O armário custa R$ 9,00.\n\nIvo",
+        "-----Mensagem original-----\nDe: Rita\n\nQuanto custa o armário?",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thanks to a gift, entry is free.",
+        "This form is confidential. Send it by e-mail to the desk.",
+        "Files of members are confidential; the message to a recipient is sealed, also if it came by mistake.",
+        "Obrigado!\n\nThe pool opens at nine. Bring a towel.",
+    ],
+)
+def test_what_a_letter_says_stays(text: str) -> None:
+    kept = text.removeprefix("Obrigado!\n\n")
+    assert separate(text) == (kept, "")
+    assert separate(f"> {text}".replace("\n", "\n> ")) == ("", kept)
+
+
+def test_what_a_page_says_of_itself_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(
+        "<html><body><div><h1>Entrega</h1><p>Custa R$ 12,00 e leva três dias.</p><p>© means copyright.</p></div>"
+        "<div><p>© 2026 Loja Azul. Todos os direitos reservados.</p><small>Blue Shop, all rights reserved</small>"
+        "<div>Usamos cookies para melhorar a visita. <button>Aceito</button></div></div>"
+        "<p>We use cookies to keep your basket for a day.</p></body></html>",
+        "utf-8",
+    )
+    text = read(tmp_path / "page.html").text
+    assert text.strip().split("\n\n") == [
+        "# Entrega",
+        "Custa R$ 12,00 e leva três dias.",
+        "© means copyright.",
+        "We use cookies to keep your basket for a day.",
+    ]
+
+
+def test_a_number_above_the_line_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "n.html").write_text("<p>within 3 days<sup>1</sup>, 20 m<sup>2</sup>, 5 km<sup>2</sup></p>", "utf-8")
+    assert read(tmp_path / "n.html").text.strip() == "within 3 days^1, 20 m2, 5 km2"
+
+
+def test_lines_in_bold_that_stand_as_headings_do() -> None:
+    text = (
+        "# Club\n\n**Opening hours**\n\nFrom nine.\n\n***Prices***\n\n- a day: 40\n\n**No shoes in the hall.**\n\n"
+        "Thanks.\n\n**May I smoke?**\n\nNo.\n\n**Ana**\n\n**Rui**\n\n## Notes\n\n**Last**\n\nIn **bold** words.\n\n"
+        "```\n\n**Code**\n\nx\n```\n\n**The end**\n"
+    )
+    assert emboldened(text) == text.replace("**Opening hours**", "## Opening hours").replace(
+        "***Prices***", "## Prices"
+    ).replace("**Last**", "### Last")
+
+
+def _lines(*said: tuple[str, float, float]) -> list[Line]:
+    return [Line(text, 50.0, 300.0, y, size, False) for text, y, size in said]
+
+
+def test_a_table_that_goes_on_over_the_page_keeps_its_header() -> None:
+    rows = [["Room", "Price"], ["Blue", "R$ 90"], ["Red", "R$ 80"]]
+    first = (_lines(("Rooms to let", 800, 11), ("Red R$ 80", 60, 11)), [Ruled(rows, (40, 50, 310, 700))], 842.0)
+    more = [["Green", "R$ 70"], ["Grey", "R$ 60"]]
+    second = (
+        _lines(("Green R$ 70", 780, 11), ("Ask at the desk.", 300, 11)),
+        [Ruled(more, (40, 700, 311, 800))],
+        842.0,
+    )
+    other = (_lines(("Green again", 780, 11)), [Ruled([*more], (90, 700, 311, 800))], 842.0)
+    told = layout([first, second, other], {})
+    assert told[1] == "| Room | Price |\n| --- | --- |\n| Green | R$ 70 |\n| Grey | R$ 60 |\n\nAsk at the desk."
+    assert told[2].startswith("| Green | R$ 70 |\n| --- | --- |")
+
+
+def test_columns_that_go_on_over_the_page_keep_their_header() -> None:
+    def page(*rows: tuple[str, str]) -> Page:
+        found = []
+        for n, row in enumerate(rows):
+            parts = [(50.0, 100.0, row[0]), (150.0, 200.0, row[1])]
+            found.append(Line(" ".join(row), 50.0, 200.0, 600.0 - 14 * n, 11, False, parts=parts))
+        return found, [], 842.0
+
+    first = page(("Room", "Price"), ("Blue", "R$ 90"), ("Red", "R$ 80"))
+    told = layout([first, page(("Green", "R$ 70"), ("Grey", "R$ 60"), ("Gold", "R$ 99"))], {})
+    assert told[1].splitlines()[:3] == ["| Room | Price |", "| --- | --- |", "| Green | R$ 70 |"]
+    other = layout([first, page(("Dish", "Guest"), ("Soup", "3"), ("Cake", "4"))], {})
+    assert other[1].startswith("| Dish | Guest |")
+
+
+def test_numbered_chapters_at_the_head_of_pages_are_no_running_header() -> None:
+    def page(top: str, size: float, number: int) -> Page:
+        # As much of the text differs from page to page as a reader needs to tell it from a form's.
+        return _lines((top, 800, size), (f"{chr(97 + number) * 40} ends here.", 400, 11)), [], 842.0
+
+    halls = [page(f"Hall {n // 2 + 1}" if n % 2 == 0 else "and more", 18, n) for n in range(8)]
+    assert [t.splitlines()[0] for t in layout(halls, {})[::2]] == [f"# Hall {n}" for n in range(1, 5)]
+    # The number of a page, or a header in the body's own type.
+    for running in (
+        [page(f"Rules {n + 3}", 18, n) for n in range(4)],
+        [page(f"Part {n // 2}", 11, n) for n in range(8)],
+    ):
+        assert not [t for t in layout(running, {}) if "Rules" in t or "Part" in t]
+
+
+def _row(*said: tuple[str, float]) -> list[tuple[str, float, float, float, float]]:
+    """Letters six units wide and twelve high, of words that begin at the given places."""
+    return [(c, x + 6 * i, x + 6 * i + 6, 0.0, 12.0) for text, x in said for i, c in enumerate(text)]
+
+
+def test_what_begins_an_item_is_no_column() -> None:
+    texts = [
+        [text for _, _, text in _parts(row, 12.0)]
+        for row in (_row(("•", 0), ("Towels", 40)), _row(("3.", 0), ("Caps", 40)), _row(("3", 0), ("Caps", 40)))
+    ]
+    assert texts == [["• Towels"], ["3. Caps"], ["3", "Caps"]]
+
+
+def test_columns_that_stand_close_are_columns() -> None:
+    assert [text for _, _, text in _parts(_row(("Price", 0), ("Note", 42)), 12.0)] == ["Price", "Note"]
+
+
+def test_a_letter_below_and_further_back_begins_a_line() -> None:
+    row = _row(("Part", 0), ("one", 30))
+
+    def box(left: float, bottom: float) -> SimpleNamespace:
+        return SimpleNamespace(left=left, right=left + 6, bottom=bottom, top=bottom + 12)
+
+    # The next line; a number above the line; the letter after; one below that is further on, as in a fraction.
+    assert [_leaves(row, box(*at)) for at in ((0, -14), (48, 5), (48, 0), (48, -14))] == [True, False, False, False]

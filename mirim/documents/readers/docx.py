@@ -12,10 +12,11 @@ from pathlib import Path
 from mirim.core.extras import need
 from mirim.documents.archive import Archive
 from mirim.documents.draft import Draft
+from mirim.documents.markdown import emboldened
 
 SUFFIXES = (".docx", ".docm", ".dotx")
 MEDIA = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-VERSION = 3
+VERSION = 4
 ISOLATE = True
 
 
@@ -36,5 +37,5 @@ def read(path: Path) -> Draft:
 
     with Archive(path) as archive:
         word = Word(archive)
-        text = word.text()
+        text = emboldened(word.text())
         return Draft(text, title=word.title(), metadata=word.metadata(), notes=tuple(word.notes))

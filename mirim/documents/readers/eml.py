@@ -14,13 +14,14 @@ from email.message import EmailMessage, MIMEPart
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from mirim.documents.closings import unclosed
 from mirim.documents.draft import Draft, Refused
 from mirim.documents.readers.html import page
 from mirim.documents.text import clean, decode, unscramble
 
 SUFFIXES = (".eml",)
 MEDIA = "message/rfc822"
-VERSION = 7
+VERSION = 8
 ISOLATE = True
 TEXTUAL = True
 
@@ -51,6 +52,12 @@ _WROTE = re.compile(
 _RECIPIENTS = re.compile(
     r"^[ \t*]*+(?:To|Para|Cc|Cco|Bcc)\b[ \t*]*+:(?=[^\n]*@)[^\n]*+(?:\n(?=[^\n:]*@)[^\n:]*+$)*+\n?", re.I | re.M
 )
+#: The line that says who wrote what is quoted, and an address in it, which is no more shown than the header's.
+_WRITER = re.compile(
+    r"^[ \t*]*(?:(?:From|De)\b[ \t*]*:[^\n]*@[^\n]*|(?:On|Em)\b[^\n]{5,120}(?:\n[^\n]{0,80})?\b(?:wrote|escreveu):)",
+    re.M,
+)
+_ADDRESS = re.compile(r"\s*[<\[(]*(?:mailto:)?[^\s<>\[\]()]{1,64}@[^\s<>\[\]()]{1,255}[>\])]*")
 
 
 def sniff(head: bytes, path: Path) -> bool:
@@ -152,7 +159,8 @@ def _text(leaf: MIMEPart, said: Said) -> tuple[str, list[str]]:
 def separate(body: str) -> tuple[str, str]:
     """(newly written text, quoted text without its '>' marks and the addresses it went to).
 
-    Signatures after '-- ' stay with the text.
+    Whom to call may be asked for, so what stands below the regards stays with the text, as it does after '-- '; but not
+    in what is quoted: it would stand below a customer's question as if it were the answer.
     """
     lines = body.split("\n")
     fresh: list[str] = []
@@ -164,7 +172,9 @@ def separate(body: str) -> tuple[str, str]:
             fresh.append(line)
         else:
             quoted.append(re.sub(r"^(?:\s*>)+ ?", "", line))
-    return clean("\n".join(fresh)).rstrip("\n"), clean(_RECIPIENTS.sub("", "\n".join(quoted))).rstrip("\n")
+    old = _RECIPIENTS.sub("", _WRITER.sub(lambda line: _ADDRESS.sub("", line.group()), "\n".join(quoted)))
+    old = unclosed(clean(old), names=True)
+    return clean(unclosed(clean("\n".join(fresh)))).rstrip("\n"), clean(old).rstrip("\n")
 
 
 def _field(message: EmailMessage, name: str) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 
 from mirim.core.extras import need
 from mirim.documents.draft import Draft, Refused
+from mirim.documents.markdown import emboldened
 from mirim.documents.text import decode
 
 SUFFIXES = (".html", ".htm", ".xhtml", ".shtml")
 MEDIA = "text/html"
-VERSION = 5
+VERSION = 6
 ISOLATE = True
 #: The name alone is believed: pieces of pages begin with any tag.
 TEXTUAL = True
@@ -68,7 +69,7 @@ def page(text: str) -> tuple[str, str, dict[str, str]]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
     try:
-        content = markup.convert(body)
+        content = emboldened(markup.convert(body))
     finally:
         sys.setrecursionlimit(limit)
     return content, _site(title, content), metadata

@@ -1,4 +1,4 @@
-"""Markdown: kept as written; front matter becomes metadata, underlined headings become '#' headings."""
+"""Markdown: kept as written; front matter becomes metadata, underlined or bold headings become '#' headings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mirim.documents.blocks import joined, replaced
 from mirim.documents.draft import Draft
-from mirim.documents.markdown import fences, underlined
+from mirim.documents.markdown import emboldened, fences, underlined
 from mirim.documents.readers.html import page
 from mirim.documents.store import title_of
 from mirim.documents.text import clean, decode_clean
 
 SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
 MEDIA = "text/markdown"
-VERSION = 2
+VERSION = 3
 ISOLATE = False
 
 _FRONT = re.compile(r"\A---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
@@ -31,7 +31,7 @@ _CLOSED = re.compile(r"-->[ \t]*\n?")
 def read(path: Path) -> Draft:
     text, notes = decode_clean(path.read_bytes())
     metadata, text = front(text)
-    text = clean(joined(_parts(text)))
+    text = clean(emboldened(joined(_parts(text))))
     title = metadata.pop("title", "") or title_of(text)
     return Draft(text, title=title, metadata={k: v for k, v in metadata.items() if v}, notes=tuple(notes))
 

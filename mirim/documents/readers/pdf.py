@@ -16,7 +16,7 @@ from mirim.documents.text import clean
 
 SUFFIXES = (".pdf",)
 MEDIA = "application/pdf"
-VERSION = 1
+VERSION = 2
 ISOLATE = True
 
 _JUNK = re.compile(
