@@ -17,12 +17,16 @@ from mirim.core.report import Finding, Report, Table
 from mirim.core.types import Engine, Message, Passage, Sampling
 from mirim.documents.sentences import sentences
 from mirim.documents.words import detect, stems
+from mirim.evals import lines
 from mirim.evals.interval import Interval, bootstrap, wilson
 from mirim.evals.metrics import exact_match, normalise, token_f1
 from mirim.examples.tasks import answer as task
 from mirim.models.read import TOKENS, read, reads_sentences
 
-_SHAPE = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}'
+_SHAPE = (
+    '{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text"}]}]}]}]}, '
+    'or a .jsonl with a line {"id", "title", "context", "question", "answers": {"text": [...]}} for each question'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,12 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
         twice, times = Counter(q.id for q in questions).most_common(1)[0]
         what = f'{len(questions)} questions have {len(predictions)} ids; "{twice}" stands {times} times'
         findings += (Finding("warning", path.name, what, "each counts, and predictions hold the last of an id"),)
+    if astray := [q.id for q in questions if q.answers and not _stands(q)]:
+        what = (
+            f'the answers of {len(astray)} of {len(questions)} questions stand nowhere in their context: "{astray[0]}"'
+        )
+        does = "each counts; see whether contexts and questions belong together"
+        findings += (Finding("warning", path.name, what, does),)
     if not any(q.answers for q in questions):
         what = "no question has an answer: the figures say how often the model refuses, not how well it reads"
         findings += (Finding("warning", path.name, what, "give the file with its answers, or take the predictions"),)
@@ -109,6 +119,12 @@ def measure(engine: Engine, path: Path, name: str, limit: int = 0) -> Report:
     if answered and reads_sentences(engine):
         summary += " Every question of the file has an answer, so none was to be refused."
     return Report("Reading", summary, (Table("", ("figure", "value"), rows),), findings, data=data)
+
+
+def _stands(q: Question) -> bool:
+    """Whether one of a question's answers stands in its context."""
+    context = normalise(q.context, q.language)
+    return any(normalise(one, q.language) in context for one in q.answers)
 
 
 def _answer(engine: Engine, q: Question, language: str, answered: bool) -> tuple[str, bool]:
@@ -161,9 +177,13 @@ def _raw(question: str, passages: Sequence[Passage], language: str) -> str:
 def squad(path: Path) -> list[Question]:
     """The questions of a file in SQuAD 1.1 or 2.0 format; UsageError says what is amiss, and where.
 
-    Answers may also stand as Hugging Face's datasets have them: {"text": [...], "answer_start": [...]}.
+    Answers may also stand as Hugging Face's datasets have them, {"text": [...], "answer_start": [...]}, and so may the
+    whole file: a row for each question with its context, as JSON lines or in one list.
     """
-    content = read_json(path)
+    if ".jsonl" in path.suffixes:
+        content: Any = [row for _, row in lines.read(path, ("context", "question"))]
+    else:
+        content = read_json(path)
     try:
         questions = list(_questions(content))
     except _Misfit as error:
@@ -178,19 +198,26 @@ class _Misfit(Exception):
 
 
 def _questions(content: Any) -> Iterator[Question]:
+    content = {"data": content} if isinstance(content, list) else content
     above = _language(content, "", "")
     for in_data, article in _items(content, "data", ""):
         spoken = _language(article, in_data, above)
         title = str(_get(article, "title", in_data, str, int, float, missing="")).replace("_", " ")
+        if "context" in article and "paragraphs" not in article:
+            yield _question(article, in_data, title, _whole(_get(article, "context", in_data, str)), spoken)
+            continue
         for in_article, paragraph in _items(article, "paragraphs", in_data):
             context = _whole(_get(paragraph, "context", in_article, str))
             here = _language(paragraph, in_article, spoken)
             for at, qa in _items(paragraph, "qas", in_article):
-                id = str(_get(qa, "id", at, str, int, float))
-                texts = () if _get(qa, "is_impossible", at, bool, int, missing=False) else _answers(qa, at)
-                yield Question(
-                    id, title, context, _whole(_get(qa, "question", at, str)), texts, _language(qa, at, here)
-                )
+                yield _question(qa, at, title, context, here)
+
+
+def _question(qa: Any, at: str, title: str, context: str, above: str) -> Question:
+    """The question that stands `at` a place, about a context in the language `above`, where it names none itself."""
+    id = str(_get(qa, "id", at, str, int, float))
+    texts = () if _get(qa, "is_impossible", at, bool, int, missing=False) else _answers(qa, at)
+    return Question(id, title, context, _whole(_get(qa, "question", at, str)), texts, _language(qa, at, above))
 
 
 def _whole(text: str) -> str:

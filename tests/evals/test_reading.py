@@ -75,7 +75,9 @@ def test_a_long_context_is_cut_around_the_question(tmp_path: Path) -> None:
         reading.measure(Letters(context=100), path, "letters")
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"data": [{"paragraphs": [{"context": "a"}]}]}', '{"data": [1]}'])
+@pytest.mark.parametrize(
+    "content", ["1", "[1]", "{}", '{"data": [{"paragraphs": [{"context": "a"}]}]}', '{"data": [1]}']
+)
 def test_another_format_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "dev.json"
     path.write_text(content, "utf-8")
@@ -109,7 +111,8 @@ def test_what_a_question_has_amiss_is_told_with_its_place(tmp_path: Path, change
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ([1], "the whole is [1], not an object"),
+        (1, "the whole is 1, not an object"),
+        ([1], "data[0] is 1, not an object"),
         ({"data": {}}, "data is {}, not a list"),
         ({"data": [], "language": ["pt"]}, 'language is ["pt"], not text'),
         ({"data": [{"title": "a", "paragraphs": {}}]}, "data[0].paragraphs is {}, not a list"),
@@ -139,7 +142,7 @@ def test_forms_that_files_in_use_have(tmp_path: Path) -> None:
 
 
 def test_two_questions_of_one_id_both_count_and_it_is_said(tmp_path: Path) -> None:
-    path = squad(tmp_path / "dev.json", [qa("7", "When?", "1932"), {**qa("", "Who?", "Ines"), "id": 7}])
+    path = squad(tmp_path / "dev.json", [qa("7", "When?", "1932"), {**qa("", "Who?", "Nobody"), "id": 7}])
     report = reading.measure(Letters(context=500, answers={"When?": "1932", "Who?": "Rui"}), path, "letters")
     assert (report.data["questions"], report.data["f1"], report.data["predictions"]) == (2, 50.0, {"7": "Rui"})
     assert ['"7" stands 2 times' in finding.what for finding in report.findings] == [True]
@@ -254,3 +257,44 @@ def test_a_file_without_answers_is_told(tmp_path: Path) -> None:
     report = reading.measure(Letters(context=500, answers={"built?": "1932"}), path, "letters")
     assert report.data["predictions"] == {"a": "1932"}
     assert [f.what.split(":")[0] for f in report.findings] == ["no question has an answer"]
+
+
+@pytest.mark.parametrize("shape", ["lines", "list", "data"])
+def test_rows_of_a_dataset_are_read_as_the_nested_file_is(tmp_path: Path, shape: str) -> None:
+    rows = [
+        {"id": "a", "title": "Sydney_Bridge", "context": CONTEXT, "question": "When was it built?"},
+        {"id": "b", "title": "Sydney_Bridge", "context": CONTEXT, "question": "Who paid?"},
+    ]
+    rows[0]["answers"] = {"text": ["1932", "in 1932"], "answer_start": [24, 21]}  # type: ignore[assignment]
+    rows[1]["answers"] = {"text": [], "answer_start": []}  # type: ignore[assignment]
+    path = tmp_path / ("dev.jsonl" if shape == "lines" else "dev.json")
+    text = (
+        "\r\n".join(map(json.dumps, rows))
+        if shape == "lines"
+        else json.dumps(rows if shape == "list" else {"data": rows})
+    )
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    nested = squad(tmp_path / "nested.json", [qa("a", "When was it built?", "1932", "in 1932"), qa("b", "Who paid?")])
+    assert reading.squad(path) == reading.squad(nested)
+
+
+def test_a_row_that_lacks_something_is_told_by_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+    path.write_text("[]", "utf-8")
+    with pytest.raises(UsageError, match=r"none\.json holds no questions"):
+        reading.squad(path)
+    path = tmp_path / "dev.jsonl"
+    path.write_text(json.dumps({"id": "a", "question": "Who paid?"}), "utf-8")
+    with pytest.raises(UsageError, match='line 1: "context" is missing'):
+        reading.squad(path)
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps([{"context": CONTEXT, "question": "Who paid?"}]), "utf-8")
+    with pytest.raises(UsageError, match=r'data\[0\] has no "id"'):
+        reading.squad(path)
+
+
+def test_answers_that_stand_nowhere_in_their_context_are_told(tmp_path: Path) -> None:
+    questions = [qa("a", "When?", "In  1932!"), qa("b", "Who built it?", "Ines", "Rui"), qa("c", "Who paid?")]
+    path = squad(tmp_path / "dev.json", questions)
+    (finding,) = reading.measure(Letters(context=500), path, "letters").findings
+    assert 'the answers of 1 of 3 questions stand nowhere in their context: "b"' in finding.what
