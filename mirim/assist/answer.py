@@ -14,7 +14,9 @@ from mirim.assist.candidates import candidates
 from mirim.assist.courtesy import asks_who, courtesy, returned
 from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
-from mirim.assist.nearness import Nearness
+from mirim.assist.nearness import Near, Nearness
+from mirim.assist.newest import newest_first
+from mirim.assist.opening import opening
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
@@ -178,6 +180,11 @@ class Assistant:
             return self._polite(question, spelled, language, chosen, started)
         whole, ranked = self._meant(spelled, history, language)
         confidence = probability(self.log_odds(ranked)) if ranked else 0.0
+        if confidence < self.calibration.threshold:
+            for reading in opening(spelled, language):
+                found = self.rank(reading, language)
+                if found and (surer := probability(self.log_odds(found))) > confidence:
+                    whole, ranked, confidence = reading, found, surer
         draft = Draft("")
         if ranked and confidence >= self.calibration.threshold:
             module = plugins.load("assist.policies", chosen)
@@ -274,13 +281,17 @@ class Assistant:
         asked = self._featurizer.question(question, language)
         best = hits[0].score if hits else 0.0
         found = candidates(hits)
-        near: Iterable[tuple[float, ...]] = self.nearness.near(question, found) if self.nearness else repeat(())
+        near: Iterable[Near | None] = self.nearness.near(question, found) if self.nearness else repeat(None)
         rows = []
         for candidate, meant in zip(found, near, strict=False):
-            values = [*self._featurizer.features(asked, candidate, best), *meant]
+            values = self._featurizer.features(asked, candidate, best)
+            if meant:
+                values += [meant.near, meant.match]
             foreign = candidate.passage.language not in ("", language)
-            rows.append(Ranked(candidate, tuple(values), ranker(values) - FOREIGN * foreign))
-        return sorted(rows, key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
+            score, fit = ranker(values) - FOREIGN * foreign, meant.fit if meant else 0.0
+            rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
+        rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
+        return newest_first(question, rows)
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:
         """Calibrated log-odds that the best sentence answers the question."""

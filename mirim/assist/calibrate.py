@@ -175,7 +175,7 @@ def _judged(assistant: Assistant, held: Held, hits: Sequence[Any]) -> list[Ranke
         return rows
     head = rows[:JUDGED]
     verdicts = judge(assistant.engine, held.question, [r.candidate for r in head])
-    return [Ranked(r.candidate, r.features, r.score, v) for r, v in zip(head, verdicts, strict=True)] + rows[JUDGED:]
+    return [replace(r, verdict=v) for r, v in zip(head, verdicts, strict=True)] + rows[JUDGED:]
 
 
 def _right(candidate: Candidate, span: Span | None) -> bool:

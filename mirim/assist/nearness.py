@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class Held:
     sentences: Numbers
 
 
+class Near(NamedTuple):
+    """How near a sentence lies, by its cosine, and how far its passage's tokens answer, each -1.5 to 1.5; `fit` is the
+    latter from -4 to 4, for in another language than the question's all of them lie far."""
+
+    near: float
+    match: float
+    fit: float
+
+
 class _Known:
     """The passages of an index at one time that vectors are held of, and where each stands among them."""
 
@@ -89,8 +98,8 @@ class Nearness:
             note(f"{_WORDS}: {path.name} is damaged or of another version of mirim; type: mirim build")
         return cls(index, held) if held else None
 
-    def near(self, question: str, candidates: Sequence[Candidate]) -> list[tuple[float, float]]:
-        """How near each sentence lies, by its cosine, and how far its passage's tokens answer; each -1.5 to 1.5.
+    def near(self, question: str, candidates: Sequence[Candidate]) -> list[Near]:
+        """How near each sentence lies to a question, and how far its passage answers.
 
         candidates   every sentence of each passage, in the passage's order: see mirim.assist.candidates
         """
@@ -98,12 +107,12 @@ class Nearness:
         own: dict[str, list[int]] = {}
         for number, candidate in enumerate(candidates):
             own.setdefault(candidate.passage.id, []).append(number)
-        found: dict[int, tuple[float, float]] = {}
+        found: dict[int, Near] = {}
         for numbers in own.values():
             held = self._of(known, candidates[numbers[0]].passage, len(numbers))
-            match = _within(meaning.log_odds(asked, held.said) / 2)
+            fit = meaning.log_odds(asked, held.said) / 2
             for number, cosine in zip(numbers, (held.sentences @ asked.vector).tolist(), strict=True):
-                found[number] = _within((cosine - _MIDDLE) / _WIDTH * 2), match
+                found[number] = Near(_within((cosine - _MIDDLE) / _WIDTH * 2), _within(fit), _within(fit, 4.0))
         return [found[number] for number in range(len(candidates))]
 
     def nearest(self, question: str, limit: int, without: Callable[[Passage], bool] | None = None) -> list[Passage]:
@@ -189,8 +198,8 @@ def _remembered(store: OrderedDict[Any, T], key: Any, make: Callable[[], T]) -> 
     return found
 
 
-def _within(x: float) -> float:
-    return max(-1.5, min(1.5, x))
+def _within(x: float, bound: float = 1.5) -> float:
+    return max(-bound, min(bound, x))
 
 
 def _all(index: Index) -> list[Passage]:

