@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from mirim.examples.tasks import tools as listing
 from mirim.examples.tasks.tools import MARK
 from mirim.models import slots
 from mirim.models.pointing import Pointer
+from mirim.server import results
 from mirim.server.calls import call_schema, loose, parsed
 from mirim.server.closing import close
 from mirim.server.partial import Nesting
@@ -26,6 +28,12 @@ from mirim.server.review import simplify
 from mirim.server.room import Served
 from mirim.server.wire import DEPTH, ApiError, invalid
 
+#: Tokens in which a model begins a call, where what else it would write is not said.
+_BEGINS = 16
+#: Log-odds that a function serves the request, from which on it is called after another one has answered. Of 36
+#: requests for one thing, four functions beside its own, two had one above it that nobody asked for; of eight requests
+#: for two things each had its other one there.
+_FURTHER = 0.5
 #: What engines say that hold a model to no schema at all.
 _NO_SCHEMA = "cannot hold a model to a JSON schema"
 _TOO_LONG = re.compile(r"\b\d+ tokens\b.*\bcontext\b.*\b\d+", re.DOTALL)
@@ -68,6 +76,8 @@ def produce(order: Order) -> Iterator[Piece]:
             name = order.choice.removeprefix("=") if order.choice != "required" else ""
             named = [tool for tool in order.tools if name in ("", tool["function"]["name"])]
             yield from _call(order, _filled(order, _serving(order, named)[0] if len(named) > 1 else named)[0])
+        elif order.schema is None and _told(order):
+            yield from _retell(order)
         elif order.choice == "auto" and order.tools:
             yield from _maybe_call(order) if order.schema is None else _either(order, order.schema)
         else:
@@ -310,9 +320,87 @@ def _unlike(order: Order, tools: Sequence[dict[str, Any]], lead: str) -> Iterato
         yield piece
     else:
         return
+    yield from _results(order) if _told(order) else _instead(order, made)
+
+
+def _instead(order: Order, made: int) -> Iterator[Piece]:
+    """Text, or JSON in the format, after a call of `made` tokens that is not made."""
     left = max(order.sampling.max_tokens - made, 1)
     for piece in _text(replace(order, tools=(), sampling=replace(order.sampling, max_tokens=left))):
         yield replace(piece, completion_tokens=piece.completion_tokens + (made if piece.reason else 0))
+
+
+# -- what functions gave back ----------------------------------------------------------------------------------
+
+
+def _told(order: Order) -> list[Message]:
+    """What functions gave back since the user spoke last, where nothing was said of it yet and the model is of those
+    that never learned to read it: they write words of their own, and calls of what came back."""
+    if isinstance(order.prompt, str) or order.served.adapter is not None or order.sampling.logprobs is not None:
+        return []
+    if "tools" not in getattr(order.served.engine, "pointers", {}):
+        return []
+    since = [m for m in order.prompt[_asked_at(order.prompt) :] if m.role != "system"]
+    return [m for m in since if m.role == "tool"] if since[-1:] and since[-1].role == "tool" else []
+
+
+def _asked_at(prompt: Sequence[Message]) -> int:
+    """Where the user spoke last."""
+    return max((n for n, m in enumerate(prompt) if m.role == "user"), default=0)
+
+
+def _retell(order: Order) -> Iterator[Piece]:
+    """What came back, in words; or another call, where the model begins one and the request says what it takes."""
+    tools: Sequence[dict[str, Any]] = ()
+    if order.choice == "auto":
+        tools = yield from _wanted(order)
+    yield from _unlike(order, tools, "") if tools else _results(order)
+
+
+def _wanted(order: Order) -> Generator[Piece, None, Sequence[dict[str, Any]]]:
+    """The function of a further call, narrowed to what the request says for it: one that was not called yet and seems
+    to serve, or else one that was, which may be called with something else. None where the model begins no call."""
+    said = ""
+    source = _generate(replace(order, sampling=replace(order.sampling, max_tokens=_BEGINS)), None, order.tools)
+    with contextlib.closing(source):  # type: ignore[type-var]
+        for end in source:
+            said += end.text
+            yield Piece()
+            if MARK in said:
+                break
+    if MARK not in said:
+        return ()
+    at = _asked_at(order.prompt)  # type: ignore[arg-type]
+    called = {call["function"]["name"] for m in order.prompt[at:] for call in m.tool_calls}  # type: ignore[union-attr]
+    asked = replace(order, prompt=order.prompt[: at + 1])
+    fresh = [tool for tool in order.tools if tool["function"]["name"] not in called]
+    serving, odds = _serving(asked, fresh)
+    if odds is None or odds < _FURTHER:
+        serving, odds = _serving(asked, [tool for tool in order.tools if tool["function"]["name"] in called])
+    filled, asking = _filled(asked, serving) if odds is not None and odds >= slots.SERVES else ((), "")
+    return () if asking else filled
+
+
+def _results(order: Order) -> Iterator[Piece]:
+    """What came back, in words that are not the model's; of several calls each behind what was called."""
+    engine, prompt = order.served.engine, order.prompt
+    assert engine is not None
+    assert not isinstance(prompt, str)
+    told, at = _told(order), _asked_at(prompt)
+    calls = {call.get("id"): call["function"] for m in prompt[at:] for call in m.tool_calls}
+    request, language = prompt[at].content, detect(prompt[at].content)
+    parts = []
+    for one in told:
+        # Nothing to show yet, but whoever waits may have left.
+        yield Piece()
+        call = calls.get(one.tool_call_id) or {"name": one.name, "arguments": ""}
+        words = results.answering(engine, request, one.content, call["name"], language)
+        lead = results.called(call["name"], call["arguments"], language) if len(told) > 1 else ""
+        parts.append(f"{lead}:\n{words}" if lead else words)
+    text, reason = _within(order, "\n\n".join(parts))
+    yield Piece(text)
+    shown = _explained(engine, prompt, order.tools) if order.tools else prompt
+    yield _last(order, Delta("", prompt_tokens=engine.count(shown)), 0, text, reason)
 
 
 def _answered(order: Order) -> list[Any]:
@@ -320,7 +408,7 @@ def _answered(order: Order) -> list[Any]:
     make them once more. A larger one may ask the same thing again because its answer changes."""
     if isinstance(order.prompt, str) or "tools" not in getattr(order.served.engine, "pointers", {}):
         return []
-    since = max((n for n, m in enumerate(order.prompt) if m.role == "user"), default=0)
+    since = _asked_at(order.prompt)
     told = {m.tool_call_id for m in order.prompt[since:] if m.role == "tool"}
     return [_meant(call) for m in order.prompt[since:] for call in m.tool_calls if call.get("id") in told]
 
@@ -365,7 +453,11 @@ def _either(order: Order, schema: Schema) -> Iterator[Piece]:
         # No JSON begins like the mark, so that one character tells.
         yield Piece("" if said.startswith(MARK[0]) else end.text)
     if said.startswith(MARK[0]):
-        yield Piece(calls=(_made(said, calls),))
+        call = _made(said, calls)
+        if _meant(call) in _answered(order):
+            yield from _instead(order, made)
+            return
+        yield Piece(calls=(call,))
         yield _last(order, end, made, said, _whole(end))
     elif end.tool_calls and not said.strip():
         yield Piece(calls=_ready(order, end))
@@ -410,24 +502,31 @@ def _answer(order: Order) -> Iterator[Piece]:
     messages = order.prompt
     assert not isinstance(messages, str)
     answer = order.served.assistant.answer(messages[-1].content, messages[:-1], order.policy)
-    text, reason = answer.answer, "stop"
-    cut = min((at for s in order.sampling.stop if (at := text.find(s)) >= 0), default=-1)
-    if cut >= 0:
-        text = text[:cut]
-    used = sum(_tokens(order, m.content) for m in messages)
-    parts = re.findall(r"\s*\S+\s*$|\s*\S+", text) or [text]
-    made = _tokens(order, text)
-    if made > order.sampling.max_tokens:
-        reason = "length"
-        while parts and _tokens(order, "".join(parts)) > order.sampling.max_tokens:
-            parts.pop()
-        made = _tokens(order, "".join(parts))
-    for part in parts:
+    text, reason = _within(order, answer.answer)
+    used, made = sum(_tokens(order, m.content) for m in messages), _tokens(order, text)
+    for part in _words(text):
         yield Piece(part)
     row = answer.to_json()
     extra = {k: row[k] for k in ("citations", "confidence", "abstained", "policy")}
     extra |= {"removed": row.get("removed", []), "model": row["model"]}
     yield Piece(reason=reason, prompt_tokens=used, completion_tokens=made, extra=extra)
+
+
+def _within(order: Order, text: str) -> tuple[str, str]:
+    """Words that are not the model's as stop strings and max_tokens cut them, and why they end."""
+    cut = min((at for s in order.sampling.stop if (at := text.find(s)) >= 0), default=len(text))
+    text, parts = text[:cut], _words(text[:cut])
+    if _tokens(order, text) <= order.sampling.max_tokens:
+        return text, "stop"
+    fit = bisect.bisect_right(
+        range(1, len(parts) + 1), order.sampling.max_tokens, key=lambda n: _tokens(order, "".join(parts[:n]))
+    )
+    return "".join(parts[:fit]), "length"
+
+
+def _words(text: str) -> list[str]:
+    """The text in words, each with the blanks before it."""
+    return re.findall(r"\s*\S+\s*$|\s*\S+", text) or [text]
 
 
 def _tokens(order: Order, text: str) -> int:

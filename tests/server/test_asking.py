@@ -128,16 +128,28 @@ def _after(*answers: tuple[str, str], since: str = "") -> list[dict[str, Any]]:
 
 
 def test_a_call_that_was_answered_is_not_made_again_and_again(client: Any) -> None:
-    script = [BEGUN, CALL, "A market opens."]
     told = _after(("Manaus", "rain"), ("Belém", "a market opens"))
-    row = chat(client(house(engine := _engine(script, 0.0))), messages=told, tools=[NEWS]).json()
+    row = chat(client(house(engine := _engine([BEGUN, CALL], 0.0))), messages=told, tools=[NEWS]).json()
+    message = row["choices"][0]["message"]
+    assert message["content"] == "news, Manaus:\nrain\n\nnews, Belém:\na market opens"
+    assert not message.get("tool_calls")
+    assert row["choices"][0]["finish_reason"] == "stop"
+    assert row["usage"]["completion_tokens"] == engine.count(message["content"])
+    assert len(engine.calls) == 2
+
+
+def test_a_model_with_an_adapter_says_in_its_own_words_what_came_back(client: Any) -> None:
+    script = [BEGUN, CALL, "A market opens."]
+    engine = _engine(script, 0.0)
+    told = _after(("Belém", "a market opens"))
+    row = chat(client(house(engine)), model="tuned", messages=told, tools=[NEWS]).json()
     message = row["choices"][0]["message"]
     assert message["content"] == "Well. A market opens."
     assert not message.get("tool_calls")
-    assert row["choices"][0]["finish_reason"] == "stop"
     assert row["usage"]["completion_tokens"] > len("A market opens.".split())
     assert [bool(c["tools"]) for c in engine.calls] == [True, True, False]
-    rows = events(chat(client(house(_engine(script, 0.0))), messages=told, tools=[NEWS], stream=True))
+    again = client(house(_engine(script, 0.0)))
+    rows = events(chat(again, model="tuned", messages=told, tools=[NEWS], stream=True))
     assert "".join(r["choices"][0]["delta"].get("content") or "" for r in rows) == "Well. A market opens."
 
 
