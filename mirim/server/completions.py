@@ -19,7 +19,7 @@ from mirim.server.generate import gives_logprobs, sampling
 from mirim.server.produce import Order, Piece, refusal
 from mirim.server.room import Served
 from mirim.server.scheduler import Stop, call, stream
-from mirim.server.wire import Last, event, invalid, unsupported
+from mirim.server.wire import ApiError, Last, event, invalid, unsupported
 
 
 async def completions(visit: Visit) -> Answer:
@@ -249,7 +249,18 @@ async def _nothing(visit: Visit, shower: _Shower) -> Answer:
 
 
 async def embeddings(visit: Visit) -> Answer:
-    row = await visit.body(schemas.EMBEDDING)
+    try:
+        row = await visit.body(schemas.EMBEDDING)
+    except ApiError as error:
+        if (error.param or "").startswith("input[") and "expected string" in str(error):
+            # Taken as they are they would give vectors of other words, and nobody would see it.
+            raise invalid(
+                f"{error}; numbers of tokens mean other words to another model: send text, as LangChain's "
+                "OpenAIEmbeddings does with check_embedding_ctx_length=False",
+                error.param,
+                error.code,
+            ) from error
+        raise
     served = visit.served(row["model"])
     if served.kind != "model" or served.engine is None:
         raise unsupported("model", f"{served.name} gives no embeddings; use a bare model, see /v1/models")

@@ -263,6 +263,8 @@ def _run(app: Any, house: Any, bound: socket.socket, announce: Callable[[], None
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
+    # Answers that a second signal cuts off are told in one line at the end.
+    handler.addFilter(lambda row: not (row.exc_info and isinstance(row.exc_info[1], asyncio.CancelledError)))
     for name, level in (("mirim.server", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -16,6 +16,9 @@ from mirim.server import schemas
 #: Brackets inside brackets of a request, and bytes of its body.
 DEPTH, BODY = 64, 4 * 2**20
 
+#: What OpenAI's interface called its parameters once, and calls them now; the values are not the same.
+_NOW = {"functions": "tools", "function_call": "tool_choice"}
+
 
 class ApiError(Exception):
     """An error as OpenAI writes it, with its HTTP status."""
@@ -71,7 +74,9 @@ def read(body: bytes, schema: Schema) -> dict[str, Any]:
         )
         message = f"{misfit.path}: {misfit.why}"
         if misfit.kind == "additionalProperties":
-            message = f'"{misfit.path}" is not a parameter that this server knows; leave it out'
+            now = _NOW.get(misfit.path)
+            instead = f"it is {now} now, as in OpenAI's" if now in schema["properties"] else "leave it out"
+            message = f'"{misfit.path}" is not a parameter that this server knows; {instead}'
         raise invalid(message, misfit.path or None, code) from misfit
     return row
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import until
-from server_fakes import Scripted, chat, house
+from server_fakes import HI, Scripted, chat, house
 
 from mirim.server.completions import echoed
 from mirim.server.scheduler import Stop, stream
@@ -135,3 +135,27 @@ def test_a_number_of_too_many_digits_is_told_in_plain_words(client: Any) -> None
     reply = client(house()).post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
     assert reply.status_code == 400
     assert reply.json()["error"]["message"].endswith("a number has too many digits")
+
+
+@pytest.mark.parametrize(
+    ("route", "more", "param", "says"),
+    [
+        ("chat/completions", {"messages": HI, "functions": []}, "functions", "it is tools now"),
+        ("chat/completions", {"messages": HI, "function_call": "auto"}, "function_call", "it is tool_choice now"),
+        ("responses", {"input": "hi", "functions": []}, "functions", "it is tools now"),
+        ("completions", {"prompt": "hi", "functions": []}, "functions", "leave it out"),
+        (
+            "embeddings",
+            {"input": [[1, 2]]},
+            "input[0]",
+            "numbers of tokens mean other words to another model",
+        ),
+        ("embeddings", {"input": [1, 2]}, "input[0]", "check_embedding_ctx_length=False"),
+    ],
+)
+def test_a_refusal_says_what_to_send_instead(client: Any, route: str, more: Any, param: str, says: str) -> None:
+    reply = client(house(Scripted())).post(f"/v1/{route}", json={"model": "bare", **more})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
+    assert says in reply.json()["error"]["message"]
+    empty = client(house(Scripted())).post("/v1/embeddings", json={"model": "bare", "input": [""]}).json()
+    assert "tokens" not in empty["error"]["message"]

@@ -458,3 +458,21 @@ def test_what_went_wrong_beside_the_conversation(browser: Any, site: Any) -> Non
 class Empty(Index):
     def documents(self) -> list[tuple[str, str, str]]:
         return []
+
+
+def test_what_is_written_from_right_to_left_stands_so(browser: Any, site: Any) -> None:
+    page, troubles = open_page(browser, site[0], "phone")
+    ask(page, "متى تفتحون اليوم!").wait_for()
+    text = page.locator("#log li.user .text").last
+    first, mark = text.evaluate(
+        """el => [0, el.textContent.length - 1].map(n => {
+            const range = document.createRange();
+            range.setStart(el.firstChild, n);
+            range.setEnd(el.firstChild, n + 1);
+            return range.getBoundingClientRect().left;
+        })"""
+    )
+    assert mark < first
+    ask(page, "When do you open?").wait_for()
+    assert page.locator("#log li.user .text").last.evaluate("el => getComputedStyle(el).textAlign") == "start"
+    assert not troubles

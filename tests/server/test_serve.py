@@ -88,6 +88,20 @@ def test_a_second_signal_ends_it_at_once_and_says_so(server: Callable[..., Any])
     assert errors.strip() == "stopped at once; what was still running was cut off"
 
 
+def test_a_second_signal_cuts_running_requests_off_without_a_trace(server: Callable[..., Any]) -> None:
+    running = server("--model", "echo")
+    with socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2]))) as half:
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9"
+        half.sendall(f"{head}\r\n\r\n{{".encode())
+        time.sleep(0.5)
+        for _ in range(2):
+            running.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        _, errors = running.process.communicate(timeout=20)
+    assert running.process.returncode == 0
+    assert errors.strip() == "stopped at once; what was still running was cut off"
+
+
 def test_with_a_key_other_addresses_are_served(server: Callable[..., Any]) -> None:
     made = run("keys", "new", "--json", "--name", "test")
     key = json.loads(made.stdout)["key"]
