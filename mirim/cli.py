@@ -169,6 +169,8 @@ def run(argv: list[str]) -> int:
         code = _dispatch(app, _with_texts(tokens), project, json)
 
     quiet = "--json" in argv
+    if quiet:
+        app.version, app.version_format = json.dumps({"version": __version__}), "plaintext"
     restore = _install_progress(quiet)
     try:
         if callable(signal.getsignal(signal.SIGINT)):
