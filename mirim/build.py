@@ -18,6 +18,7 @@ from mirim.core.progress import note
 from mirim.core.project import Project
 from mirim.core.report import Finding, Report, Table
 from mirim.core.verbs import configured, verb
+from mirim.models.engine import best_gguf
 from mirim.models.resolve import BUNDLED, base_of, resolve
 from mirim.training.request import WHICH, recall, remember, spell
 
@@ -126,12 +127,19 @@ def build(project: Project, *, base: str = "") -> Report:
             rows.append(row)
             errors += found
         except GateRefused as error:
-            # What passed its gate is built to the end; the refusal still decides the exit code.
-            if stage.name != "export" or not any(gguf.glob("*.gguf")):
+            # What passed its gate is built to the end.
+            runs = best_gguf(model) if stage.name == "export" else None
+            if runs is None:
                 raise
-            refused = error
+            kept = f"{error}; {runs.name} passed, and is what runs"
             rows.append({"stage": stage.name, "state": "refused in part", "seconds": 0.0})
-            note(str(error))
+            note(kept)
+            if "quant" in configured("export", project):
+                # A type that somebody asked for decides the exit code; the default asks for whatever passes.
+                refused = GateRefused(kept)
+            else:
+                hint = f'write quant = ["{runs.stem}"] under [export] in mirim.toml to try no other'
+                errors.append(Finding("warning", "export", kept.removeprefix("export: "), hint))
     table = Table("Stages", ("stage", "state", "seconds"), tuple((r["stage"], r["state"], r["seconds"]) for r in rows))
     summary = f"{model} is ready. Type: mirim chat {project.flag}   or: mirim serve {project.flag}"
     scores = _scores(model)

@@ -31,7 +31,7 @@ seed = 0
 # method = "lora"                         # or "full"; "pretrain" starts from scratch
 
 [export]
-quant = ["q8_0", "q4_0"]
+# quant = ["q8_0"]      # types that have to pass; otherwise both q8_0 and q4_0 are tried, and what passes is kept
 
 [ask]
 policy = "quote"      # quote: sentences of the documents, word for word; grounded: free text, checked; free

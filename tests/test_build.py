@@ -15,10 +15,12 @@ from mirim.core.bundle import Bundle
 from mirim.core.errors import GateRefused, UsageError
 from mirim.core.files import write_text
 from mirim.core.project import Project
+from mirim.core.verbs import configured
 from mirim.documents.ingest import ingest
 from mirim.examples.synth import synth
 from mirim.models.export import export as real_export
 from mirim.models.resolve import BUNDLED
+from mirim.new import new
 from mirim.training.train import train as real_train
 
 
@@ -193,6 +195,28 @@ def test_what_a_gate_refused_is_refused_again_without_the_work(library: SimpleNa
     (library.root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[export]\nquant = ["f16"]\n')
     build(library.root)
     assert library.did.count("export") == 2
+
+
+def test_a_build_ends_with_what_passed_of_the_types_that_nobody_named(library: SimpleNamespace) -> None:
+    root, gguf = library.root, Project.open(library.root).model / "gguf"
+    library.refuse = "the gate refused q4_0: too far off"
+    write_text(gguf / "q8_0.gguf", "weights")
+    for _ in range(2):
+        report = build(root)
+        assert [row["state"] for row in report.data["stages"] if row["stage"] == "export"] == ["refused in part"]
+        (told,) = [f for f in report.findings if f.where == "export"]
+        assert (told.severity, told.what) == ("warning", f"{library.refuse}; q8_0.gguf passed, and is what runs")
+    assert library.did.count("export") == 1
+    # Named, it is what was asked for.
+    (root / "mirim.toml").write_text('[project]\nlanguage = "en"\n[export]\nquant = ["q8_0", "q4_0"]\n')
+    with pytest.raises(GateRefused, match=r"refused q4_0.*; q8_0\.gguf passed, and is what runs") as refused:
+        build(root)
+    assert refused.value.report.data["stages"][-1]["stage"] == "calibrate", "and is built to the end all the same"
+
+
+def test_a_new_project_names_no_quantisation(tmp_path: Path) -> None:
+    new(tmp_path / "school")
+    assert configured("export", Project.open(tmp_path / "school")) == {}
 
 
 def test_a_slip_in_a_quantisation_shows_before_the_first_stage(library: SimpleNamespace) -> None:
