@@ -83,7 +83,8 @@ def find_family(config: dict[str, Any], folder: Path) -> Any:
 
 
 def check_transformers(folder: Path) -> None:
-    """UsageError when the installed transformers does not know the architecture of a folder; its own says less."""
+    """UsageError when the installed transformers does not know the architecture of a folder, or would take weights that
+    are not safetensors; its own says less."""
     transformers = need("transformers", "train")
     config = read_config(folder)
     if config["model_type"] not in transformers.CONFIG_MAPPING:
@@ -92,6 +93,8 @@ def check_transformers(folder: Path) -> None:
             f'{folder}: unknown architecture "{config["model_type"]}"{f" ({names})" if names else ""}; neither mirim '
             f"nor transformers {transformers.__version__} knows it; choose another base, or a newer transformers"
         )
+    if not any(folder.glob("*.safetensors*")):
+        open_weights(folder)  # says what is there instead
 
 
 def check_complete(found: Mapping[str, Any], ref: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirim.core.errors import MirimError
 from mirim.core.types import Delta, Sampling, TokenLogprob
+from mirim.examples.template import before_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,13 @@ def without(deltas: Iterator[Delta], lead: str) -> Iterator[Delta]:
                     break
                 left, text = left[1:], text[1:]
             yield delta if text == delta.text else replace(delta, text=text)
+
+
+def thought(template: str, bos_token: str, eos_token: str) -> str:
+    """Words that the template writes before an assistant's own and does not ask for them with, such as Qwen 3's empty
+    thought: an answer that is scored stands behind them. A model that writes one may think first."""
+    between = before_words(template, bos_token, eos_token)
+    return between if between.strip() else ""
 
 
 class Text:

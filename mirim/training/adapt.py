@@ -19,7 +19,6 @@ from mirim.models import convert
 from mirim.models.pointing import ADAPTER, FOLDER, HEAD, learned
 from mirim.models.resolve import BUNDLED, resolve
 from mirim.models.unpack import unpacked
-from mirim.models.weights import open_weights
 
 #: For a base without a chat template of its own: plain words, each turn closed by the tokenizer's end token.
 PLAIN = (
@@ -93,20 +92,22 @@ def load_base(ref: str, project: Project | None = None, chat_template: str = "")
     if Path(found).is_dir():
         hint = "download it or write it again"
         convert.check_transformers(Path(found))
-        if not any(Path(found).glob("*.safetensors*")):
-            # transformers would take other files too, and nothing that runs a model here would take its adapter then.
-            open_weights(Path(found))
     part = "tokenizer"
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(found, trust_remote_code=False)
             part = "model"
             both: Any = AutoModelForCausalLM.from_pretrained(
-                found, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+                found, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
             )
     except (ValueError, KeyError) as error:
         raise UsageError(f"the {part} of {ref} cannot be loaded: {_brief(error)}; {hint}") from error
     except OSError as error:
+        if part == "model" and "safetensors" in str(error):
+            raise UsageError(
+                f"{ref} gave no weights in safetensors, and others are pickles, which may run code when opened: check "
+                "the network, or where you trust it write it anew with save_pretrained and name the folder"
+            ) from error
         raise UsageError(f"the {part} of {ref} cannot be read: {_brief(error)}; {hint}") from error
     except Exception as error:
         kind = type(error).__name__

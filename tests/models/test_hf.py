@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mirim.core.errors import UsageError
+from mirim.core.types import Message
 from mirim.models.engine import open_engine
 from mirim.models.engines.hf import HuggingFace
 
@@ -82,3 +84,33 @@ def test_the_core_takes_it_for_the_same(tmp_path: Path) -> None:
     with contextlib.closing(open_engine(folder, engine="native")) as ours:
         with contextlib.closing(open_engine(folder, engine="hf")) as theirs:
             assert theirs.encode(HALVES) == ours.encode(HALVES)
+
+
+@pytest.mark.slow
+def test_an_answer_is_scored_behind_what_the_template_writes_before_it(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    thought = "<think>\n\n</think>\n\n"
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ THOUGHT if m.role == 'assistant' }}{{ m.content }}"
+        "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ).replace("THOUGHT", repr(thought))
+    folder = toys.model(tmp_path / "m", vocabulary=toys.byte_level(tmp_path / "m", template=template))
+    asked = [Message("user", "Is it open?")]
+    whole = f"<|im_start|>user\nIs it open?<|im_end|>\n<|im_start|>assistant\n{thought}"
+    for kind in ("native", "hf"):
+        with contextlib.closing(open_engine(folder, engine=kind)) as engine:
+            ours, expected = engine.score(asked, ["yes", "no"]), engine.score(whole, ["yes", "no"])
+            assert [x for row in ours for x in row] == pytest.approx([x for row in expected for x in row], abs=1e-4)
+            # Asked to write, it may think first.
+            assert engine.count(asked) == len(engine.encode(whole.removesuffix(thought)))
+
+
+def test_the_hf_engine_opens_no_pickle(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    folder = toys.model(tmp_path / "m")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"pytorch_model\.bin, a pickle.*convert it to safetensors"):
+        open_engine(folder, engine="hf")

@@ -52,6 +52,25 @@ def test_a_base_that_is_a_pickle_is_refused_before_it_is_trained(base: Path) -> 
         load_base(str(base))
 
 
+def test_a_base_of_the_hub_that_is_a_pickle_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    hub = pytest.importorskip("huggingface_hub")
+    from safetensors.torch import load_file
+
+    # As a download of it lies in the cache of the hub.
+    home = base.parent / "hub" / "models--org--pickled"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("abc123")
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    (home / "snapshots").mkdir()
+    base.rename(home / "snapshots" / "abc123")
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(home.parent))
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match=r"org/pickled gave no weights in safetensors.*pickles.*save_pretrained"):
+        load_base("org/pickled")
+
+
 def test_a_token_without_a_row_is_refused_before_it_is_trained(
     tmp_path: Path, tokenizer: Any, llama: Callable[..., Any]
 ) -> None:

@@ -14,6 +14,7 @@ from mirim.core.errors import UsageError
 from mirim.core.types import Ids, Message, Sampling
 from mirim.examples.template import lead, render_chat
 from mirim.models import gguf_check, pooling
+from mirim.models.decode import thought
 from mirim.models.engines._llama import Vocabulary
 from mirim.models.preparation import BOS, ENDS, preparation
 
@@ -87,8 +88,10 @@ class Local:
     def _score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
         if isinstance(prompt, str) and not prompt:
             return [self.score_tokens(self.encode(c)) for c in candidates]
-        head = self._encode(prompt)
-        before = "" if isinstance(prompt, str) else self.lead
+        if isinstance(prompt, str):
+            head, before = self.encode(prompt), ""
+        else:
+            head, before = self._split(self.chat(prompt) + self._thought, special=False), self.lead
         tails = [self._tail(before + c) for c in candidates]
         longest = len(head) + max((len(t) for t in tails), default=0)
         if longest > self.context:
@@ -129,6 +132,10 @@ class Local:
     def lead(self) -> str:
         """Blanks that the template writes before an assistant's words."""
         return lead(self.template, self.bos, self.eos) if self.template else ""
+
+    @cached_property
+    def _thought(self) -> str:
+        return thought(self.template, self.bos, self.eos)
 
     def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
         if isinstance(prompt, str):

@@ -44,7 +44,7 @@ class HuggingFace:
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(path) if own else home)
             model, found = transformers.AutoModelForCausalLM.from_pretrained(
-                home, dtype=self._torch.float32, output_loading_info=True
+                home, dtype=self._torch.float32, use_safetensors=True, output_loading_info=True
             )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -107,7 +107,7 @@ class HuggingFace:
     def score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
         if isinstance(prompt, str) and not prompt:
             return [self.score_tokens(self.encode(c)) for c in candidates]
-        head, before = self._encode(prompt), "" if isinstance(prompt, str) else self._lead
+        head, before = self._encode(prompt, scored=True), "" if isinstance(prompt, str) else self._lead
         out = []
         for candidate in candidates:
             out.append(self.score_tokens([*head, *self._tail(before + candidate)])[len(head) - 1 :])
@@ -160,7 +160,9 @@ class HuggingFace:
             raise MirimError(f"{self.name} was closed before")
         self.model = None
 
-    def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
+    def _encode(
+        self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = (), scored: bool = False
+    ) -> list[int]:
         if isinstance(prompt, str):
             return self.encode(prompt)
         if not self.template:
@@ -176,7 +178,7 @@ class HuggingFace:
             eos_token=self.tokenizer.eos_token or "",
             tools=tools,
         )
-        return self._ids(text, add_special_tokens=False)
+        return self._ids(text + self._thought if scored else text, add_special_tokens=False)
 
     @property
     def template(self) -> str:
@@ -189,8 +191,15 @@ class HuggingFace:
 
     @cached_property
     def _lead(self) -> str:
-        bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
-        return lead(self.template, bos, eos) if self.template else ""
+        return lead(self.template, *self._marks) if self.template else ""
+
+    @cached_property
+    def _thought(self) -> str:
+        return decode.thought(self.template, *self._marks) if self.template else ""
+
+    @property
+    def _marks(self) -> tuple[str, str]:
+        return self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
 
     def _piece(self, token: int) -> bytes:
         """The bytes of a token; nothing for a special one, as when transformers skips special tokens."""
