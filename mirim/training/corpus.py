@@ -7,20 +7,29 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mirim.core.bundle import FILE as BUNDLE
 from mirim.core.errors import UsageError
 from mirim.core.extras import need
 from mirim.core.files import explain, opened
-from mirim.core.progress import note
+from mirim.core.progress import note, once
 from mirim.documents.draft import Refused
 from mirim.documents.readers.markdown import front
 from mirim.documents.text import decode
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".txt", ".md")
+#: What to do with files that end otherwise.
+_OTHERS = (
+    'unpack archives, write tables and Parquet as .jsonl with "text", give plain text such as code the ending .txt; '
+    "documents go through mirim ingest"
+)
+#: Endings of files left out that are named.
+_NAMED = 5
 
 #: Near-duplicates share this much of their five-word shingles, as MinHash estimates it (Broder 1997).
 ALIKE, SHINGLE = 0.8, 5
@@ -141,30 +150,39 @@ class Corpus:
 def files(paths: Iterable[Path], out: Path | None = None) -> list[Path]:
     """Corpus files among `paths` and below the folders among them, sorted; UsageError when there are none.
 
-    Of a folder, nothing in folders whose names begin with a point, nor in `out`: what a run writes is not its corpus.
+    Of a folder, nothing in folders whose names begin with a point, nor in models of mirim's making, `out` first among
+    them: what a run writes is not its corpus. Files that end otherwise are told of.
     """
     found: list[Path] = []
+    others = Counter[str]()
     for path in paths:
         if path.is_dir():
-            found += [p for p in sorted(path.rglob("*")) if p.is_file() and _below(p, path, out)]
+            inside = [p for p in sorted(path.rglob("*")) if p.is_file()]
+            models = {p.parent.resolve() for p in inside if p.name == BUNDLE} | ({out.resolve()} if out else set())
+            for file in inside:
+                if any(part.startswith(".") for part in file.relative_to(path).parts[:-1]):
+                    continue
+                if models.intersection(file.resolve().parents):
+                    continue
+                if file.name.lower().endswith(SUFFIXES):
+                    found.append(file)
+                elif not file.name.startswith("."):
+                    others[file.suffix or file.name] += 1
         elif path.is_file():
             if not path.name.lower().endswith(SUFFIXES):
-                raise UsageError(
-                    f"{path}: a corpus file ends in {', '.join(SUFFIXES)}; other formats go through mirim ingest"
-                )
+                raise UsageError(f"{path}: a corpus file ends in {', '.join(SUFFIXES)}; {_OTHERS}")
             found.append(path)
         else:
             raise UsageError(f"{path} does not exist")
+    kinds = ", ".join(f"{count:,} {ending}" for ending, count in others.most_common(_NAMED))
+    kinds += ", and others" * (len(others) > _NAMED)
     if not found:
-        raise UsageError(f"no corpus files in {', '.join(map(str, paths))}; they end in {', '.join(SUFFIXES)}")
+        there = f", and there are {kinds}: {_OTHERS}" if others else ""
+        raise UsageError(f"no corpus files in {', '.join(map(str, paths))}; they end in {', '.join(SUFFIXES)}{there}")
+    if others:
+        once(f"corpus: left out, for a corpus file ends in {', '.join(SUFFIXES)}: {kinds}")
     # A file named twice, or inside a folder that is named too, is read once.
     return list(dict.fromkeys(p.resolve() for p in found))
-
-
-def _below(file: Path, folder: Path, out: Path | None) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts[:-1])
-    own = out is not None and out.resolve() in file.resolve().parents
-    return file.name.lower().endswith(SUFFIXES) and not hidden and not own
 
 
 def rows(path: Path, aloud: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -210,12 +228,15 @@ def _lines(path: Path, aloud: bool) -> Iterator[tuple[str, dict[str, Any]]]:
                         whole = {k: _HALVES.sub("\ufffd", v) if isinstance(v, str) else v for k, v in row.items()}
                         row, halved = whole, halved + (whole != row)
                     damaged += "\ufffd" in line
+                    if "text" not in row:
+                        keys = ", ".join(f'"{key}"' for key in list(row)[:_NAMED])
+                        raise KeyError(f"rename the key that holds it: here are {keys}" if row else "it is empty")
                     text = row["text"]
                     if not isinstance(text, str):
                         raise TypeError(f'"text" is {type(text).__name__}, not a string')
                     yield text, row
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            what = 'it has no "text"' if isinstance(error, KeyError) else str(error)
+            what = f'it has no "text"; {error.args[0]}' if isinstance(error, KeyError) else str(error)
             raise UsageError(f'{path} line {number}: a corpus line is a JSON object with "text"; {what}') from error
     if apart and aloud:
         note(f'{path}: {apart} rows whose "task" is not "text" are examples, not running text; left out')

@@ -30,6 +30,13 @@ class Device:
         part of its speed, and the last bits of a long pretraining may differ between runs."""
         torch.use_deterministic_algorithms(exact or self.kind != "cuda", warn_only=self.kind != "cpu")
 
+    @property
+    def memory(self) -> int:
+        """Bytes that a model and its training have room in."""
+        if self.kind == "cuda":
+            return int(torch.cuda.get_device_properties(0).total_memory)
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
     def tokens_at_once(self, model: Any) -> int:
         """Tokens that go through `model` together: what fills the caches of a CPU, what a GPU's memory holds.
 
@@ -39,8 +46,7 @@ class Device:
             return 4096
         width, layers = int(getattr(model.config, "hidden_size", 1024)), int(model.config.num_hidden_layers)
         weights = sum(p.numel() * (16 if p.requires_grad else 4) for p in model.parameters())
-        total = torch.cuda.get_device_properties(0).total_memory
-        fits = (total * 0.6 - weights) / (34 * width * layers * (2 if self.bf16 else 4))
+        fits = (self.memory * 0.6 - weights) / (34 * width * layers * (2 if self.bf16 else 4))
         return max(1024, min(2**17, int(fits)))
 
 

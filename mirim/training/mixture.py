@@ -41,6 +41,11 @@ class Mixture(Rows):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def weight(self) -> float:
+        """Tokens that one pass takes, by weight."""
+        return float((self.lengths * self.weights).sum())
+
     def row(self, index: int) -> Row:
         which = int(np.searchsorted(self._ends, index, side="right"))
         return self.parts[which].rows[index - int(self._ends[which - 1] if which else 0)]

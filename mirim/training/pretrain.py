@@ -42,6 +42,7 @@ def pretrain(
     wait()
     tokenizer = load_tokenizer(work)
     size = shape(plan.depth)
+    _check_room(plan.depth, size.parameters(len(tokenizer)), device)
     model = build(size, len(tokenizer), plan.context, tokenizer, plan.seed)
     if documents is None:
         return model, tokenizer, None
@@ -65,6 +66,16 @@ def pretrain(
         deadline=plan.deadline,
     )
     return model, tokenizer, rows
+
+
+def _check_room(depth: int, parameters: int, device: Device) -> None:
+    """UsageError where weights, gradients and moments alone, 16 bytes a parameter, are more than the memory: the system
+    would end the process without a word."""
+    if (needed := 16 * parameters) > device.memory:
+        raise UsageError(
+            f"--depth {depth} is a model of {parameters / 1e6:,.0f} M parameters, and learning it takes "
+            f"{needed / 1e9:,.0f} GB; {device.name} has {device.memory / 1e9:,.0f}: choose a smaller --depth"
+        )
 
 
 def _documents(plan: Plan) -> reading.Corpus | None:

@@ -315,7 +315,11 @@ def learn(
             parts.append(Part(drawn, drawn.lengths, drawn.weights, stage.tasks))
         rows = Mixture(parts)
         sequences = max(1, (stage.batch or plan.batch_tokens or batch_tokens(tokens)) // stage.context)
-        steps = max(1, round(stage.share * tokens / (sequences * stage.context)))
+        batches = Batches(
+            rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
+        )
+        # Of a small corpus the last batch of a pass, or the only one, is far from full.
+        steps = max(1, round(stage.share * tokens / rows.weight * batches.per_epoch))
         settings = Settings(
             steps,
             (plan.learning_rate or recipe.learning_rate) * stage.learning_rate,
@@ -326,9 +330,6 @@ def learn(
             seed=plan.seed + number,
             optimizer=recipe.optimizer,
             compiled=plan.compiled,
-        )
-        batches = Batches(
-            rows, stage.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled
         )
         former = [p.detach().clone() for p in model.parameters()] if stage.keep else []
         results[stage.name] = fit(

@@ -30,6 +30,11 @@ class Shape:
     kv_heads: int
     learning_rate: float
 
+    def parameters(self, vocab_size: int) -> int:
+        """How many a model of this shape has, its norms left out."""
+        attention = self.hidden_size * 64 * 2 * (self.heads + self.kv_heads)
+        return self.hidden_size * vocab_size + self.depth * (attention + 3 * self.hidden_size * self.intermediate_size)
+
 
 def shape(depth: int) -> Shape:
     """The shape of a depth: hidden size 32 a layer, rounded up, in heads of 64.

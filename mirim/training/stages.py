@@ -94,7 +94,8 @@ def run(plan: Plan) -> Report:
 
 
 def _check_words(plan: Plan) -> None:
-    """UsageError for names and weights that mean nothing: a slip shows before anything is read or set aside."""
+    """UsageError for names and weights that mean nothing, and for what is not mirim's where the model is to be: a slip
+    shows before anything is read or set aside."""
     for word in plan.mix:
         reading.Rule.parse(word)
     if plan.recipe is not None:
@@ -102,6 +103,10 @@ def _check_words(plan: Plan) -> None:
     if (out := str(plan.out)) != _spoken(out):
         raise UsageError(
             f"the path {_spoken(out)} is not UTF-8, and its model could not be loaded; name another: --out DIR"
+        )
+    if plan.out.is_file() or (plan.out.is_dir() and any(plan.out.iterdir()) and not (plan.out / FILE).is_file()):
+        raise UsageError(
+            f"{out} exists and is not a bundle of mirim; name a new folder, so that nothing of yours is lost"
         )
 
 
@@ -174,7 +179,7 @@ def _spoken(value: Any) -> Any:
 
 
 def _up_to_date(out: Path, fingerprint: str) -> Bundle | None:
-    """The bundle at `out` when it was made from these inputs. UsageError when `out` holds something else."""
+    """The bundle at `out` when it was made from these inputs."""
     if (out / FILE).is_file():
         bundle = Bundle.open(out)
         own = [name for name in bundle.files if name.partition("/")[0] not in ADDED]
@@ -186,10 +191,6 @@ def _up_to_date(out: Path, fingerprint: str) -> Bundle | None:
             return None
         note(f"{out} holds a model of other settings or data; the new one takes its place when it is done")
         return None
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UsageError(
-            f"{out} exists and is not a bundle of mirim; name a new folder, so that nothing of yours is lost"
-        )
     return None
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -157,10 +161,11 @@ def train(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from mirim.core.extras import need
 
-    need("torch", "train")
-    need("transformers", "train")
-    from mirim.training.loss import compiles
-    from mirim.training.stages import Plan, run
+    with _whole_imports():
+        need("torch", "train")
+        need("transformers", "train")
+        from mirim.training.loss import compiles
+        from mirim.training.stages import Plan, run
 
     fused = compiled == "yes" or (compiled == "auto" and recipe is not None)
     if fused and not compiles():
@@ -200,6 +205,23 @@ def train(
     home = owner if owner is not None and plan.out == owner.model.resolve() else None
     with remembered(home, given):
         return run(plan)
+
+
+@contextlib.contextmanager
+def _whole_imports() -> Iterator[None]:
+    """Let Ctrl-C wait for the libraries: torch swallows it while it imports NumPy, and goes on with half of that."""
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _recipe(path: Path, corpus: tuple[Path, ...], out: Path | None) -> Recipe:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mirim.core import progress
 from mirim.core.errors import UsageError
 from mirim.training.corpus import Corpus, Rule, files, rows
 from mirim.training.schedule import factor
@@ -44,6 +45,26 @@ def test_what_a_run_writes_is_not_its_corpus(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(parents=True)
         _jsonl(tmp_path / folder / "training.jsonl", [{"step": 1}])
     assert files([tmp_path], tmp_path / "model") == [tmp_path / "a.txt"]
+    # Of another run, too: its card would be read as text, and its log refused.
+    (tmp_path / "model" / "bundle.json").write_text("{}")
+    (tmp_path / "model" / "README.md").write_text("A card.")
+    assert files([tmp_path], tmp_path / "another") == [tmp_path / "a.txt"]
+
+
+def test_files_that_are_no_corpus_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(progress._sink, "note", said.append)
+    progress.once.cache_clear()
+    for name in ("a.py", "b.py", "c.txt.gz", ".DS_Store"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(
+        UsageError, match=r"no corpus files in .*there are 2 \.py, 1 \.gz: unpack archives.*such as code"
+    ):
+        files([tmp_path])
+    (tmp_path / "d.txt").write_text("x")
+    assert files([tmp_path]) == files([tmp_path]) == [tmp_path / "d.txt"]
+    assert len(said) == 1
+    assert said[0].endswith(": 2 .py, 1 .gz")
 
 
 def test_rows_of_tasks_are_left_out_aloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +146,12 @@ def test_a_weight_that_fits_nothing_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("{", "line 2"), ('{"txt": "a"}', 'no "text"'), ('{"text": 3}', "not a string"), ("[1]", "line 2")],
+    [
+        ("{", "line 2"),
+        ('{"txt": "a"}', 'no "text"; rename .* here are "txt"'),
+        ('{"text": 3}', "not a string"),
+        ("[1]", "line 2"),
+    ],
 )
 def test_broken_rows_name_their_line(tmp_path: Path, line: str, says: str) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "good"}\n' + line + "\n")

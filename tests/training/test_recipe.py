@@ -233,6 +233,13 @@ def test_tasks_that_leave_nothing_to_learn_are_one_message(
 
 
 @pytest.mark.slow
+def test_a_stage_learns_a_small_corpus_as_often_as_was_asked(data: Path, tmp_path: Path) -> None:
+    report = _train(data, tmp_path / "out", tokens=60_000, batch_tokens=32_768, stages=("text",))
+    # A pass is a part of one batch; of a token that a document begins with nothing is learned.
+    assert 0.85 * 60_000 < report.to_json()["stages"]["text"]["learned"] < 1.15 * 60_000
+
+
+@pytest.mark.slow
 def test_the_rate_falls_in_a_short_stage_too(data: Path, tmp_path: Path) -> None:
     _train(data, tmp_path / "out")
     log = (tmp_path / "out" / "reports" / "training-tasks.jsonl").read_text().splitlines()
@@ -309,7 +316,7 @@ def test_stages_follow_one_another_and_resume(data: Path, tmp_path: Path) -> Non
 
     whole = _train(data, tmp_path / "whole")
     assert list(whole.data["stages"]) == ["text", "tasks"]
-    assert [s["steps"] for s in whole.data["stages"].values()] == [12, 12]
+    assert [s["steps"] for s in whole.data["stages"].values()] == [12, 13]
     with pytest.raises(MirimError, match="time limit"):
         _train(data, tmp_path / "broken", time_limit=1e-9)
     for _ in range(40):

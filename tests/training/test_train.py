@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -440,6 +441,44 @@ def test_a_broken_base_does_not_cost_the_interrupted_run_of_another(project: Mak
     with pytest.raises(MirimError, match=r"the model of .* cannot be loaded"):
         train(made, method="full", base=str(tmp_path / "cut"), context=128, steps=1, threads=1)
     assert kept.is_file()
+
+
+def test_the_folder_of_a_corpus_is_no_place_for_its_model(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.txt").write_text("good morning")
+    with pytest.raises(UsageError, match="is not a bundle of mirim; name a new folder"):
+        train(method="pretrain", corpus=(tmp_path / "corpus",), out=tmp_path / "corpus", **SMALL)
+
+
+def test_a_model_that_the_memory_does_not_hold_is_refused(tmp_path: Path, text: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(UsageError, match=r"--depth 5000 is a model of .* M parameters, .* GB; .*smaller --depth"):
+        train(method="pretrain", corpus=(text,), out=tmp_path / "model", **(SMALL | {"depth": 5000}))
+
+
+def test_ctrl_c_waits_for_the_libraries(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def need(name: str, extra: str) -> None:
+        asked.append(name)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("mirim.core.extras.need", need)
+    with pytest.raises(KeyboardInterrupt):
+        train(method="pretrain", corpus=(text,), out=tmp_path / "model", **SMALL)
+    assert asked == ["torch", "transformers"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_size_of_a_shape_is_that_of_its_model(tokenizer: Any) -> None:
+    pytest.importorskip("torch")
+    from mirim.training.shape import build, shape
+
+    for depth in (1, 3):
+        model = build(shape(depth), len(tokenizer), 64, tokenizer, 0)
+        matrices = sum(p.numel() for p in model.parameters() if p.dim() > 1)
+        assert shape(depth).parameters(len(tokenizer)) == matrices
 
 
 @pytest.mark.slow
