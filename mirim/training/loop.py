@@ -151,7 +151,7 @@ def fit(
         narrow(model, device),
         bar as shown,
         _log(folder, step, rank) as log,
-        _ctrl_c(label) as stopped,
+        _stopping(label, size) as stopped,
         contextlib.closing(ahead(batches, 2 if device.kind == "cuda" else 0)) as stream,
     ):
         shown.advance(step)
@@ -335,8 +335,13 @@ def _short(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _ctrl_c(label: str) -> Iterator[Any]:
-    """A function that says whether Ctrl-C was pressed: the step ends first. Pressed twice, it ends at once."""
+def _stopping(label: str, size: int) -> Iterator[Any]:
+    """A function that says whether Ctrl-C was pressed, or the process told to end (SIGTERM): the step ends first. Told
+    twice, it ends at once.
+
+    size    processes that learn together. One of several is told to end when another has died, and the step that it
+            would end first waits for that one: there SIGTERM ends it as it always does
+    """
     asked: list[int] = []
 
     def handle(number: int, frame: Any) -> None:
@@ -350,8 +355,10 @@ def _ctrl_c(label: str) -> Iterator[Any]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: bool(asked)
         return
-    former = signal.signal(signal.SIGINT, handle)
+    heard = (signal.SIGINT,) if size > 1 else (signal.SIGINT, signal.SIGTERM)
+    former = {number: signal.signal(number, handle) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -187,7 +187,8 @@ def test_another_run_does_not_resume(llama: Make, rows: Make, tmp_path: Path) ->
     assert checkpoint.latest(tmp_path, "other") is None
 
 
-def test_ctrl_c_ends_the_step_and_keeps_it(llama: Make, rows: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_and_keeps_it(llama: Make, rows: Make, tmp_path: Path, told: signal.Signals) -> None:
     from mirim.training import loop
 
     whole = llama()
@@ -199,17 +200,17 @@ def test_ctrl_c_ends_the_step_and_keeps_it(llama: Make, rows: Make, tmp_path: Pa
         steps.append(1)
         if len(steps) == 3:
             # In the middle of a step, after the gradients and before the update.
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), told)
         former(*given)
 
     loop._reduce = press
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(told)
     try:
         with pytest.raises(KeyboardInterrupt):
             _fit(model, rows(), tmp_path / "stopped", 8)
     finally:
         loop._reduce = former
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(told) is handler
     again = llama()
     assert _fit(again, rows(), tmp_path / "stopped", 8).resumed_at == 3
     assert _same(_weights(whole), _weights(again))
@@ -235,13 +236,13 @@ def test_ctrl_c_in_the_last_step_ends_the_run_too(
 
 def test_ctrl_c_while_a_line_is_written_ends_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from mirim.core import progress
-    from mirim.training.loop import _ctrl_c
+    from mirim.training.loop import _stopping
 
     def note(_: str) -> None:
         raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
 
     monkeypatch.setattr(progress, "note", note)
-    with _ctrl_c("train") as stopped:
+    with _stopping("train", 1) as stopped:
         os.kill(os.getpid(), signal.SIGINT)
         assert stopped()
 
