@@ -60,8 +60,9 @@ class Workspace:
                 note("settings and data are those of a run that was set aside: training goes on from there")
                 return
             if former:
+                what = "learned" if _learned(self.aside, "*/") else "prepared"
                 note(
-                    "settings or data changed since the interrupted run: training starts afresh; what was learned "
+                    f"settings or data changed since the interrupted run: training starts afresh; what was {what} "
                     f"before lies in {self.aside} until the new model is saved, and its own command goes on from there"
                 )
             self.folder.mkdir(parents=True)
@@ -77,12 +78,17 @@ class Workspace:
     def _set_aside(self, former: str, besides: Path) -> None:
         """Keep one run: the last that came to a checkpoint, or else the first."""
         others = [p for p in self.aside.iterdir() if p != besides] if self.aside.is_dir() else []
-        if others and not any(self.folder.glob("*/[0-9]*/state.json")):
+        if others and not _learned(self.folder):
             return
         for other in others:
             shutil.rmtree(other)
         self.aside.mkdir(exist_ok=True)
         self.folder.rename(self.aside / former)
+
+
+def _learned(folder: Path, below: str = "") -> bool:
+    """Whether a run in `folder`, or in folders `below` it, came to a checkpoint."""
+    return any(folder.glob(f"{below}*/[0-9]*/state.json"))
 
 
 def _run(folder: Path) -> str:

@@ -37,12 +37,20 @@ def test_a_run_of_other_settings_sets_the_former_one_aside(place: Workspace, mon
     place.claim("b")
     assert not kept.exists()
     assert len(said) == 1
-    assert "afresh" in said[0]
+    assert "afresh; what was learned before" in said[0]
     assert str(place.aside) in said[0]
     # The slip is mended: what was learned is there again, though the other run never came to a checkpoint.
     place.claim("a")
     assert kept.read_text() == "a"
     assert "goes on from there" in said[1]
+
+
+def test_a_run_that_learned_nothing_is_not_said_to_have(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("mirim.training.workspace.note", said.append)
+    place.claim("a")
+    place.claim("b")
+    assert "what was prepared before" in said[0]
 
 
 def test_of_two_runs_with_checkpoints_none_is_lost(place: Workspace) -> None:
