@@ -4,12 +4,22 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-// check_encoder.cpp
+#include "../src/engine.hpp"
+
+void check_engine();
+void check_keep();
 void check_encoder();
+
+// check_engine.cpp: a model of two layers, a prompt of 40 to 129 tokens, and the answer to it, of which `cached` tells how
+// many tokens of the prompt were there already.
+std::unique_ptr<mirim::Model> random_model(int head = 16);
+std::vector<int> prompt(int seed);
+std::vector<int> answer(mirim::Engine& engine, int seed, int draft, int* cached = nullptr);
 
 inline std::mt19937 dice(7);
 
