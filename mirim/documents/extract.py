@@ -10,7 +10,7 @@ from mirim.core.errors import MissingExtra
 from mirim.core.types import Document
 from mirim.documents import kinds
 from mirim.documents.draft import Draft, Refused
-from mirim.documents.store import identify, sections, title_of
+from mirim.documents.store import identify, named, sections, title_of
 from mirim.documents.text import clean
 from mirim.documents.words import detect
 
@@ -44,7 +44,7 @@ def extract(
     text = draft.text if draft.pages else clean(draft.text)
     if not re.search(r"\w", text):
         raise Refused(f"holds no text{_scanned(reader)}")
-    title = " ".join(clean(draft.title).split())[:200] or title_of(text) or _named(source)
+    title = " ".join(clean(draft.title).split())[:200] or title_of(text) or named(source)
     document = Document(
         id=identify(source),
         source=source,
@@ -70,11 +70,6 @@ def _language(metadata: dict[str, Any], text: str) -> str:
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
     left_out = ("language", "lang", "licence", "license")
     return {k: clean(str(v)).strip()[:500] for k, v in sorted(metadata.items()) if v and k not in left_out}
-
-
-def _named(source: str) -> str:
-    stem = Path(source).stem
-    return " ".join(re.sub(r"[_\-.]+", " ", stem).split()) or stem
 
 
 def _scanned(reader: str) -> str:

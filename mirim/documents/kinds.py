@@ -36,7 +36,7 @@ _FOREIGN = (
     (b"%!PS", "a PostScript file"),
     (b"{\\rtf", "a rich text (RTF) file"),
 )
-#: What the first bytes of ZIP archives name that programs write, what these are, and what to do.
+#: What the first bytes of ZIP archives name that programs write, what these are, and what to do where none is read.
 _PACKED = (
     (b"xl/", "a spreadsheet; save each of its sheets as CSV"),
     (b"ppt/", "a slide show; save it as PDF"),
@@ -105,7 +105,7 @@ def foreign(head: bytes) -> str:
     if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
         if "EncryptedPackage".encode("utf-16-le") in head:
             return "an Office document encrypted with a password"
-        return "an old Office document (before 2007) or one encrypted with a password; save it as DOCX without one"
+        return "an old Office document (before 2007) or one with a password; save it as DOCX or PPTX without one"
     if head.startswith((b"PK\3\4", b"PK\5\6")):
         return next((what for name, what in _PACKED if name in head), "a ZIP archive; unpack it")
     return ""
@@ -114,7 +114,7 @@ def foreign(head: bytes) -> str:
 def _a(name: str) -> str:
     return (
         {"text": "plain text", "markdown": "Markdown"}.get(
-            name, f"{'an' if name[0] in 'aeiouh' else 'a'} {name.upper()} file"
+            name, f"{'an' if name[0] in 'aeiouhx' else 'a'} {name.upper()} file"
         )
         if name
         else "a document"

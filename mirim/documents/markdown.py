@@ -131,12 +131,17 @@ def _loud(line: str) -> bool:
     return len(letters) > 3 and 2 * len(letters) > len(line) and all(c.isupper() for c in letters)
 
 
+def valued(text: str) -> bool:
+    """Whether a cell holds a value, which no header does: a number with its unit, a price, a day, an address."""
+    return bool(_VALUE.fullmatch(text.strip()))
+
+
 def headless(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row of a table of labels and values is one of these, and no header: "Phone | 555-0100"."""
     return (
         max(map(len, rows), default=0) == 2
         and len(rows[0]) == 2
-        and (bool(_VALUE.fullmatch(rows[0][1].strip())) or rows[0][0].rstrip("* ").endswith(":"))
+        and (valued(rows[0][1]) or rows[0][0].rstrip("* ").endswith(":"))
     )
 
 

@@ -344,10 +344,10 @@ class _Blocks:
         return [*caption, "\n".join(lines)]
 
     def _cell(self, element: Any) -> str:
-        return cell(" ".join(_unframed(block) for block in self.of(element)))
+        return cell(" ".join(unframed(block) for block in self.of(element)))
 
 
-def _unframed(block: str) -> str:
+def unframed(block: str) -> str:
     """What a block says in a cell: a table inside loses its frame, code its fence."""
     if block.startswith("```"):
         return block.strip("`")

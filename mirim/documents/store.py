@@ -202,6 +202,12 @@ def title_of(text: str) -> str:
     return ""
 
 
+def named(source: str) -> str:
+    """What a file's name says of it, without its ending."""
+    stem = Path(source).stem
+    return " ".join(re.sub(r"[_\-.]+", " ", stem).split()) or stem
+
+
 def path_of(folder: Path, id: str) -> Path:
     return folder / f"{id}.md"
 

@@ -10,15 +10,15 @@ from mirim.documents.archive import Archive
 from mirim.documents.draft import Refused
 from mirim.documents.formula import latex
 from mirim.documents.markdown import cell, headless
-from mirim.documents.markup import CELL, raised
-from mirim.documents.word_parts import Numbering, Styles, attribute, kind
+from mirim.documents.markup import CELL
+from mirim.documents.office import attribute, kind, main_part, metadata, relations, title, whole
+from mirim.documents.runs import UP, join, merged
+from mirim.documents.word_parts import Numbering, Styles
 
 _SKIPPED = frozenset(
     "w:del w:moveFrom w:instrText w:delText w:fldData w:commentReference w:annotationRef w:rPr w:pPr w:tblPr w:tcPr "
     "w:trPr w:sectPr w:proofErr w:bookmarkStart w:bookmarkEnd w:commentRangeStart w:commentRangeEnd w:object".split()
 )
-#: Stands before a run that is written above the line, until what stands before it is known.
-_UP = "\ue000"
 _MARK_ORDER = (("w:b", "**"), ("w:i", "*"), ("w:strike", "~~"))
 
 
@@ -28,9 +28,9 @@ class Word:
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.notes: list[str] = []
-        self.main = _main(archive)
-        folder, _, file = self.main.rpartition("/")
-        self.links = _relations(archive, f"{folder}/_rels/{file}.rels")
+        self.main = main_part(archive, "word/document.xml")
+        folder = self.main.rpartition("/")[0]
+        self.links = relations(archive, self.main)
         self.styles = Styles(archive.xml(f"{folder}/styles.xml"))
         self.numbering = Numbering(archive.xml(f"{folder}/numbering.xml"))
         self.notes_of = {kind_: _footnotes(archive.xml(f"{folder}/{kind_}s.xml")) for kind_ in ("footnote", "endnote")}
@@ -47,25 +47,13 @@ class Word:
         for label, note in self._cited:
             words = " ".join(block for _, block in self._blocks(note))
             blocks.append(("p", f"[^{label}]: {' '.join(words.split())}"))
-        return _join(blocks)
+        return join(blocks)
 
     def title(self) -> str:
-        core = self.archive.xml("docProps/core.xml")
-        title = next((e.text or "" for e in core if kind(e) == "dc:title"), "") if core is not None else ""
-        # Templates leave names such as "Microsoft Word - Document1" there.
-        return "" if re.match(r"(?i)(microsoft word|document\d*$|word document)", title.strip()) else title.strip()
+        return title(self.archive)
 
     def metadata(self) -> dict[str, str]:
-        core = self.archive.xml("docProps/core.xml")
-        if core is None:
-            return {}
-        names = {
-            "dc:creator": "author",
-            "dcterms:created": "created",
-            "dcterms:modified": "modified",
-            "dc:language": "language",
-        }
-        return {names[kind(e)]: e.text or "" for e in core if kind(e) in names}
+        return metadata(self.archive)
 
     def _style(self, paragraph: Any) -> str:
         properties = _find(paragraph, "w:pPr")
@@ -132,16 +120,8 @@ class Word:
         for text, marks, typewriter in self._pieces(p, ""):
             if text.strip():
                 faces.append(typewriter)
-            if pieces and pieces[-1][1] == marks:
-                pieces[-1] = (pieces[-1][0] + text, marks)
-            else:
-                pieces.append((text, marks))
-        text = ""
-        for part, marks in pieces:
-            for n, piece in enumerate(part.split(_UP)):
-                text += raised(text, _marked(piece, marks), n > 0)
-        text = re.sub(r"[ \t]+", " ", text)
-        text = "\n".join(line.strip() for line in text.split("\n")).strip()
+            pieces.append((text, marks))
+        text = merged(pieces)
         code = bool(faces) and all(faces) and bool(re.search(r"[;={}()\[\]<>]", text))
         return text, code
 
@@ -154,7 +134,7 @@ class Word:
                 marks = self._marks(child) + ((link,) if link else ())
                 typewriter = self.styles.typewriter(_find(child, "w:rPr"))
                 for text in self._run(child):
-                    yield _UP * self._up(child) + text, marks, typewriter
+                    yield UP * self._up(child) + text, marks, typewriter
             elif tag == "w:hyperlink":
                 target = self.links.get(attribute(child, "id"), "")
                 yield from self._pieces(child, target if re.match(r"(https?|mailto|tel):", target) else link)
@@ -227,8 +207,8 @@ class Word:
                 properties = _find(c, "w:tcPr")
                 span = _find(properties, "w:gridSpan") if properties is not None else None
                 merge = _find(properties, "w:vMerge") if properties is not None else None
-                across = int(attribute(span, "val") or 1) if span is not None else 1
-                text = cell(_join(list(self._blocks(c))).replace("\n\n", "  "))
+                across = whole(attribute(span, "val"), 1) if span is not None else 1
+                text = cell(join(list(self._blocks(c))).replace("\n\n", "  "))
                 if merge is not None and attribute(merge, "val") != "restart":
                     text = text or above.get(len(line), "")
                 for _ in range(max(1, min(across, 100))):
@@ -260,37 +240,6 @@ def _framed(table: Any) -> bool:
 
 def _words(element: Any) -> str:
     return "".join(e.text or "" for e in element.iter() if kind(e) == "w:t").strip()
-
-
-def _join(blocks: list[tuple[str, str]]) -> str:
-    """Blocks with blank lines between, list items and lines of code kept together."""
-    out: list[str] = []
-    last = ""
-    for what, text in blocks:
-        if what == "code":
-            if last == "code":
-                out[-1] = out[-1].removesuffix("\n```") + f"\n{text}\n```"
-            else:
-                out.append(f"```\n{text}\n```")
-        elif what == "li" and last == "li":
-            out[-1] += f"\n{text}"
-        else:
-            out.append(text)
-        last = what
-    return "\n\n".join(out)
-
-
-def _marked(text: str, marks: tuple[str, ...]) -> str:
-    words = text.strip()
-    if not words or not marks:
-        return text
-    lead, trail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    for mark in marks:
-        if mark in ("**", "*", "~~"):
-            words = "\n".join(f"{mark}{line}{mark}" if line.strip() else line for line in words.split("\n"))
-        elif words != mark:
-            words = f"[{words}]({mark})" if not re.search(r"[\s()]", mark) else words
-    return f"{lead}{words}{trail}"
 
 
 def _find(element: Any, name: str) -> Any:
@@ -331,20 +280,6 @@ def _symbol(code: str) -> str:
     """Symbol fonts live in the private use area; the common bullets and ticks have letters of their own."""
     known = {"F0B7": "•", "F0FC": "✓", "F0FB": "✗", "F0E0": "→", "F0A7": "▪", "F06C": "●", "F0FE": "☑", "F0A8": "☐"}
     return known.get(code.upper(), "")
-
-
-def _main(archive: Archive) -> str:
-    for kind_, target in _relations(archive, "_rels/.rels", by_type=True).items():
-        if kind_.endswith("/officeDocument"):
-            return target.lstrip("/")
-    return "word/document.xml"
-
-
-def _relations(archive: Archive, name: str, by_type: bool = False) -> dict[str, str]:
-    root = archive.xml(name)
-    if root is None:
-        return {}
-    return {e.get("Type" if by_type else "Id", ""): e.get("Target", "") for e in root if isinstance(e.tag, str)}
 
 
 def _footnotes(root: Any) -> dict[str, Any]:

@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-_PREFIXES = {
-    "http://schemas.openxmlformats.org/wordprocessingml/2006/main": "w",
-    "http://purl.oclc.org/ooxml/wordprocessingml/main": "w",
-    "http://schemas.openxmlformats.org/officeDocument/2006/math": "m",
-    "http://purl.oclc.org/ooxml/officeDocument/math": "m",
-    "http://schemas.openxmlformats.org/markup-compatibility/2006": "mc",
-    "http://schemas.microsoft.com/office/word/2010/wordml": "w14",
-    "http://purl.org/dc/elements/1.1/": "dc",
-    "http://purl.org/dc/terms/": "dcterms",
-}
+from mirim.documents.office import attribute, child, kind, whole
+
 _TYPEWRITER = re.compile(r"courier|consolas|mono|menlo|typewriter|fixed", re.IGNORECASE)
+#: The last number that is written in letters.
+_COUNTED = 3999
 _CODE = re.compile(r"(?:source ?code|code|code ?block|html preformatted|preformatted(?: text)?|macro text|listing)$")
-
-
-def kind(element: Any) -> str:
-    """'w:p' for a paragraph in either dialect; '' for comments and instructions."""
-    return _kind(element.tag) if isinstance(element.tag, str) else ""
-
-
-@lru_cache(maxsize=2000)
-def _kind(tag: str) -> str:
-    space, _, name = tag.rpartition("}")
-    return f"{_PREFIXES.get(space[1:], 'x')}:{name}"
-
-
-def attribute(element: Any, name: str) -> str:
-    """An attribute by its local name; '' when absent."""
-    if element is None:
-        return ""
-    for key, value in element.attrib.items():
-        if key == name or key.endswith("}" + name):
-            return str(value)
-    return ""
-
-
-def child(element: Any, name: str) -> Any:
-    return None if element is None else next((c for c in element if kind(c) == name), None)
 
 
 class Styles:
@@ -97,13 +65,13 @@ class Styles:
         level = attribute(child(own, "w:ilvl"), "val")
         number = attribute(child(own, "w:numId"), "val")
         if own is not None and number:
-            return None if number == "0" else (number, int(level or 0))
+            return None if number == "0" else (number, whole(level))
         for style in self._line(attribute(child(properties, "w:pStyle"), "val")):
             numbering = child(child(style, "w:pPr"), "w:numPr")
             number = attribute(child(numbering, "w:numId"), "val")
             if number:
                 depth = level or attribute(child(numbering, "w:ilvl"), "val")
-                return None if number == "0" else (number, int(depth or 0))
+                return None if number == "0" else (number, whole(depth))
         return None
 
     def is_code(self, name: str) -> bool:
@@ -138,7 +106,7 @@ class Numbering:
                 restarts = False
                 for override in element:
                     if kind(override) == "w:lvlOverride":
-                        depth = int(attribute(override, "ilvl") or 0)
+                        depth = whole(attribute(override, "ilvl"))
                         levels |= _levels(override)
                         start = attribute(child(override, "w:startOverride"), "val")
                         if start.isdigit() and depth in levels:
@@ -166,9 +134,9 @@ class Numbering:
         def fill(match: re.Match[str]) -> str:
             level = int(match.group(1)) - 1
             shape = levels.get(level, ("decimal", "", 1))
-            return _number(counts.get(level, shape[2]), shape[0])
+            return number(counts.get(level, shape[2]), shape[0])
 
-        label = re.sub(r"%([1-9])", fill, text) or _number(counts[depth], form) + "."
+        label = re.sub(r"%([1-9])", fill, text) or number(counts[depth], form) + "."
         return label, depth, False
 
 
@@ -177,7 +145,7 @@ def _levels(element: Any) -> dict[int, tuple[str, str, int]]:
     for level in element:
         if kind(level) == "w:lvl":
             start = attribute(child(level, "w:start"), "val")
-            found[int(attribute(level, "ilvl") or 0)] = (
+            found[whole(attribute(level, "ilvl"))] = (
                 attribute(child(level, "w:numFmt"), "val") or "decimal",
                 attribute(child(level, "w:lvlText"), "val"),
                 int(start) if start.isdigit() else 1,
@@ -185,7 +153,10 @@ def _levels(element: Any) -> dict[int, tuple[str, str, int]]:
     return found
 
 
-def _number(value: int, form: str) -> str:
+def number(value: int, form: str) -> str:
+    """The label of an item in a list: 3, "c", "iii" or "03"; in letters only as far as people count."""
+    if value > _COUNTED:
+        return str(value)
     if form in ("lowerLetter", "upperLetter"):
         letters = chr(ord("a") + (value - 1) % 26) * ((value - 1) // 26 + 1)
         return letters.upper() if form == "upperLetter" else letters

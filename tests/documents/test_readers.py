@@ -365,7 +365,17 @@ def test_strict_word(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "least"), [("html", 0.97), ("docx", 0.96), ("csv", 0.99), ("md", 0.95), ("pdf", 0.85)]
+    ("name", "least"),
+    [
+        ("html", 0.97),
+        ("docx", 0.96),
+        ("csv", 0.99),
+        ("md", 0.95),
+        ("pdf", 0.85),
+        ("xlsx", 0.86),
+        ("pptx", 0.83),
+        ("odf", 0.96),
+    ],
 )
 def test_fidelity(shared: Path, name: str, least: float) -> None:
     """Mean token F1 against reference Markdown that another converter wrote; see bench/ingest_fidelity.py."""

@@ -6,13 +6,13 @@ footnotes and formulas. Headers, footers, comments and deleted text are left out
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from mirim.core.extras import need
 from mirim.documents.archive import Archive
 from mirim.documents.draft import Draft
 from mirim.documents.markdown import emboldened
+from mirim.documents.office import packed
 
 SUFFIXES = (".docx", ".docm", ".dotx")
 MEDIA = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -21,14 +21,7 @@ ISOLATE = True
 
 
 def sniff(head: bytes, path: Path) -> bool:
-    if not head.startswith(b"PK"):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "word/document.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        # Cut short: by its first entries it was one.
-        return b"word/" in head or (b"[Content_Types].xml" in head and path.suffix.lower() in SUFFIXES)
+    return packed(head, path, "word/document", SUFFIXES)
 
 
 def read(path: Path) -> Draft:
