@@ -36,7 +36,11 @@ from mirim.core.verbs import coerce
 #: verb, group of the help page, one line of help
 PAGES = (
     ("new", "Project", "Make a project folder: mirim.toml and sources/."),
-    ("ingest", "Project", "Turn text, Markdown, HTML, PDF, CSV, EML, Office, OpenDocument and EPUB files into documents and a search index."),
+    (
+        "ingest",
+        "Project",
+        "Turn files (text, HTML, PDF, Office, OpenDocument, mail, e-books, CSV) into documents and a search index.",
+    ),
     ("audit", "Project", "Check whether the documents are fit to train on."),
     ("synth", "Project", "Make training examples and held-out questions from the documents."),
     ("train", "Project", "Train a model, from scratch or from a base."),

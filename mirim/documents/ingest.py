@@ -44,7 +44,7 @@ def ingest(
     passage_words: int = MOST,
     workers: int = 0,
 ) -> Report:
-    """Turn text, Markdown, HTML, PDF, CSV, EML, Office, OpenDocument and EPUB files into documents and a search index.
+    """Turn files (text, HTML, PDF, Office, OpenDocument, mail, e-books, CSV) into documents and a search index.
 
     Only what changed is done again.
 
