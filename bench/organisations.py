@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mirim.core.files import read_jsonl
 from mirim.core.types import Document
 
 
@@ -40,6 +41,14 @@ def organisations(folder: Path) -> Iterator[Organisation]:
     """Every file of a folder, by name; ValueError for a line that is none of the format's."""
     for path in sorted(folder.glob("*.txt")):
         yield read(path)
+
+
+def translated(path: Path) -> dict[str, list[tuple[int, str]]]:
+    """Of each organisation, by its slug: numbers of its questions, from 0, and what was asked in the other language."""
+    put: dict[str, list[tuple[int, str]]] = {}
+    for row in read_jsonl(path):
+        put.setdefault(row["organisation"], []).append((row["number"], row["question"]))
+    return put
 
 
 def read(path: Path) -> Organisation:

@@ -32,8 +32,10 @@ from mirim.documents.words import detect, stems
 
 #: Passages searched by words, those by meaning that may join them, and sentences that the model is asked about.
 PASSAGES, NEAREST, JUDGED = 10, 8, 6
-#: Log-odds that a sentence in another language than the question's is behind: people ask in what they can read.
-FOREIGN = 2.0
+#: Log-odds that a sentence in another language than the question's is given for the question's words, which it cannot
+#: have; one that says the same in the question's own has them and stays before it (bench/organisations_across.py). By
+#: words alone nothing tells that it answers, and people ask in what they can read.
+FOREIGN, FOREIGN_WORDS = 2.0, -2.0
 #: Log-odds by which a question that names something has to be surer with the topic before it: more words find more.
 TOPIC = 1.0
 #: Log-odds by which a subject alone is surer than with a question that has left it; without vectors whatever has none
@@ -282,13 +284,14 @@ class Assistant:
         best = hits[0].score if hits else 0.0
         found = candidates(hits)
         near: Iterable[Near | None] = self.nearness.near(question, found) if self.nearness else repeat(None)
+        given = FOREIGN if self.nearness else FOREIGN_WORDS
         rows = []
         for candidate, meant in zip(found, near, strict=False):
             values = self._featurizer.features(asked, candidate, best)
             if meant:
                 values += [meant.near, meant.match]
             foreign = candidate.passage.language not in ("", language)
-            score, fit = ranker(values) - FOREIGN * foreign, meant.fit if meant else 0.0
+            score, fit = ranker(values) + given * foreign, meant.fit if meant else 0.0
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
         rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
         return newest_first(question, rows)

