@@ -11,7 +11,8 @@ from __future__ import annotations
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from mirim.models import arguments, choices, denials
 from mirim.models.arguments import Request
 from mirim.models.parameters import Parameter, Path, named, narrowed, parameters
 from mirim.models.pointing import Pointed, Pointer
+from mirim.models.purposes import asks, purposes
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
@@ -83,18 +85,34 @@ def serves(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]
     return [one.odds if one else None for one in found]
 
 
-def likeliest(pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]]) -> tuple[int, float] | None:
-    """Which of some functions likeliest serves a request, and the log-odds that it does: what pointing says of its name
-    and, in the mean, of the parameters that it must have. None where that cannot be told."""
+def likeliest(
+    pointer: Pointer, request: str, functions: Sequence[Mapping[str, Any]], asked: str | None = None
+) -> tuple[int, float] | None:
+    """Which of some functions a request is for, and the log-odds that one of them serves it: what pointing says of
+    names and, in the mean, of the parameters that they must have, and what they are for (`purposes`), which counts for
+    more among several. `asked`: the words that tell whether it is a question, if not all. None where that cannot be
+    told."""
     odds = [one for one in serves(pointer, request, functions) if one is not None] if functions else []
     if not odds or len(odds) < len(functions):
         return None
-    # At best; only what may be the likeliest is asked for its parameters.
-    at_best = [one if one >= SURE else one + SAID * (FURTHEST - USUAL) for one in odds]
-    while at_best[best := max(range(len(odds)), key=at_best.__getitem__)] > odds[best]:
-        odds[best] += _said(pointer, request, functions[best])
-        at_best[best] = odds[best]
-    return best, odds[best]
+    said = cache(lambda n: _said(pointer, request, functions[n]))
+    found = purposes(request, functions, asks(request if asked is None else asked))
+    near = [one + purpose.near for one, purpose in zip(odds, found, strict=True)]
+    best, worth = _best(near, {n for n, one in enumerate(near) if one >= SURE}, said)
+    if len(functions) > 1 and any(map(any, found)):
+        best, _ = _best([one + p.among - p.acts for one, p in zip(odds, found, strict=True)], set(), said)
+    # Of functions of one field another one's odds tell that the request is of that field.
+    return best, worth - found[best].acts
+
+
+def _best(odds: Sequence[float], known: set[int], said: Callable[[int], float]) -> tuple[int, float]:
+    """The likeliest function and its odds, with what its parameters add where they are not `known` without. Only what
+    may be the likeliest is asked for its parameters."""
+    at_best = [one if n in known else one + SAID * (FURTHEST - USUAL) for n, one in enumerate(odds)]
+    while (best := max(range(len(odds)), key=at_best.__getitem__)) not in known:
+        at_best[best] = odds[best] + said(best)
+        known = {*known, best}
+    return best, at_best[best]
 
 
 def _said(pointer: Pointer, request: str, function: Mapping[str, Any]) -> float:

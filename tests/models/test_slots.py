@@ -281,7 +281,8 @@ def test_what_is_not_said_has_its_default() -> None:
     assert given({"type": "string", "default": 4}) == ["menu.pdf"]
 
 
-def test_what_a_function_needs_tells_whether_it_serves_too() -> None:
+def test_what_a_function_needs_tells_whether_it_serves_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirim.models.meaning.available", lambda: False)
     text = {"type": "string"}
     printing = _function(("it", "on"), it=text, on=text, quick={"type": "boolean"})
     scanning = {"name": "scan", "parameters": {"properties": {"page": text}, "required": ["page"]}}

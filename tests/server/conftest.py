@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mirim.models.purposes import Purpose
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "models")]
 pytest.importorskip("starlette")
@@ -29,6 +29,12 @@ def client() -> Callable[..., Any]:
         return TestClient(build(house), raise_server_exceptions=False, **options)
 
     return connect
+
+
+@pytest.fixture(autouse=True)
+def no_purposes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Odds that a test makes up are those of pointing alone: what functions are for is told by an encoder."""
+    monkeypatch.setattr("mirim.models.slots.purposes", lambda request, functions, asked: [Purpose()] * len(functions))
 
 
 class Process:
@@ -94,19 +100,3 @@ def _toy(tmp_path_factory: pytest.TempPathFactory, context: int) -> Path:
     target = folder.parent / "tiny.gguf"
     target.write_bytes(made.read_bytes())
     return target
-
-
-def built() -> None:
-    """Skip where mirim's own core was not built. It is not loaded here: a build may write it over meanwhile."""
-    if importlib.util.find_spec("mirim._core") is None:
-        pytest.skip("mirim's own core was not built")
-
-
-def until(done: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import until
+from waiting import until
 
 from mirim.server.connections import KEPT
 

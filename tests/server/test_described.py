@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import built
 from server_fakes import Scripted, house
+from waiting import built
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import built
 from server_fakes import HI, TOOLS, Scripted, chat, events, house
+from waiting import built
 
 from mirim.core import plugins
 from mirim.core.check import check

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import built, until
+from waiting import built, until
 
 pytestmark = pytest.mark.slow
 USERS = 8

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import built
+from waiting import built
 
 QUESTIONS = [
     {"question": "Where do bees live?", "choices": ["in a hive", "in the sea", "on the moon"], "answer": 0},

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from conftest import until
 from server_fakes import HI, Scripted, chat, house
+from waiting import until
 
 from mirim.server.completions import echoed
 from mirim.server.scheduler import Stop, stream

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
 from server_fakes import Index, Scripted, fixture_document, house
+from waiting import until
 
 from mirim.core.errors import MirimError
 from mirim.core.project import Project

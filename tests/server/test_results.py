@@ -106,6 +106,18 @@ def test_another_model_says_it_in_its_own_words(client: Any) -> None:
     assert row["choices"][0]["message"]["content"] == "At 14:20."
 
 
+@pytest.mark.parametrize(
+    ("asked", "made"), [("High tide at Areia, Mel", False), ("High tide at Areia. Boat to Mel", True)]
+)
+def test_a_request_for_one_thing_is_done_with_one_function(client: Any, asked: str, made: bool) -> None:
+    script = ['<tool_call>{"name', '{"name": "book_ferry", "arguments": {"island": "Mel"}}']
+    engine = _engine(script, tides=-9.0, book_ferry=4.0)
+    message = chat(client(house(engine)), messages=_loop(asked=asked), tools=[TIDES, FERRY]).json()["choices"][0][
+        "message"
+    ]
+    assert bool(message.get("tool_calls")) == made
+
+
 @pytest.mark.parametrize(("serves", "made"), [(2.0, True), (1.0, False)])
 def test_a_further_function_is_called_where_the_request_asks_for_it(client: Any, serves: float, made: bool) -> None:
     script = ['<tool_call>{"name', '{"name": "book_ferry", "arguments": {"island": "Mel"}}']

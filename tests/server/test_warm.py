@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import built, until
 from server_fakes import Scripted, house
+from waiting import built, until
 
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
