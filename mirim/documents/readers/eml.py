@@ -50,7 +50,7 @@ _WROTE = re.compile(
 )
 #: A quoted message's own lines of recipients, with those they go on in.
 _RECIPIENTS = re.compile(
-    r"^[ \t*]*+(?:To|Para|Cc|Cco|Bcc)\b[ \t*]*+:(?=[^\n]*@)[^\n]*+(?:\n(?=[^\n:]*@)[^\n:]*+$)*+\n?", re.I | re.M
+    r"^[ \t*]*(?:To|Para|Cc|Cco|Bcc)\b[ \t*]*:(?=[^\n]*@)[^\n]*(?:\n(?=[^\n:]*@)[^\n:]*$)*\n?", re.I | re.M
 )
 #: The line that says who wrote what is quoted, and an address in it, which is no more shown than the header's.
 _WRITER = re.compile(

@@ -274,8 +274,10 @@ class Prefixes(Local):
         """This engine, for prompts whose beginnings are worth keeping: those that start with passages."""
         return cast(Engine, _Remembering(self))
 
-    def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
-        ids = super()._encode(prompt, tools)
+    def _encode(
+        self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = (), scored: bool = False
+    ) -> list[int]:
+        ids = super()._encode(prompt, tools, scored)
         if self._keep is not None and _NOTING.get():
             self._keep.note(ids)
         return ids

@@ -88,10 +88,7 @@ class Local:
     def _score(self, prompt: str | Sequence[Message], candidates: Sequence[str]) -> list[list[float]]:
         if isinstance(prompt, str) and not prompt:
             return [self.score_tokens(self.encode(c)) for c in candidates]
-        if isinstance(prompt, str):
-            head, before = self.encode(prompt), ""
-        else:
-            head, before = self._split(self.chat(prompt) + self._thought, special=False), self.lead
+        head, before = self._encode(prompt, scored=True), "" if isinstance(prompt, str) else self.lead
         tails = [self._tail(before + c) for c in candidates]
         longest = len(head) + max((len(t) for t in tails), default=0)
         if longest > self.context:
@@ -137,11 +134,13 @@ class Local:
     def _thought(self) -> str:
         return thought(self.template, self.bos, self.eos)
 
-    def _encode(self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> list[int]:
+    def _encode(
+        self, prompt: str | Sequence[Message], tools: Sequence[dict[str, Any]] = (), scored: bool = False
+    ) -> list[int]:
         if isinstance(prompt, str):
             return self.encode(prompt)
         # The template writes its own special tokens.
-        return self._split(self.chat(prompt, tools), special=False)
+        return self._split(self.chat(prompt, tools) + (self._thought if scored else ""), special=False)
 
     def _split(self, text: str, *, special: bool) -> list[int]:
         return self.words.encode(self._prepare(text, True), special=special)
