@@ -307,7 +307,8 @@ if world()[0] == 0:
 
 def _start(folder: Path, steps: int, every: float, **environment: str) -> subprocess.Popen[str]:
     script = folder.parent / "script.py"
-    script.write_text(SCRIPT)
+    if not script.exists():  # another may be reading it
+        script.write_text(SCRIPT)
     return subprocess.Popen(
         [sys.executable, str(script), str(folder), str(steps), str(every)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
