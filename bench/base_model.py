@@ -30,7 +30,8 @@ from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
 from mirim.examples.tasks import rewrite, tools
 from mirim.models.engine import open_engine
-from mirim.server.produce import Order, produce
+from mirim.server.pieces import Order
+from mirim.server.produce import produce
 from mirim.server.room import Served
 
 #: Pairs made of a template at most.

@@ -10,7 +10,7 @@ from typing import Any
 from mirim.core.types import TokenLogprob
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
-from mirim.server.produce import Order, Piece
+from mirim.server.pieces import Order, Piece
 from mirim.server.wire import Last, event, invalid
 
 #: Stands for the words of an answer; no id or model name holds it.

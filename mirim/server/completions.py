@@ -16,7 +16,8 @@ from mirim.core.types import Ids, TokenLogprob
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
 from mirim.server.generate import gives_logprobs, sampling
-from mirim.server.produce import Order, Piece, refusal
+from mirim.server.pieces import Order, Piece
+from mirim.server.produce import refusal
 from mirim.server.room import Served
 from mirim.server.scheduler import Stop, call, stream
 from mirim.server.wire import ApiError, Last, event, invalid, unsupported

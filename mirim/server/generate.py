@@ -14,7 +14,8 @@ from mirim.core.check import Misfit
 from mirim.core.types import Message, Sampling
 from mirim.server import schemas, wire
 from mirim.server.door import Visit
-from mirim.server.produce import Order, Piece, produce
+from mirim.server.pieces import Order, Piece
+from mirim.server.produce import produce
 from mirim.server.review import refuse
 from mirim.server.room import Served
 from mirim.server.scheduler import Box, Stop, stream

@@ -10,7 +10,7 @@ from typing import Any
 from mirim.core.types import Message
 from mirim.server import generate, schemas, wire
 from mirim.server.door import Answer, Visit
-from mirim.server.produce import Piece
+from mirim.server.pieces import Piece
 from mirim.server.wire import ApiError, Last, event, invalid
 
 #: What chat completions call a parameter, and what it is called here.

@@ -24,7 +24,8 @@ from urllib.parse import quote
 from mirim.core.errors import MirimError, UsageError
 from mirim.core.files import explain, read_json
 from mirim.core.types import Message, Sampling
-from mirim.server.produce import Order, produce
+from mirim.server.pieces import Order
+from mirim.server.produce import produce
 from mirim.server.room import Room, Served
 from mirim.server.scheduler import Stop, call
 from mirim.server.wire import ApiError

@@ -15,7 +15,7 @@ from waiting import built, until
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
 from mirim.models.engines._keep import Restored
-from mirim.server.produce import Order
+from mirim.server.pieces import Order
 from mirim.server.warm import KEPT, LEAST, MOST, Warm
 
 RULES = "You are the voice of a clinic. Be brief, be kind, and never guess a dose. " * 5
