@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 import zipfile
 from collections.abc import Callable
-from email.message import EmailMessage
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +14,6 @@ from mirim.core import plugins
 from mirim.documents import kinds
 from mirim.documents.extract import extract
 from mirim.documents.markdown import capitals, emboldened, tildes
-from mirim.documents.passages import cut
-from mirim.documents.pdf_layout import layout
-from mirim.documents.pdf_lines import Line, Page, Ruled, _leaves, _parts
-from mirim.documents.readers import eml
-from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 from mirim.documents.text import unscramble
 
@@ -159,127 +151,11 @@ def test_frames_leave_no_tags(tmp_path: Path) -> None:
     assert read(tmp_path / "f.html").text.strip() == "Open at **nine**."
 
 
-def test_the_page_of_a_message_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    monkeypatch.setattr(eml, "page", lambda text: (calls.append(text), page(text))[1])
-    (tmp_path / "m.eml").write_bytes(
-        b"From: a@b.example\nSubject: Hours\nContent-Type: multipart/alternative; boundary=b\n\n"
-        b"--b\n\nHi\n--b\nContent-Type: text/html\n\n<p>The clinic opens at eight on Monday.</p>\n--b--\n"
-    )
-    assert "eight" in read(tmp_path / "m.eml").text
-    assert len(calls) == 1
-
-
 def test_capitals_that_open_a_block_are_headings_of_plain_text() -> None:
     text = "ULTRASOUND: HOW TO PREPARE\nLeaflet of May.\n\nPELVIS\nDrink five glasses.\n\nKeep this.\nTHE END\n"
     assert capitals(text) == text.replace("ULTRA", "# ULTRA").replace("PELVIS", "## PELVIS")
     shouted = "CLOSED TODAY\nCOME BACK SOON\n\nCALL US\nThank you.\n"
     assert capitals(shouted) == shouted
-
-
-@pytest.mark.parametrize(
-    ("body", "fresh", "quoted"),
-    [
-        ("Hi\n\n> old", "Hi", "old"),
-        ("Hi\n\nOn Mon, Ana <a@b.c> wrote:\nold\n", "Hi", "On Mon, Ana wrote:\nold"),
-        ("Oi\n\nEm seg., 1 de dez., Ana escreveu:\n> velho", "Oi", "Em seg., 1 de dez., Ana escreveu:\nvelho"),
-        ("Oi\n\n-----Mensagem original-----\nvelho", "Oi", "-----Mensagem original-----\nvelho"),
-        ("Oi\n\n**De:** Ana <a@b.c>\n**Enviado:** terça\n**Para:** Beto <b@b.c>\n\nvelho", "Oi",
-         "**De:** Ana\n**Enviado:** terça\n\nvelho"),
-        ("no quotes\nat all", "no quotes\nat all", ""),
-    ],
-)  # fmt: skip
-def test_quoted_replies(body: str, fresh: str, quoted: str) -> None:
-    assert separate(body) == (fresh, quoted)
-
-
-def test_messages_attached_to_a_message_are_read(tmp_path: Path) -> None:
-    inner = EmailMessage()
-    inner["From"], inner["Subject"] = "Ana <ana@clinic.example>", "Holiday hours"
-    inner.set_content("The clinic stays closed on 24 December.")
-    outer = EmailMessage()
-    outer["From"], outer["Subject"] = "Rui <rui@clinic.example>", "Please file this"
-    outer.set_content("The notice is attached to this message.")
-    outer.add_attachment(inner)
-    outer.add_attachment(b"...", maintype="image", subtype="png", filename="seal.png")
-    (tmp_path / "m.eml").write_bytes(outer.as_bytes())
-    document = read(tmp_path / "m.eml")
-    assert [(s.heading, s.level) for s in document.sections] == [("Please file this", 1), ("Holiday hours", 2)]
-    assert "closed on 24 December" in document.text
-    assert "Attachments: seal.png\n" in document.text
-
-
-def test_addresses_of_a_header_stay_out_of_the_text(tmp_path: Path) -> None:
-    inner = EmailMessage()
-    inner["From"], inner["To"], inner["Subject"] = '"Prado, Ana" <ana@a.example>', "Bia <bia@b.example>", "Hours"
-    inner.set_content("The clinic stays closed on 24 December.")
-    outer = EmailMessage()
-    outer["From"], outer["To"], outer["Cc"] = "rui@c.example", "Caio <caio@d.example>, eva@e.example", "f@f.example"
-    outer["Subject"], outer["Date"] = "Please file this", "Mon, 17 Mar 2025 09:12:00 -0300"
-    outer.set_content(
-        "See below.\n\n-----Original Message-----\nFrom: Ivo\nSent: Monday\nTo: Gil <gil@g.example>;\n"
-        " Hugo <hugo@h.example>\nCc: i@i.example\nSubject: Hours\n\nTo all: at eight.\n"
-    )
-    outer.add_attachment(inner)
-    (tmp_path / "m.eml").write_bytes(outer.as_bytes())
-    document = read(tmp_path / "m.eml")
-    assert "@" not in document.text
-    assert document.text.startswith("# Please file this\n\n2025-03-17\n\nSee below.")
-    assert "> Sent: Monday\n> Subject: Hours\n>\n> To all: at eight." in document.text
-    assert "## Hours\n\nPrado, Ana\n\nThe clinic" in document.text
-    assert document.metadata["author"] == "rui@c.example"
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        # A picture between two paragraphs, the way some programs send it.
-        b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nFirst lines.\n--b\nContent-Type: image/png\n\n...\n"
-        b"--b\n\nSecond lines.\n--b--\n",
-        b"Content-Type: multipart/mixed\n\nFirst lines.\n\nSecond lines.\n",
-        b"Content-Type: multipart/alternative; boundary=b\n\nFirst lines.\nSecond lines.\n",
-        # Paragraphs that are each there in two ways.
-        b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/alternative; boundary=c\n\n"
-        b"--c\n\nFirst lines.\n--c\nContent-Type: text/html\n\n<p>First lines.\n--c--\n--b\n"
-        b"Content-Type: text/html\n\n<p>Second lines.\n--b--\n",
-        # Signed.
-        b"Content-Type: multipart/signed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
-        b"--c\n\nFirst lines.\n--c\n\nSecond lines.\n--c--\n--b\n"
-        b"Content-Type: application/pgp-signature\n\n...\n--b--\n",
-        # Nothing but another message.
-        b"Content-Type: message/rfc822\n\nTo: c@d.example\n\nFirst lines.\nSecond lines.\n",
-    ],
-)
-def test_no_text_of_a_message_is_lost(tmp_path: Path, rest: bytes) -> None:
-    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: Parts\n" + rest)
-    assert re.search(r"First lines\.\s+Second lines\.", read(tmp_path / "m.eml").text)
-
-
-def test_parts_of_a_message_that_are_not_read_are_said(tmp_path: Path) -> None:
-    (tmp_path / "m.eml").write_bytes(
-        b"From: a@b.example\nSubject: Secret\nContent-Type: multipart/alternative; boundary=b\n\n"
-        b"--b\n\nShort.\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
-        b"--c\nContent-Type: text/html\n\n<p>A longer text.\n"
-        b"--c\nContent-Type: application/pdf; name=bill.pdf\n\n...\n--c\nContent-Type: text/rtf\n\n...\n"
-        b"--c\nContent-Type: image/png; name=logo.png\nContent-ID: <1>\n\n...\n--c--\n--b--\n"
-    )
-    document, notes = extract(tmp_path / "m.eml", "m.eml", "eml")
-    assert "A longer text.\n\nAttachments: bill.pdf\n" in document.text
-    assert notes == [
-        "a part of the type text/rtf was not read",
-        "attachments were not read: bill.pdf; put them into sources/ themselves",
-    ]
-
-
-@pytest.mark.slow
-def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
-    (tmp_path / "m.eml").write_bytes(b"From: a@b.example\nSubject: " + b"long " * 200_000 + b"\n\nThe body.\n")
-    started = time.monotonic()
-    document = read(tmp_path / "m.eml")
-    assert "The body." in document.text
-    assert len(document.title) <= 200
-    assert max(len(p.heading) for p in cut(document)) < 1000
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
@@ -300,31 +176,6 @@ def test_a_header_of_a_megabyte_takes_no_time(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path, text: str, row: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     assert row in read(tmp_path / "t.csv").text.split("\n")
-
-
-def test_pdf_pages_headers_hyphens(make_pdf: Callable[..., bytes]) -> None:
-    document = read(SAMPLES / "pdf.pdf")
-    assert "Clinic handbook" not in document.text
-    assert "\n1\n" not in document.text
-    assert "examination" in document.text
-    assert [document.page_at(document.text.index(w)) for w in ("Drink", "typical", "five days")] == [1, 2, 3]
-    assert document.title == "Preparing for a scan"
-    assert [s.heading for s in document.sections] == ["Preparing for a scan", "How long it takes"]
-
-
-def test_pdf_whose_pages_differ_in_their_numbers_only(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
-    pages = [[(60, 780, 11, f"Certificate {i} holds for patient {70 + i}.")] for i in range(5)]
-    (tmp_path / "forms.pdf").write_bytes(make_pdf(pages))
-    assert "Certificate 3 holds for patient 73." in read(tmp_path / "forms.pdf").text
-
-
-def test_pdf_sentence_over_two_pages(tmp_path: Path, make_pdf: Callable[..., bytes]) -> None:
-    first = [(60, 700 - 14 * i, 11, f"Line {i} of the first page goes on and on") for i in range(3)]
-    second = [(60, 700, 11, "and ends on the second page. Then more.")]
-    (tmp_path / "a.pdf").write_bytes(make_pdf([first, second]))
-    document = read(tmp_path / "a.pdf")
-    assert "on and on\nand ends" in document.text
-    assert document.page_at(document.text.index("and ends")) == 2
 
 
 def test_word_details(tmp_path: Path, make_docx: Callable[..., Path]) -> None:
@@ -430,63 +281,9 @@ def test_frames_and_hidden_words_of_word(tmp_path: Path, make_docx: Callable[...
     assert text == "One.\n\nTwo.\n\nSeen\n\n|  |  |\n| --- | --- |\n| Phone | 555-0100 |\n| Fax | none |\n"
 
 
-def test_a_message_whose_plain_text_announces_its_page(tmp_path: Path) -> None:
-    page_ = b"<p>The clinic is closed from Monday to Wednesday, and opens again on Thursday at eight in the morning."
-    for plain, kept in ((b"See the page.", b"Thursday"), (b"Closed from Monday to Wednesday, open again.", b"again.")):
-        (tmp_path / "m.eml").write_bytes(
-            b"From: a@b.example\nSubject: Hours\nContent-Type: multipart/alternative; boundary=b\n\n"
-            b"--b\n\n" + plain + b"\n--b\nContent-Type: text/html\n\n" + page_ + b"\n--b--\n"
-        )
-        text = read(tmp_path / "m.eml").text
-        assert kept.decode() in text
-        assert ("Thursday" in text) != (plain.decode() in text)
-
-
 def test_capitals_are_not_put_right() -> None:
     assert unscramble("«MAÇÃ», AMANHÃ\u00a0") == ("«MAÇÃ», AMANHÃ\u00a0", 0)
     assert unscramble("NÃ£o Ã© AÃ§Ã£o") == ("Não é Ação", 3)
-
-
-def test_the_end_of_a_letter_says_nothing() -> None:
-    body = (
-        "A locker costs 3 euros a day.\n\nKind regards,\nIvo\nFront desk, (00) 3000-1122\n\nSent from my telephone\n\n"
-        "This message is confidential and meant for its recipient alone.\nIf it came by mistake, delete it.\n\n"
-        "On Mon, 2 Nov 2026 at 10:00, Rita <rita@mail.example> wrote:\n"
-        "> What does a locker cost?\n>\n> Thanks in advance,\n>\n> Rita Melo\n> 12 Mill Lane\n>\n"
-        "> I also lost a glove.\n"
-    )
-    assert separate(body) == (
-        "A locker costs 3 euros a day.\n\nIvo\nFront desk, (00) 3000-1122",
-        "On Mon, 2 Nov 2026 at 10:00, Rita wrote:\nWhat does a locker cost?\n\nI also lost a glove.",
-    )
-
-
-def test_the_end_of_a_letter_in_portuguese() -> None:
-    body = (
-        "O armário custa R$ 9,00.\n\nAtenciosamente,\nIvo\n\nEnviado do meu celular\n\n"
-        "Esta mensagem e seus anexos são confidenciais; se a recebeu por engano, apague-a.\n\n"
-        "-----Mensagem original-----\nDe: Rita <rita@mail.example>\nPara: ivo@clube.example\n\n"
-        "Quanto custa o armário?\n\nObrigada!\nRita\n"
-    )
-    assert separate(body) == (
-        "O armário custa R$ 9,00.\n\nIvo",
-        "-----Mensagem original-----\nDe: Rita\n\nQuanto custa o armário?",
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Thanks to a gift, entry is free.",
-        "This form is confidential. Send it by e-mail to the desk.",
-        "Files of members are confidential; the message to a recipient is sealed, also if it came by mistake.",
-        "Obrigado!\n\nThe pool opens at nine. Bring a towel.",
-    ],
-)
-def test_what_a_letter_says_stays(text: str) -> None:
-    kept = text.removeprefix("Obrigado!\n\n")
-    assert separate(text) == (kept, "")
-    assert separate(f"> {text}".replace("\n", "\n> ")) == ("", kept)
 
 
 def test_what_a_page_says_of_itself_is_left_out(tmp_path: Path) -> None:
@@ -520,79 +317,3 @@ def test_lines_in_bold_that_stand_as_headings_do() -> None:
     assert emboldened(text) == text.replace("**Opening hours**", "## Opening hours").replace(
         "***Prices***", "## Prices"
     ).replace("**Last**", "### Last")
-
-
-def _lines(*said: tuple[str, float, float]) -> list[Line]:
-    return [Line(text, 50.0, 300.0, y, size, False) for text, y, size in said]
-
-
-def test_a_table_that_goes_on_over_the_page_keeps_its_header() -> None:
-    rows = [["Room", "Price"], ["Blue", "R$ 90"], ["Red", "R$ 80"]]
-    first = (_lines(("Rooms to let", 800, 11), ("Red R$ 80", 60, 11)), [Ruled(rows, (40, 50, 310, 700))], 842.0)
-    more = [["Green", "R$ 70"], ["Grey", "R$ 60"]]
-    second = (
-        _lines(("Green R$ 70", 780, 11), ("Ask at the desk.", 300, 11)),
-        [Ruled(more, (40, 700, 311, 800))],
-        842.0,
-    )
-    other = (_lines(("Green again", 780, 11)), [Ruled([*more], (90, 700, 311, 800))], 842.0)
-    told = layout([first, second, other], {})
-    assert told[1] == "| Room | Price |\n| --- | --- |\n| Green | R$ 70 |\n| Grey | R$ 60 |\n\nAsk at the desk."
-    assert told[2].startswith("| Green | R$ 70 |\n| --- | --- |")
-
-
-def test_columns_that_go_on_over_the_page_keep_their_header() -> None:
-    def page(*rows: tuple[str, str]) -> Page:
-        found = []
-        for n, row in enumerate(rows):
-            parts = [(50.0, 100.0, row[0]), (150.0, 200.0, row[1])]
-            found.append(Line(" ".join(row), 50.0, 200.0, 600.0 - 14 * n, 11, False, parts=parts))
-        return found, [], 842.0
-
-    first = page(("Room", "Price"), ("Blue", "R$ 90"), ("Red", "R$ 80"))
-    told = layout([first, page(("Green", "R$ 70"), ("Grey", "R$ 60"), ("Gold", "R$ 99"))], {})
-    assert told[1].splitlines()[:3] == ["| Room | Price |", "| --- | --- |", "| Green | R$ 70 |"]
-    other = layout([first, page(("Dish", "Guest"), ("Soup", "3"), ("Cake", "4"))], {})
-    assert other[1].startswith("| Dish | Guest |")
-
-
-def test_numbered_chapters_at_the_head_of_pages_are_no_running_header() -> None:
-    def page(top: str, size: float, number: int) -> Page:
-        # As much of the text differs from page to page as a reader needs to tell it from a form's.
-        return _lines((top, 800, size), (f"{chr(97 + number) * 40} ends here.", 400, 11)), [], 842.0
-
-    halls = [page(f"Hall {n // 2 + 1}" if n % 2 == 0 else "and more", 18, n) for n in range(8)]
-    assert [t.splitlines()[0] for t in layout(halls, {})[::2]] == [f"# Hall {n}" for n in range(1, 5)]
-    # The number of a page, or a header in the body's own type.
-    for running in (
-        [page(f"Rules {n + 3}", 18, n) for n in range(4)],
-        [page(f"Part {n // 2}", 11, n) for n in range(8)],
-    ):
-        assert not [t for t in layout(running, {}) if "Rules" in t or "Part" in t]
-
-
-def _row(*said: tuple[str, float]) -> list[tuple[str, float, float, float, float]]:
-    """Letters six units wide and twelve high, of words that begin at the given places."""
-    return [(c, x + 6 * i, x + 6 * i + 6, 0.0, 12.0) for text, x in said for i, c in enumerate(text)]
-
-
-def test_what_begins_an_item_is_no_column() -> None:
-    texts = [
-        [text for _, _, text in _parts(row, 12.0)]
-        for row in (_row(("•", 0), ("Towels", 40)), _row(("3.", 0), ("Caps", 40)), _row(("3", 0), ("Caps", 40)))
-    ]
-    assert texts == [["• Towels"], ["3. Caps"], ["3", "Caps"]]
-
-
-def test_columns_that_stand_close_are_columns() -> None:
-    assert [text for _, _, text in _parts(_row(("Price", 0), ("Note", 42)), 12.0)] == ["Price", "Note"]
-
-
-def test_a_letter_below_and_further_back_begins_a_line() -> None:
-    row = _row(("Part", 0), ("one", 30))
-
-    def box(left: float, bottom: float) -> SimpleNamespace:
-        return SimpleNamespace(left=left, right=left + 6, bottom=bottom, top=bottom + 12)
-
-    # The next line; a number above the line; the letter after; one below that is further on, as in a fraction.
-    assert [_leaves(row, box(*at)) for at in ((0, -14), (48, 5), (48, 0), (48, -14))] == [True, False, False, False]
