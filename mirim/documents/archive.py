@@ -67,9 +67,8 @@ class Archive:
         """Count what was unpacked; what the archive says of its sizes is not believed."""
         self.left -= size
         if min(left, self.left) < 0:
-            raise Refused(
-                f"unpacks to more than {min(PART, WHOLE) / 1e6:.0f} MB ({name}), as archives made to do harm do"
-            )
+            most = PART if left < 0 else WHOLE
+            raise Refused(f"unpacks to more than {most / 1e6:.0f} MB ({name}), as archives made to do harm do")
 
     def xml(self, name: str) -> Any:
         """A part's root element, None when there is no such part."""

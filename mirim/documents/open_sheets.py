@@ -9,7 +9,7 @@ from typing import Any
 from mirim.documents.archive import Archive
 from mirim.documents.draft import Refused
 from mirim.documents.office import attribute, child, kind, whole
-from mirim.documents.sheets import Count, Sheet
+from mirim.documents.sheets import Count, Sheet, left_out
 
 _MAIN = "content.xml"
 #: Names of attributes in full: a sheet may have a million cells.
@@ -63,10 +63,7 @@ class OpenSheets:
                 columns += count
             elif tag == "table:table-row":
                 number = self._rows(e, sheet, number, unseen)
-        if hidden:
-            self.notes.append(
-                f"hidden sheets were left out: {', '.join(hidden[:20])}; to have them read, show them and save"
-            )
+        self.notes += left_out(hidden)
         if pictures:
             self.notes.append(f"charts and pictures that were not read: {pictures}")
 

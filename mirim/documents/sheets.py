@@ -95,6 +95,12 @@ def draft(
     return Draft(content, title or (named(path.name) if several else ""), metadata=metadata, notes=tuple(notes))
 
 
+def left_out(hidden: list[str]) -> list[str]:
+    """The note on hidden sheets, if there are any."""
+    named = ", ".join(hidden[:20])
+    return [f"hidden sheets were left out: {named}; to have them read, show them and save"] * bool(hidden)
+
+
 def _markdown(sheet: Sheet, count: Count) -> Iterator[str]:
     covered = _spread(sheet, count) | sheet.unseen
     writer = _Writer()

@@ -10,7 +10,7 @@ from mirim.documents.archive import Archive
 from mirim.documents.draft import Refused
 from mirim.documents.number_formats import BUILT_IN, Shown
 from mirim.documents.office import attribute, child, kind, main_part, relations, whole
-from mirim.documents.sheets import Count, Sheet
+from mirim.documents.sheets import Count, Sheet, left_out
 from mirim.documents.words import detect
 
 _PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
@@ -54,10 +54,7 @@ class Workbook:
                 hidden.append(name)
             elif part in self.archive.names and "chartsheet" not in part:
                 yield self._sheet(name, part)
-        if hidden:
-            self.notes.append(
-                f"hidden sheets were left out: {', '.join(hidden[:20])}; to have them read, show them and save"
-            )
+        self.notes += left_out(hidden)
         if self._errors:
             self.notes.append(f"cells with an error such as #N/A, not a value, that were left out: {self._errors}")
         if self._uncounted:

@@ -69,10 +69,10 @@ def narrowed(order: Order, tools: Sequence[dict[str, Any]]) -> tuple[Sequence[di
     asked = listing.asked(asked_back(order))
     reply = order.prompt[-1].content if asked else ""  # type: ignore[union-attr]
     filled = slots.fill(*pointed, _plainly(tools), days.told(told), reply, asked)
-    wanted = slot.wanted(filled[0].missing) if len(filled) == 1 else []
+    missing = slot.wanted(filled[0].missing) if len(filled) == 1 else []
     return (
         [{**tool, "function": function} for tool, (function, _) in zip(tools, filled, strict=True)],
-        listing.asking(wanted, detect(pointed[1])) if wanted else "",
+        listing.asking(missing, detect(pointed[1])) if missing else "",
     )
 
 

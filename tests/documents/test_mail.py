@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mirim.documents import kinds
 from mirim.documents.extract import extract
 from mirim.documents.passages import cut
 from mirim.documents.readers import eml
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 
-
-def read(path: Path) -> Any:
-    return extract(path, path.name, kinds.choose(path)[0])[0]
+sys.path.insert(0, str(Path(__file__).parent))
+from reading import read
 
 
 def test_the_page_of_a_message_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

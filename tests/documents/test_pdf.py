@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-from mirim.documents import kinds
-from mirim.documents.extract import extract
 from mirim.documents.pdf_layout import layout
 from mirim.documents.pdf_lines import Line, Page, Ruled, _leaves, _parts
 
-SAMPLES = Path(__file__).parent / "samples"
-
-
-def read(path: Path) -> Any:
-    return extract(path, path.name, kinds.choose(path)[0])[0]
+sys.path.insert(0, str(Path(__file__).parent))
+from reading import SAMPLES, read
 
 
 def test_pdf_pages_headers_hyphens(make_pdf: Callable[..., bytes]) -> None:

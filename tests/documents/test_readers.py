@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mirim.core import plugins
 from mirim.documents import kinds
-from mirim.documents.extract import extract
 from mirim.documents.markdown import capitals, emboldened, tildes
 from mirim.documents.readers.html import page
 from mirim.documents.text import unscramble
 
-SAMPLES = Path(__file__).parent / "samples"
-
-
-def read(path: Path) -> Any:
-    return extract(path, path.name, kinds.choose(path)[0])[0]
+sys.path.insert(0, str(Path(__file__).parent))
+from reading import SAMPLES, read
 
 
 @pytest.mark.parametrize("name", plugins.names(kinds.ROOM))

@@ -16,7 +16,7 @@ from mirim.core.extras import need
 from mirim.documents.archive import DAMAGE
 from mirim.documents.draft import Draft, Refused
 from mirim.documents.number_formats import Shown
-from mirim.documents.sheets import Count, Sheet, draft
+from mirim.documents.sheets import Count, Sheet, draft, left_out
 
 SUFFIXES = (".xls", ".xlt", ".xlsb")
 MEDIA = "application/vnd.ms-excel"
@@ -82,8 +82,7 @@ def _sheets(book: Any, calamine: Any, count: Count, notes: list[str]) -> Iterato
                 if row:
                     sheet.rows[number] = row
             yield sheet
-    if hidden:
-        notes.append(f"hidden sheets were left out: {', '.join(hidden[:20])}; to have them read, show them and save")
+    notes += left_out(hidden)
 
 
 def _shown(value: Any) -> str:
