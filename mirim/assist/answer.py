@@ -10,6 +10,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, cast
 
+from mirim.assist.bands import banded
 from mirim.assist.candidates import candidates
 from mirim.assist.courtesy import asks_who, courtesy, returned
 from mirim.assist.features import Featurizer
@@ -20,8 +21,9 @@ from mirim.assist.opening import opening
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
 from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
+from mirim.assist.rows import latest_first
 from mirim.assist.shorthand import written_out
-from mirim.assist.standalone import goes_on, points, readings, topic
+from mirim.assist.standalone import chain, goes_on, points, readings, topic
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError
@@ -231,7 +233,9 @@ class Assistant:
             surer = with_topic > by_itself + TOPIC
         if not surer or self._strays(question, carried[1], topic(question, history, language), language):
             return alone
-        return carried
+        latest = latest_first(chain(question, history, language), carried[1])
+        # The topic may name another number than the question does.
+        return carried[0], banded(question, latest)
 
     def _strays(self, question: str, ranked: Sequence[Ranked], before: str, language: str) -> bool:
         """Whether a question has left what was asked `before`, which alone finds sentences like `ranked`: it does not
@@ -294,7 +298,7 @@ class Assistant:
             score, fit = ranker(values) + given * foreign, meant.fit if meant else 0.0
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
         rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
-        return newest_first(question, rows)
+        return newest_first(question, banded(question, rows))
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:
         """Calibrated log-odds that the best sentence answers the question."""

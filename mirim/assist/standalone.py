@@ -47,14 +47,19 @@ def readings(question: str, history: Sequence[Message], language: str) -> list[s
 def topic(question: str, history: Sequence[Message], language: str) -> str:
     """What was being asked before a question that may lean on it, as a question that stands alone; '' for one of more
     words, or the first."""
-    earlier = _answered(history, language)
-    chain = [question]
-    while earlier and len(content(chain[-1], language)) <= SHORT:
-        chain.append(earlier.pop())
-    before = chain.pop() if len(chain) > 1 else ""
-    for one in reversed(chain[1:]):
+    *follow, before = chain(question, history, language)[1:] or [""]
+    for one in reversed(follow):
         before = _carried(one, before, language)
     return before
+
+
+def chain(question: str, history: Sequence[Message], language: str) -> list[str]:
+    """A question and those before it that it may lean on, the latest first."""
+    earlier = _answered(history, language)
+    found = [question]
+    while earlier and len(content(found[-1], language)) <= SHORT:
+        found.append(earlier.pop())
+    return found
 
 
 def _answered(history: Sequence[Message], language: str) -> list[str]:

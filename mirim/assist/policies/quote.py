@@ -91,8 +91,10 @@ def _section(ranked: Sequence[Ranked], words: int) -> list[Ranked]:
         if chosen and words < 0:
             break
         chosen.append(row)
-    # A long section may hold the best sentence beyond what fits: it is what was asked for.
-    return chosen if best in chosen else [best, *chosen[:-1]]
+    if best in chosen and not home.header:
+        return chosen
+    # A long section may hold the best sentence beyond what fits: it is what was asked for. A table has no beginning.
+    return [best, *(r for r in chosen if r is not best)][: len(chosen)]
 
 
 def _home(row: Ranked) -> tuple[str, str]:
