@@ -70,6 +70,54 @@ def test_what_says_something_of_another_number_stays_behind(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    "later",
+    [
+        LOCKER.format(21).replace("A locker", "From 1 January 2096 a locker"),
+        LOCKER.format(21).replace("Lockers", "Lockers, prices in force from 1 January 2096"),
+        f"{LOCKER.format(21)} This applies from 01/02/2096 on.",
+        "# Lockers\n\nFees as of 1 January 2096:\n\n| Thing | Fee |\n| --- | --- |\n"
+        "| A locker in the boathouse, a year | £21 |",
+    ],
+)
+def test_what_is_not_in_force_yet_stays_behind_what_is(tmp_path: Path, later: str) -> None:
+    sources = {
+        "a.md": LOCKER.format(9).replace("A locker", "From 3 May 2021 a locker"),
+        "b.md": LOCKER.format(14).replace("A locker", "From 2 April 2024 a locker"),
+        "c.md": later,
+    }
+    answer = answered(tmp_path, sources, "How much is a locker in the boathouse?")
+    assert "£14" in answer.partition("£21")[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        # It has no beginning, or its beginning is what is asked for.
+        ("Where does the lantern parade start?", "2096"),
+        ("When does booking of the canoe camp open?", "2096"),
+    ],
+)
+def test_a_day_to_come_is_no_hindrance_by_itself(tmp_path: Path, question: str, first: str) -> None:
+    text = (
+        "# Plans\n\nThe lantern parade of 6 December {0} starts at the mill.\n\n"
+        "# Camp\n\nBooking of the canoe camp opens from 3 March {0} on."
+    )
+    sources = {"a.md": text.format(2024), "b.md": text.format(2096)}
+    answer = answered(tmp_path, sources, question)
+    assert -1 < answer.find(first) < answer.find("2024")
+
+
+def test_a_text_that_writes_months_first_is_read_so(tmp_path: Path) -> None:
+    text = "# Lockers\n\nFrom {} on a locker in the boathouse costs £{} a year."
+    sources = {
+        "a.md": f"{text.format('05/04/2024', 21)} The shed was painted on 04/28/2024.",
+        "b.md": f"{text.format('04/06/2024', 14)} The shed was shut on 03/30/2024.",
+    }
+    answer = answered(tmp_path, sources, "How much is a locker in the boathouse?")
+    assert -1 < answer.find("£21") < answer.find("£14")
+
+
+@pytest.mark.parametrize(
     ("text", "day"),
     [
         ("Valid from 4 May 2026", (2026, 5, 4)),
