@@ -118,8 +118,17 @@ def _row(values: list[str], header: tuple[str, ...]) -> str:
         return f"{values[0].rstrip(':')}: {values[1]}"
     if len(values) != len(header):
         return " | ".join(value for value in values if value)
-    named = [f"{name}: {value}" if name else value for name, value in zip(header, values, strict=True) if value]
-    return "; ".join([values[0], *named[1:]] if values[0] else named)
+    # A first cell in words names its row; a number by itself says nothing.
+    first = values[0] if any(map(str.isalpha, values[0])) else _named(header[0], values[0])
+    # What a row has no value for is said, for it may be what was asked; not of totals and the like, which have but one.
+    none = "–" if 2 * values.count("") < len(values) else ""
+    rest = (_named(name, value, none) for name, value in zip(header[1:], values[1:], strict=True))
+    return "; ".join(filter(None, (first, *rest)))
+
+
+def _named(name: str, value: str, none: str = "") -> str:
+    """A cell's value behind what its column is called, `none` where it is empty."""
+    return f"{name}: {value or none}" if name and (value or none) else value
 
 
 def leads(raw: str, bare: str = "") -> bool:

@@ -36,7 +36,7 @@ def test_the_first_sentence_below_a_question_opens_with_it() -> None:
 def test_rows_are_read_with_their_header_and_lists_line_by_line() -> None:
     whole = passage(f"Where we are.\n\n{TABLE}\n\n- Bring **water**.\n- Come early\n\nThat is all. Goodbye.")
     assert readable(whole, whole.start, whole.end) == (
-        "Where we are.\n- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed.\n- Centro; Sunday: 9:00.\n"
+        "Where we are.\n- Lagoa; Weekdays: 7:00 to 20:00; Sunday: closed.\n- Centro; Weekdays: –; Sunday: 9:00.\n"
         "- Bring water.\n- Come early.\nThat is all. Goodbye."
     )
     part = whole.text.index("| Lagoa"), whole.text.index("| **Centro")
@@ -71,3 +71,19 @@ def test_what_compares_is_no_mark() -> None:
     assert plain("> Said by a guest") == "Said by a guest"
     assert plain("2**3 and A__B__C, **bold** and __more__") == "2**3 and A__B__C, bold and more"
     assert plain("**Attention. Read this") == "Attention. Read this"
+
+
+def test_a_number_that_opens_a_row_is_read_with_its_header() -> None:
+    table = passage("| Route | Ends at |\n| --- | --- |\n| 31 | Mill |\n| N7 | Weir |\n| 12/05 | closed |")
+    assert readable(table, table.start, table.end) == (
+        "- Route: 31; Ends at: Mill.\n- N7; Ends at: Weir.\n- Route: 12/05; Ends at: closed."
+    )
+
+
+def test_what_a_row_has_no_value_for_is_said() -> None:
+    rows = "| Judo | 60 | 90 |  | 35 |\n| Total |  |  |  | 35 |\n|  | 12 | 14 | 15 | 16 |"
+    table = passage(f"| Class | Once | Twice | Daily | Joining |\n| --- | --- | --- | --- | --- |\n{rows}")
+    assert readable(table, table.start, table.end) == (
+        "- Judo; Once: 60; Twice: 90; Daily: –; Joining: 35.\n- Total; Joining: 35.\n"
+        "- Once: 12; Twice: 14; Daily: 15; Joining: 16."
+    )
