@@ -21,12 +21,22 @@ def read(path: Path, texts: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]
     if packed := _packed(path):
         raise UsageError(f"{path} is {packed}, not lines of JSON; unpack it, or pack it as .zst")
     shape = "{" + ", ".join(f'"{key}"' for key in texts) + ", ...}"
-    for number, row in numbered_jsonl(path):
+    for number, row in _rows(path, shape):
         for key in texts:
             if not isinstance(row.get(key), str):
                 what = f"is {row[key]!r}" if key in row else "is missing"
                 raise UsageError(f'{path} line {number}: "{key}" {what}; a line is {shape}')
         yield number, row
+
+
+def _rows(path: Path, shape: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        yield from numbered_jsonl(path)
+    except UsageError as error:
+        # A file that is not there, or damaged, is not written otherwise.
+        if not isinstance(error.__cause__, ValueError):
+            raise
+        raise UsageError(f"{error}; give JSON lines, each {shape}") from error
 
 
 def _packed(path: Path) -> str:

@@ -183,7 +183,12 @@ def squad(path: Path) -> list[Question]:
     if ".jsonl" in path.suffixes:
         content: Any = [row for _, row in lines.read(path, ("context", "question"))]
     else:
-        content = read_json(path)
+        try:
+            content = read_json(path)
+        except UsageError as error:
+            if not isinstance(error.__cause__, ValueError):
+                raise
+            raise UsageError(f"{error}; write it as {_SHAPE}") from error
     try:
         questions = list(_questions(content))
     except _Misfit as error:

@@ -168,6 +168,15 @@ def test_broken_lines_are_named(tmp_path: Path, content: str, said: str) -> None
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("content", ["A mill stands by the river.\n", '[{"text": "A mill"}]', "text\nA mill\n"])
+def test_what_is_no_json_lines_is_told_how_to_write_it(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mill.txt"
+    path.write_text(content, "utf-8")
+    with pytest.raises(UsageError, match=r"mill\.txt line 1: not a JSON object: .+") as caught:
+        perplexity.measure(Letters(), path, "letters")
+    assert str(caught.value).endswith('; give JSON lines, each {"text", ...}')
+
+
 def test_an_archive_is_told_by_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"text": "a b"}\n'))

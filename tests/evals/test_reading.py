@@ -85,6 +85,16 @@ def test_another_format_is_named(tmp_path: Path, content: str) -> None:
         reading.squad(path)
 
 
+def test_a_text_that_is_no_json_is_told_how_to_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "mill.txt"
+    path.write_text("A mill stands by the river.\n", "utf-8")
+    with pytest.raises(UsageError, match=r'mill\.txt is not JSON: .+; write it as \{"data": '):
+        reading.squad(path)
+    with pytest.raises(UsageError, match=r"none\.json") as caught:
+        reading.squad(tmp_path / "none.json")
+    assert "write it as" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
