@@ -34,8 +34,19 @@ _FOREIGN = (
     (b"fLaC", "a FLAC recording"),
     (b"GGUF", "a GGUF model"),
     (b"%!PS", "a PostScript file"),
-    (b"{\\rtf", "a rich text (RTF) file"),
 )
+#: What readers' files are called where their name in capitals says little.
+_CALLED = {
+    "adoc": "AsciiDoc",
+    "code": "source code",
+    "ipynb": "a notebook",
+    "markdown": "Markdown",
+    "mbox": "a mailbox",
+    "mhtml": "a saved page",
+    "msg": "an Outlook message",
+    "text": "plain text",
+    "timed": "subtitles",
+}
 #: What the first bytes of ZIP archives name that programs write, what these are, and what to do where none is read.
 _PACKED = (
     (b"xl/", "a spreadsheet; save each of its sheets as CSV"),
@@ -112,14 +123,11 @@ def foreign(head: bytes) -> str:
 
 
 def _a(name: str) -> str:
-    return (
-        {"text": "plain text", "markdown": "Markdown"}.get(
-            name, f"{'an' if name[0] in 'aeiouhx' else 'a'} {name.upper()} file"
-        )
-        if name
-        else "a document"
-    )
+    if not name:
+        return "a document"
+    return _CALLED.get(name) or f"{'an' if name[0] in 'aeiouhrx' else 'a'} {name.upper()} file"
 
 
 def _known() -> str:
-    return f"readable are {', '.join(sorted(suffixes()))}"
+    others = sorted(suffix for suffix, name in suffixes().items() if name != "code")
+    return f"readable are {', '.join(others)} and source code"

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from mirim.documents import kinds
+from mirim.documents.draft import Refused
 from mirim.documents.extract import extract
 from mirim.documents.passages import cut
-from mirim.documents.readers import eml
+from mirim.documents.readers import eml, mbox
 from mirim.documents.readers.eml import separate
 from mirim.documents.readers.html import page
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reading import read
+from outlook import compound, message
+from reading import SAMPLES, read
 
 
 def test_the_page_of_a_message_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,3 +191,97 @@ def test_what_a_letter_says_stays(text: str) -> None:
     kept = text.removeprefix("Obrigado!\n\n")
     assert separate(text) == (kept, "")
     assert separate(f"> {text}".replace("\n", "\n> ")) == ("", kept)
+
+
+#: A message in a mailbox: what stands before its subject, that, and its text.
+def _boxed(before: str, subject: str, body: str, mark: str = "From - Mon Nov 02 09:30:00 2026") -> bytes:
+    return f"{mark}\n{before}From: Ivo <ivo@club.example>\nSubject: {subject}\n\n{body}\n\n".encode()
+
+
+def test_a_mailbox_without_an_ending_is_read_as_one(tmp_path: Path) -> None:
+    """As Thunderbird has them; read as text they would show everybody's addresses and pages of base64."""
+    (tmp_path / "Inbox").write_bytes(_boxed("", "Lockers", "A locker costs 3 euros."))
+    assert kinds.choose(tmp_path / "Inbox")[0] == "mbox"
+    document = read(tmp_path / "Inbox")
+    assert document.title == "Inbox"
+    assert document.text == "# Lockers\n\nIvo\n\nA locker costs 3 euros.\n"
+
+
+def test_what_is_deleted_or_unwanted_in_a_mailbox_is_left_out(tmp_path: Path) -> None:
+    gmail = "From 18@xxx Mon Nov 02 09:30:00 +0000 2026"
+    (tmp_path / "a.mbox").write_bytes(
+        _boxed("X-Mozilla-Status: 0001\n", "Kept", "Stays open.")
+        + _boxed("X-Mozilla-Status: 0009\n", "Deleted", "Gone.")
+        + _boxed("X-Gmail-Labels: =?utf-8?q?Lixeira,N=C3=A3o_lidas?=\n", "Bin", "Gone.", gmail)
+        + _boxed("X-Gmail-Labels: Spam,Unread\n", "Spam", "Gone.", gmail)
+        + _boxed("X-Gmail-Labels: Bin collection\n", "Waste", "On Tuesdays.", gmail)
+        + _boxed("X-IMAP: 17 42\n", "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA", "Internal.")
+    )
+    document, notes = extract(tmp_path / "a.mbox", "a.mbox", "mbox")
+    assert [s.heading for s in document.sections] == ["Kept", "Waste"]
+    assert notes == ["3 x: a message that is deleted, or marked as unwanted, was left out"]
+
+
+def test_lines_of_a_message_that_begin_as_a_message_does(tmp_path: Path) -> None:
+    body = "Hours:\n\n>From March on at eight.\n\nFrom April on:\nNote: at nine.\n\nFrom us all 10:00 in 2026\n\nYours."
+    (tmp_path / "a.mbox").write_bytes(_boxed("", "Hours", body) + _boxed("", "Next", "Text."))
+    document = read(tmp_path / "a.mbox")
+    assert [s.heading for s in document.sections] == ["Hours", "Next"]
+    assert (
+        "\n\nFrom March on at eight.\n\nFrom April on:\nNote: at nine.\n\nFrom us all 10:00 in 2026\n" in document.text
+    )
+
+
+def test_a_message_without_a_subject_is_not_part_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "Club.mbox").write_bytes(_boxed("", "Hours", "At eight.") + _boxed("", "", "Keys cost 12 euros."))
+    assert [p.heading for p in cut(read(tmp_path / "Club.mbox"))] == ["Club > Hours", "Club"]
+
+
+def test_attachments_of_a_mailbox_are_told_once(tmp_path: Path) -> None:
+    head = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n"
+    part = "--b\n\nSee it.\n--b\nContent-Type: application/pdf; name=bill{}.pdf\n\n...\n--b--"
+    (tmp_path / "a.mbox").write_bytes(b"".join(_boxed(head, f"Bill {i}", part.format(i)) for i in range(9)))
+    document, notes = extract(tmp_path / "a.mbox", "a.mbox", "mbox")
+    assert document.text.count("Attachments: bill") == 9
+    [note] = notes
+    assert note.startswith("9 attachments were not read, such as bill0.pdf, ")
+
+
+def test_a_message_too_large_does_not_cost_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mbox, "_MOST", 1000)
+    large = _boxed("", "Large", "words and words\n" * 200)
+    (tmp_path / "a.mbox").write_bytes(large + _boxed("", "Small", "At eight."))
+    document, notes = extract(tmp_path / "a.mbox", "a.mbox", "mbox")
+    assert [s.heading for s in document.sections] == ["Small"]
+    assert "left out" in notes[0]
+    (tmp_path / "a.mbox").write_bytes(large)
+    with pytest.raises(Refused, match=r"no message that is kept \(a message of more than"):
+        read(tmp_path / "a.mbox")
+
+
+def test_a_message_of_outlook_in_single_bytes(tmp_path: Path) -> None:
+    page_ = "<p>A chave nova custa <b>R$ 12,00</b>.".encode("cp1252")
+    tree = message({"0037001E": "Preços".encode("cp1252"), "10130102": page_, "0042": "Ivo Prado"})
+    tree["__properties_version1.0"] += bytes.fromhex("0300fd3f06000000e404000000000000")
+    tree["__attach_version1.0_#00000000"] = {
+        "__properties_version1.0": bytes(8),
+        "__substg1.0_3704001E": b"LISTA~1.PDF",
+    }
+    (tmp_path / "m.msg").write_bytes(compound(tree))
+    document = read(tmp_path / "m.msg")
+    assert document.text.startswith("# Preços\n\nIvo Prado\n\nA chave nova custa **R$ 12,00**.\n")
+    assert "Attachments: LISTA~1.PDF" in document.text
+
+
+def test_a_message_of_outlook_that_is_only_rich_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "m.msg").write_bytes(compound(message({"0037": "Hours", "10090102": b"LZFu"})))
+    document, notes = extract(tmp_path / "m.msg", "m.msg", "msg")
+    assert document.title == "Hours"
+    assert notes == ["its text is there as rich text alone, which was not read; save it as HTML in Outlook"]
+
+
+@pytest.mark.parametrize("size", [300, 700, 5000, 20_000])
+def test_a_message_of_outlook_cut_short_is_refused(tmp_path: Path, size: int) -> None:
+    (tmp_path / "m.msg").write_bytes((SAMPLES / "msg.msg").read_bytes()[:size])
+    with pytest.raises(Refused, match=r"damaged|no Outlook message"):
+        read(tmp_path / "m.msg")

@@ -71,15 +71,22 @@ def read(path: Path) -> Draft:
         raise Refused("is not an e-mail message: it has no From, To or Subject line")
     message = email.message_from_bytes(data, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
-    notes: list[str] = []
-    text = _rendered(message, 1, notes)
-    metadata = {"author": _field(message, "from"), "created": _date(message)}
-    return Draft(text, _field(message, "subject"), metadata=metadata, notes=tuple(dict.fromkeys(notes)))
+    return drafted(message, [])
 
 
-def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
-    """A message as Markdown, with those attached to it."""
-    subject = _field(message, "subject")
+def drafted(message: EmailMessage, notes: list[str]) -> Draft:
+    """A message as a document of its own."""
+    files: list[str] = []
+    text = rendered(message, 1, notes, files)
+    if files:
+        notes.append(f"attachments were not read: {', '.join(files)}; put them into sources/ themselves")
+    metadata = {"author": field(message, "from"), "created": _date(message)}
+    return Draft(text, field(message, "subject"), metadata=metadata, notes=tuple(dict.fromkeys(notes)))
+
+
+def rendered(message: EmailMessage, level: int, notes: list[str], unread: list[str]) -> str:
+    """A message as Markdown, with those attached to it; the names of files attached are added to `unread`."""
+    subject = field(message, "subject")
     blocks = [f"{'#' * min(level, 6)} {subject}"] if subject else []
     # Who wrote and when may be asked for; to whom is nobody's business.
     blocks.append(", ".join(filter(None, (_sender(message), _date(message)[:10]))))
@@ -106,8 +113,8 @@ def _rendered(message: EmailMessage, level: int, notes: list[str]) -> str:
         blocks.append("\n".join(f"> {line}".rstrip() for line in quoted.split("\n")))
     if files:
         blocks.append("Attachments: " + ", ".join(files))
-        notes.append(f"attachments were not read: {', '.join(files)}; put them into sources/ themselves")
-    blocks += (_rendered(inner, level + 1, notes) for inner in messages)
+        unread += files
+    blocks += (rendered(inner, level + 1, notes, unread) for inner in messages)
     return "\n\n".join(b for b in blocks if b.strip())
 
 
@@ -177,7 +184,7 @@ def separate(body: str) -> tuple[str, str]:
     return clean(unclosed(clean("\n".join(fresh)))).rstrip("\n"), clean(old).rstrip("\n")
 
 
-def _field(message: EmailMessage, name: str) -> str:
+def field(message: EmailMessage, name: str) -> str:
     value = next((str(value) for key, value in message.raw_items() if key.lower() == name), "")
     if len(value) <= _LONGEST_FIELD:
         # The library trips over some malformed headers; the raw one still says something.
@@ -188,13 +195,13 @@ def _field(message: EmailMessage, name: str) -> str:
 
 def _sender(message: EmailMessage) -> str:
     """The name of whoever wrote, without the address; '' where there is only that."""
-    name = _field(message, "from").partition("<")[0].strip("\"' ")
+    name = field(message, "from").partition("<")[0].strip("\"' ")
     return "" if "@" in name else name
 
 
 def _date(message: EmailMessage) -> str:
     try:
-        return parsedate_to_datetime(_field(message, "date")).isoformat()
+        return parsedate_to_datetime(field(message, "date")).isoformat()
     except (ValueError, TypeError):
         return ""
 

@@ -34,12 +34,17 @@ def sniff(head: bytes, path: Path) -> bool:
 
 def read(path: Path) -> Draft:
     data = path.read_bytes()
+    text, notes = decode(data, charset(data))
+    body, title, metadata = page(text)
+    return Draft(body, title=title, metadata=metadata, notes=tuple(notes))
+
+
+def charset(data: bytes) -> str:
+    """The encoding that a page declares, '' where it declares none that it can be in."""
     declared = _CHARSET.search(data[:4096])
     name = declared.group(1).decode("ascii") if declared else ""
     # What could be found in single bytes is in single bytes, whatever it says.
-    text, notes = decode(data, "" if name.lower().startswith(("utf-16", "utf-32", "ucs-")) else name)
-    body, title, metadata = page(text)
-    return Draft(body, title=title, metadata=metadata, notes=tuple(notes))
+    return "" if name.lower().startswith(("utf-16", "utf-32", "ucs-")) else name
 
 
 def page(text: str) -> tuple[str, str, dict[str, str]]:
