@@ -31,9 +31,14 @@ _CLOSED = re.compile(r"-->[ \t]*\n?")
 def read(path: Path) -> Draft:
     text, notes = decode_clean(path.read_bytes())
     metadata, text = front(text)
-    text = clean(emboldened(joined(_parts(text))))
+    text = clean(prose(text))
     title = metadata.pop("title", "") or title_of(text)
     return Draft(text, title=title, metadata={k: v for k, v in metadata.items() if v}, notes=tuple(notes))
+
+
+def prose(text: str) -> str:
+    """A text with its headings as '#' headings and without HTML; code stays as it is."""
+    return emboldened(joined(_parts(text)))
 
 
 def front(text: str) -> tuple[dict[str, str], str]:
