@@ -21,6 +21,8 @@ from mirim.core.report import Finding
 from mirim.documents.store import identify
 
 _SKIPPED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+#: Folders beside source code that hold other people's, or what was made of it.
+_MADE = frozenset({"node_modules", "bower_components", "site-packages", "__pycache__"})
 
 
 class Intake:
@@ -179,6 +181,9 @@ class Intake:
                 # One that leads nowhere is refused as that.
                 if os.path.islink(path) and os.path.exists(path) and not _within(os.path.realpath(path), bounds):
                     self._refuse_link(path, prefix + os.path.relpath(path, root), bool(prefix))
+                elif os.path.isdir(path) and name in _MADE:
+                    what = "was left out: it holds libraries, or what programs made"
+                    self.findings.append(Finding("info", f"{_shown(prefix + os.path.relpath(path, root))}/", what))
                 elif os.path.isdir(path):
                     below.append(path)
                 else:

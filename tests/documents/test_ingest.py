@@ -60,6 +60,16 @@ def test_only_what_changed_is_done_again(project: Project) -> None:
         assert index.search("changed")[0].passage.source == "deep/b.txt"
 
 
+def test_libraries_beside_source_code_are_left_out_and_told(project: Project) -> None:
+    write(project, "app/pool.js", "// Opens the pool at nine.\nfunction open() {}\n")
+    write(project, "app/node_modules/left/README.md", "# Left\n\nPads words.\n")
+    report = ingest(project)
+    assert counts(report) == {"new": 1}
+    [finding] = report.findings
+    assert (finding.severity, finding.where) == ("info", "app/node_modules/")
+    assert "left out" in finding.what
+
+
 def test_what_is_gone_is_removed(project: Project) -> None:
     write(project, "a.md", "Alpha words.\n")
     gone = write(project, "b.md", "Beta words.\n")
