@@ -23,7 +23,7 @@ from mirim.documents.passages import cuts
 from mirim.documents.words import stems
 
 #: Raised whenever the rows made from equal documents change; an older index is then built again.
-VERSION = "5"
+VERSION = "6"
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;

@@ -32,7 +32,10 @@ from mirim.documents.blocks import blocks
 _KEYS = ("source", "media_type", "title", "language", "licence", "sha256", "pages", "metadata")
 _FRONT = re.compile(rb"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^\n]+)$|^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|\\(?=[^\w\s])")
+#: Underscores within a word are part of it.
+_MARKUP = re.compile(
+    r"!?\[([^\]]*)\]\([^)]*\)|[*`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)|\\(?=[^\w\s])"
+)
 _NAME_BYTES = 180
 #: Longest heading in characters. Every passage below carries it, so that a longer line is taken for text.
 _LONGEST_HEADING = 500

@@ -103,3 +103,7 @@ def test_iterate_is_sorted(tmp_path: Path) -> None:
         store.save(tmp_path, Document(id, id, "text/plain", id, f"{id}\n"))
     (tmp_path / ".tmp-x.md").write_text("half")
     assert [d.id for d in store.iterate(tmp_path)] == ["a", "b", "c"]
+
+
+def test_underscores_within_a_word_of_a_heading_are_part_of_it() -> None:
+    assert store.plain("`late_fees` and __all__ *fees* _paid_ in_full") == "late_fees and all fees paid in_full"
