@@ -13,8 +13,10 @@ from mirim.server.review import simplify
 
 #: What says by itself which other properties an object may hold.
 _APART = frozenset(
-    {"additionalProperties", "patternProperties", "allOf", "anyOf", "oneOf", "$ref", "unevaluatedProperties"}
+    "additionalProperties patternProperties unevaluatedProperties allOf anyOf oneOf $ref enum const".split()
 )
+#: What describes an object; more than one of them in a schema hold together.
+_PARTS = frozenset({"properties", "allOf", "anyOf", "oneOf", "$ref"})
 
 
 def call_schema(tools: Sequence[dict[str, Any]]) -> Schema:
@@ -43,18 +45,45 @@ def call_schema(tools: Sequence[dict[str, Any]]) -> Schema:
 def closed(schema: Any) -> Any:
     """Objects that list their properties and say nothing of others hold no others: a function is called with what it
     takes. Where parts are put together (allOf and the like) one part cannot know what the others list."""
-    if isinstance(schema, list):
-        return [closed(part) for part in schema]
+    links: dict[str, set[str]] = {}
+    _closed(schema, "#", "#", links, set())
+    joined: set[str] = set()
+    found = links.get("", set())
+    while found:
+        joined |= found
+        found = {place for one in found for place in links.get(one, ())} - joined
+    return _closed(schema, "#", "#", links, joined)
+
+
+def _closed(schema: Any, path: str, whole: str, links: dict[str, set[str]], joined: set[str]) -> Any:
+    """`whole`: the place that describes the object at `path` by itself, "" where others describe it too. `links` gets
+    the places that are referred to from each; those in `joined` are parts of something."""
     if not isinstance(schema, dict):
         return schema
+    whole = "" if path in joined else whole
+    alone = whole if len(_PARTS & set(schema)) < 2 else ""
+    if isinstance(schema.get("$ref"), str):
+        links.setdefault(alone, set()).add(schema["$ref"])
+
+    def at(part: Any, *words: str) -> Any:
+        place = "/".join([path, *(word.replace("~", "~0").replace("/", "~1") for word in words)])
+        return _closed(part, place, place, links, joined)
+
     out: dict[str, Any] = {}
     for key, value in schema.items():
         if key in ("properties", "patternProperties", "$defs", "definitions") and isinstance(value, dict):
             # Names, not keywords.
-            out[key] = {name: closed(part) for name, part in value.items()}
+            out[key] = {name: at(part, key, name) for name, part in value.items()}
+        elif key in ("allOf", "anyOf", "oneOf") and isinstance(value, list):
+            by = "" if key == "allOf" and len(value) > 1 else alone
+            out[key] = [_closed(part, f"{path}/{key}/{n}", by, links, joined) for n, part in enumerate(value)]
+        elif key == "prefixItems" and isinstance(value, list):
+            out[key] = [at(part, key, str(n)) for n, part in enumerate(value)]
         else:
-            out[key] = value if key in ("enum", "const", "default", "examples") else closed(value)
-    if isinstance(out.get("properties"), dict) and out["properties"] and not _APART & set(out):
+            out[key] = at(value, key) if key in ("items", "additionalProperties") else value
+    listed = out.get("properties")
+    lists = isinstance(listed, dict) and listed and {*out.get("required", ())} <= {*listed}
+    if whole and lists and not _APART & set(out):
         out["additionalProperties"] = False
     return out
 

@@ -13,6 +13,7 @@ from typing import Any
 from mirim.core.check import Misfit
 from mirim.core.types import Message, Sampling
 from mirim.server import schemas, wire
+from mirim.server.calls import closed
 from mirim.server.door import Visit
 from mirim.server.pieces import Order, Piece
 from mirim.server.produce import produce
@@ -144,7 +145,9 @@ def _schema(form: dict[str, Any]) -> dict[str, Any] | None:
     except Misfit as misfit:
         param = "response_format.json_schema.schema"
         raise invalid(f"{param}{misfit.path}: {misfit.why}", param, "invalid_schema") from misfit
-    return schema
+    # A small model goes on with properties that nobody listed, as long as it may.
+    made: dict[str, Any] = closed(schema)
+    return made
 
 
 #: (choice, piece) of what is ready at one time.

@@ -13,7 +13,7 @@ from server_fakes import HI, TOOLS, Scripted, chat, events, house
 from waiting import built
 
 from mirim.core import plugins
-from mirim.core.check import check
+from mirim.core.check import Misfit, check
 from mirim.core.errors import UsageError
 from mirim.core.types import Message, Sampling
 
@@ -150,6 +150,27 @@ def test_a_function_is_called_with_what_it_takes_and_nothing_else() -> None:
     ]
     made = call_schema([{"function": {"name": f"f{n}", "parameters": each}} for n, each in enumerate(listed)])
     assert [place.get("additionalProperties") for place in made["$defs"].values()] == [False, False, True, None]
+
+
+def test_a_function_whose_parameters_are_put_together_from_parts_can_be_called() -> None:
+    from mirim.server.calls import closed
+
+    to = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+    text = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    file = {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}
+    both, sent = {"allOf": [to, text]}, {"to": "Ana", "text": "oi"}
+    check(sent, closed(both))
+    check(sent, closed({**to, "anyOf": [text, file]}))
+    check(sent, closed({"allOf": [{"$ref": "#/$defs/far"}, text], "$defs": {"far": {"$ref": "#/$defs/to"}, "to": to}}))
+    check(sent, closed({"type": "object", "properties": to["properties"], "required": ["to", "text"]}))
+    check({"one": sent}, closed({"type": "object", "properties": {"one": both}}))
+    # What stands by itself is closed all the same: one of several, a part that is the only one, what a part holds.
+    for alone in ({"anyOf": [to, file]}, {"allOf": [{"$ref": "#/$defs/to"}], "$defs": {"to": to}}):
+        check({"to": "Ana"}, closed(alone))
+        with pytest.raises(Misfit):
+            check(sent, closed(alone))
+    deep = closed({"allOf": [{"properties": {"place": to}}, text]})
+    assert deep["allOf"][0]["properties"]["place"]["additionalProperties"] is False
 
 
 @pytest.mark.parametrize(
