@@ -30,6 +30,8 @@ log = logging.getLogger("mirim.server")
 _LONG = 64 * 1024
 #: Bytes of a body that is too long that are waited for, to say so.
 _UNHEARD = 64 * 2**20
+#: Models that are named to who asks for one that is not there, and origins to whoever reads the log.
+_NAMED = 8
 
 _PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -136,9 +138,10 @@ class Visit:
         """The model of that name, which this key may use."""
         found = self.room.models.get(name)
         if found is None:
+            known = [known for known in self.room.models if self.key is None or self.key.allows(known)]
             raise ApiError(
                 404,
-                f"The model `{name}` does not exist; /v1/models lists those that do",
+                f"The model `{name}` does not exist; name one that /v1/models lists: {', '.join(known[:_NAMED])}",
                 param="model",
                 code="model_not_found",
             )
@@ -338,6 +341,7 @@ class Guard:
 
     def __init__(self, app: Any, house: House) -> None:
         self.app, self.house = app, house
+        self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -372,13 +376,13 @@ class Guard:
         if host and self.house.hosts and _name(host) not in self.house.hosts:
             # A page elsewhere may point its own name at this machine (DNS rebinding). No browser sends none at all, as
             # the probes of load balancers in HTTP/1.0 do.
-            return await _refuse(
-                send_more, 421, f'this server does not answer to the name "{host[:100]}"', "wrong_host"
+            why = (
+                f'this server does not answer to the name "{host[:100]}"; ask it as 127.0.0.1 or localhost, or have it '
+                "served to other machines and to containers: --host 0.0.0.0, with a key (mirim keys new)"
             )
+            return await _refuse(send_more, 421, why, "wrong_host")
         if origin and not allowed and origin.partition("://")[2] != host:
-            return await _refuse(
-                send_more, 403, f"pages of {origin[:100]} may not use this server; see --cors-origin", "cors_closed"
-            )
+            return await _refuse(send_more, 403, self._closed(origin[:100]), "cors_closed")
         if scope["method"] == "OPTIONS" and allowed and "access-control-request-method" in headers:
             # A page that is allowed in may send what headers it likes: OpenAI's client sends a dozen of its own.
             sent = headers.get("access-control-request-headers", "authorization, content-type")
@@ -391,6 +395,17 @@ class Guard:
             await send_more({"type": "http.response.body", "body": b""})
             return
         await self.app(scope, receive, send_more)
+
+    def _closed(self, origin: str) -> str:
+        """Why pages of this origin are refused. Browsers keep it from them, so the log says it too, once for each."""
+        if origin == "null":
+            why = "a page without an address, as of a file, may not use this server; have a web server give it one"
+        else:
+            why = f"pages of {origin} may not use this server; whoever runs it can allow them: --cors-origin {origin}"
+        if origin not in self._told and len(self._told) < _NAMED:
+            self._told.add(origin)
+            log.warning("%s", why)
+        return why
 
 
 def _name(host: str) -> str:

@@ -60,6 +60,14 @@ SAMPLING: Schema = {
     "n": {"type": "integer", "minimum": 1, "maximum": 16},
 }
 
+#: What a request is called by those who send it, in a chat: they find it again by it, and no answer depends on it.
+MARKS: Schema = {
+    "user": SAMPLING["user"],
+    "safety_identifier": {"type": "string", "maxLength": 512},
+    "prompt_cache_key": {"type": "string", "maxLength": 512},
+    "metadata": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 512}},
+}
+
 #: What OpenAI's clients add to an answer that they read for their caller, and send back with it.
 READ: Schema = {}
 
@@ -133,6 +141,7 @@ CHAT = _object(
         "model": NAME,
         "messages": _list(MESSAGE, 1, 4096),
         **SAMPLING,
+        **MARKS,
         "max_tokens": COUNT,
         "max_completion_tokens": COUNT,
         "logprobs": {"type": "boolean"},
@@ -224,6 +233,16 @@ _ITEM: Schema = {
         ),
     ]
 }
+#: What a response could hold besides, of kinds of items that none has here: it holds all there is of them.
+NEVER = (
+    "reasoning.encrypted_content",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "message.input_image.image_url",
+)
 RESPONSE = _object(
     {
         "model": NAME,
@@ -253,13 +272,12 @@ RESPONSE = _object(
                 }
             }
         ),
-        "metadata": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 512}},
+        **MARKS,
         "store": {"enum": [False]},
         "truncation": {"type": "string", "enum": ["disabled"]},
         "background": {"enum": [False]},
-        "include": {"type": "array", "maxItems": 0},
+        "include": {"type": "array", "items": {"enum": list(NEVER)}},
         "service_tier": {"type": "string", "enum": ["auto", "default"]},
-        "user": {"type": "string", "maxLength": 512},
         "mirim": CHAT["properties"]["mirim"],
     },
     ("model", "input"),

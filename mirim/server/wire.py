@@ -99,8 +99,10 @@ def _given(value: Any, schemas: list[Schema]) -> Any:
         places = [form["properties"][key] for form in closed if key in form.get("properties", ())]
         if item is not None:
             out[key] = _given(item, places)
-        elif all(key in form.get("required", ()) for form in closed) or any(fits(None, place) for place in places):
+        elif all(key in form.get("required", ()) for form in closed):
             out[key] = None
+        elif places and all(fits(None, place) for place in places):
+            out[key] = None  # it may mean something; where one of several forms takes none, it is left out
     return out
 
 

@@ -218,4 +218,4 @@ def test_responses_take_an_empty_list_of_what_to_include(client: Any) -> None:
     assert http.post("/v1/responses", json={"model": "bare", "input": "hi", "include": []}).status_code == 200
     wanted = ["message.output_text.logprobs"]
     error = http.post("/v1/responses", json={"model": "bare", "input": "hi", "include": wanted}).json()["error"]
-    assert (error["code"], error["param"]) == ("invalid_value", "include")
+    assert (error["code"], error["param"]) == ("invalid_value", "include[0]")
