@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from mirim.core.errors import MirimError
 from mirim.server import pages, side
 from mirim.server.chat import chat
 from mirim.server.completions import completions, embeddings
@@ -19,8 +23,11 @@ from mirim.server.door import Answer, Endpoint, Guard, Handler, House, Visit
 from mirim.server.generate import gives_logprobs
 from mirim.server.openapi import description
 from mirim.server.responses import responses
+from mirim.server.room import Room
 from mirim.server.warm import warmed
 from mirim.server.wire import ApiError
+
+log = logging.getLogger("mirim.server")
 
 #: method, path, handler, open to all (no key)
 ROUTES: tuple[tuple[str, str, Handler, bool], ...] = (
@@ -62,12 +69,21 @@ def build(house: House) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with warmed(house):
+            reading = asyncio.ensure_future(asyncio.to_thread(_prepare, house.room))
             yield
             house.draining = True
+            await reading
 
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _lost(house)})
     app.router.redirect_slashes = False
     return Guard(app, house)
+
+
+def _prepare(room: Room) -> None:
+    try:
+        room.prepare()
+    except MirimError as error:
+        log.warning("not read ahead: %s", error)  # the first question says what is wrong
 
 
 def _lost(house: House) -> Any:
@@ -76,13 +92,31 @@ def _lost(house: House) -> Any:
         status, method = error.status_code, request.method
 
         async def refuse(visit: Visit) -> Answer:
+            path = request.url.path[:200]
             if status == 405:
                 allowed = (error.headers or {}).get("Allow", "")
-                raise ApiError(
-                    405, f"{method} is not allowed here", code="method_not_allowed", headers={"Allow": allowed}
-                )
-            raise ApiError(404, f"there is nothing at {request.url.path[:200]}", code="not_found")
+                why = f"{method} is not allowed at {path}; it takes {allowed}"
+                raise ApiError(405, why, code="method_not_allowed", headers={"Allow": allowed})
+            but = f", but at {near}" if (near := _meant(path)) else ""
+            raise ApiError(
+                404,
+                f"there is nothing at {path}{but}; the interface is OpenAI's, its clients are given a base URL that "
+                "ends in /v1, and /openapi.json lists all there is",
+                code="not_found",
+            )
 
         return Endpoint(house, refuse, "", open=True)
 
     return lost
+
+
+def _meant(path: str) -> str:
+    """The address that ends most like this one, as where a base URL lacks its /v1 or has it twice; "" if none does."""
+    words = path.rstrip("/").split("/")
+
+    def alike(known: str) -> int:
+        pairs = zip(reversed(words), reversed(known.split("/")), strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    best = max((known for _, known, _, _ in ROUTES if "{" not in known), key=alike)
+    return best if alike(best) else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirim.core.errors import MirimError
 from mirim.core.types import Answer, Message, Policy
+from mirim.models import meaning
 
 if TYPE_CHECKING:
     from mirim.assist.answer import Assistant
@@ -31,6 +32,11 @@ class Current:
 
     def answer(self, question: str, history: Sequence[Message] = (), policy: Policy | None = None) -> Answer:
         return self._now().answer(question, history, policy)
+
+    def prepare(self) -> None:
+        """Read what the first question would wait for: the encoder that tells what it means, where that is asked."""
+        if self._assistant.nearness:
+            meaning.query("?")
 
     @property
     def index(self) -> Any:

@@ -95,6 +95,13 @@ class Room:
                 running.lane.close()
                 running.engine.close()
 
+    def prepare(self) -> None:
+        """Read, beside the first requests, what the assistant is sure to need. For calls alone nothing is read that
+        takes a hundred megabytes: who knows whether any are made."""
+        for served in self.models.values():
+            if served.assistant is not None:
+                served.assistant.prepare()
+
     @property
     def idle(self) -> bool:
         return all(not s.lane.busy and not s.lane.waiting for s in self.models.values())

@@ -114,6 +114,10 @@ class Assistant:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Message, ...], str | None]] = []
+        self.prepared = 0
+
+    def prepare(self) -> None:
+        self.prepared += 1
 
     def close(self) -> None:
         self.index.close()

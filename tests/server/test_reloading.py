@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from server_fakes import Scripted, house
+from waiting import until
 
 import mirim
 from mirim.new import new
@@ -106,3 +107,29 @@ def test_an_ingest_under_way_leaves_the_assistant_that_was_open(tmp_path: Path) 
     assert assistant._now() is assistant._now() is not opened[0]
     assert len(opened) == 2
     assert assistant._now().calibration == opened[0].calibration
+
+
+def test_what_the_first_question_needs_is_read_beside_the_start(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mirim.assist.answer import Assistant
+
+    ours = house()
+    assistant = ours.room.models["clinic"].assistant
+    with client(ours) as http:
+        assert until(lambda: assistant.prepared == 1)
+        assistant.prepare = lambda: pytest.fail("once is enough")
+        assert http.get("/ready").status_code == 200
+    # The encoder, where there are vectors to compare with; what cannot be read ends no server.
+    read: list[str] = []
+    monkeypatch.setattr("mirim.models.meaning.query", read.append)
+    for near in (None, object()):
+        opened = Assistant(None, None, "m", nearness=near)  # type: ignore[arg-type]
+        Current(lambda opened=opened: opened, []).prepare()  # type: ignore[misc]
+        assert bool(read) is bool(near)
+    ours = house()
+
+    def broken() -> None:
+        raise mirim.core.errors.UsageError("weights are not what was made")
+
+    ours.room.models["clinic"].assistant.prepare = broken
+    with client(ours) as http:
+        assert http.get("/ready").status_code == 200
