@@ -162,12 +162,131 @@ def test_what_went_wrong_with_a_long_question_is_in_view_and_the_question_is_bac
 def test_portuguese_by_the_browser_s_language_and_by_choice(browser: Any, site: Any) -> None:
     page, _ = open_page(browser, site[0], "phone", locale="pt-BR")
     assert page.get_attribute("html", "lang") == "pt"
-    assert page.locator("h1").inner_text() == "O que você gostaria de saber?"
+    assert page.locator("h2[data-t=welcome]").inner_text() == "O que você gostaria de saber?"
     ask(page, "fast?").locator(".sure").wait_for()
     assert "Confiança" in page.locator(".sure").inner_text()
     page.click("#language")
     assert page.get_attribute("html", "lang") == "en"
     assert page.get_attribute("#question", "placeholder") == "Ask a question"
+
+
+def test_answers_change_their_labels_with_the_language(browser: Any, site: Any) -> None:
+    page, troubles = open_page(browser, site[0], "phone")
+    answer = ask(page, "fast?")
+    answer.locator(".sure").wait_for()
+    page.get_by_role("button", name="Good answer").click()
+    # A citation with a page, an answer that was cut off, one that was stopped before its first word, and one unknown.
+    page.evaluate("""() => {
+        const turns = JSON.parse(sessionStorage.getItem("mirim.turns"));
+        const [question, told] = turns;
+        const cite = { ...told.extra.citations[0], page: 3 };
+        turns[1] = { ...told, reason: "length", extra: { ...told.extra, citations: [cite], removed: ["x"] } };
+        turns.push(question, { ...told, content: "", extra: null, reason: "stopped" });
+        turns.push(question, { ...told, extra: { ...told.extra, abstained: true, citations: [] } });
+        sessionStorage.setItem("mirim.turns", JSON.stringify(turns));
+    }""")
+    page.reload()
+    page.wait_for_selector("#model option", state="attached")
+    page.get_by_role("button", name="Good answer").first.click()
+    english = ["page 3", "Confidence", "Left out, because", "was cut off", "Stopped.", "I do not know", "Send"]
+    portuguese = ["página 3", "Confiança", "Retirado, porque", "foi cortada", "Interrompida.", "Não sei", "Enviar"]
+    names = [("Sources", "Good answer", "What was good"), ("Fontes", "Boa resposta", "O que foi bom")]
+    for says, never, (sources, good, comment) in (
+        (english, portuguese, names[0]),
+        (portuguese, english, names[1]),
+        (english, portuguese, names[0]),
+    ):
+        text = page.locator("#log").inner_text()
+        assert [word for word in says if word not in text] == []
+        assert [word for word in never if word in text] == []
+        assert page.get_by_role("list", name=sources, exact=True).count() == 1
+        assert page.get_by_role("button", name=good).first.get_attribute("title") == good
+        assert comment in page.locator(".comment input").get_attribute("placeholder")
+        assert comment in page.locator(".comment input").get_attribute("aria-label")
+        page.click("#language")
+    assert troubles == []
+
+
+def test_landmarks_headings_and_names_that_hold_what_is_seen(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "phone")
+    ask(page, "fast?").locator(".sure").wait_for()
+    assert page.get_by_role("heading", level=1).all_inner_texts() == ["mirim"]
+    assert page.get_by_role("form", name="Your question").locator("textarea").count() == 1
+    assert page.get_by_role("button", name="PT").inner_text() == "PT"
+    page.set_viewport_size({"width": 320, "height": 640})
+    shown = "e => getComputedStyle(e).width.slice(0, -2) - 2 * parseFloat(getComputedStyle(e).paddingLeft)"
+    assert page.locator("#model").evaluate(shown) > 60  # room for a name
+    page.goto(f"{site[0]}/admin")
+    page.wait_for_selector("#models tr")
+    assert page.get_by_role("link", name="mirim").count() == 1
+    # Tables that are wider than the page can be reached, and moved, by keyboard.
+    for name in ("Latency, last five minutes", "Engines", "Models"):
+        region = page.get_by_role("region", name=name)
+        region.focus()
+        assert region.evaluate("e => e === document.activeElement")
+
+
+def test_what_is_printed_is_the_conversation(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "desktop", scheme="dark")
+    answer = ask(page, "fast?")
+    answer.locator(".sure").wait_for()
+    ink = "getComputedStyle(document.body).color"
+    assert page.evaluate(ink) == "rgb(242, 236, 224)"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(ink) == "rgb(34, 28, 18)"  # dark on paper, whatever the screen
+    hidden = page.locator(".bar, .composer, .opinions")
+    assert [hidden.nth(n).is_visible() for n in range(hidden.count())] == [False] * 3
+    quote = answer.locator(".quote").first
+    assert quote.evaluate("e => e.scrollHeight <= e.clientHeight")
+    shoot(page, "print")
+
+
+def test_larger_letters_and_a_low_page_leave_room_to_read(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "phone")
+    answer = ask(page, "fast?")
+    answer.locator(".sure").wait_for()
+    page.fill("#question", "several words " * 6)
+    height = "document.querySelector('#question').clientHeight"
+    wide = page.evaluate(height)
+    page.set_viewport_size({"width": 320, "height": 256})
+    page.wait_for_function("wide => document.querySelector('#question').clientHeight > wide", arg=wide)
+    assert page.locator("#question").evaluate("e => e.scrollHeight <= e.clientHeight")
+    page.fill("#question", "")
+    page.evaluate("scrollTo(0, 200)")
+    assert page.locator(".bar").bounding_box()["y"] < -100  # it goes with the page
+    assert page.locator(".composer").bounding_box()["y"] > 160
+    size = "parseFloat(getComputedStyle(document.body).fontSize)"
+    cdp = page.context.new_cdp_session(page)
+    assert page.evaluate(size) == 16
+    cdp.send("Page.enable")
+    cdp.send("Page.setFontSizes", {"fontSizes": {"standard": 24}})
+    assert page.evaluate(size) == 24  # as the reader has set it
+
+
+def test_words_that_come_together_are_shown_at_once(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "desktop")
+    part = 'data: {"id": "x", "choices": [{"delta": {"content": "word "}, "finish_reason": null}]}\n\n'
+    end = 'data: {"id": "x", "choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    body = part * 500 + end
+    reply = {"status": 200, "content_type": "text/event-stream", "body": body}
+    page.route("**/v1/chat/completions", lambda route: route.fulfill(**reply))
+    page.evaluate("""() => {
+        window.writes = 0;
+        new MutationObserver((rows) => { writes += rows.filter((row) => row.target.matches?.("p.text")).length; })
+            .observe(document.querySelector("#log"), { childList: true, subtree: true });
+    }""")
+    answer = ask(page, "words?")
+    page.get_by_role("button", name="Good answer").wait_for()
+    assert answer.locator(".text").inner_text() == "word " * 500
+    assert page.evaluate("writes") < 50
+
+
+def test_a_question_that_is_too_long_is_told_in_the_page_s_language(browser: Any, site: Any) -> None:
+    page, _ = open_page(browser, site[0], "phone", locale="pt-BR")
+    page.fill("#question", "x" * 20_001)
+    page.keyboard.press("Enter")
+    says = "O texto tem 20.001 caracteres, e este modelo aceita 20.000."
+    page.locator("#log .trouble", has_text=says).wait_for()
 
 
 def test_everything_has_a_name_and_can_be_reached_by_keyboard(browser: Any, site: Any) -> None:

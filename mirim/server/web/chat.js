@@ -1,6 +1,6 @@
 // The conversation: streaming answers, their sources, what people think of them.
 
-import { $, ask, icon, make, number, onLanguage, read, speak, t, told, tongue } from "/web/words.js";
+import { $, ask, icon, make, named, number, onLanguage, read, saying, speak, t, told, tongue } from "/web/words.js";
 
 const UP = "M7 11v8H4v-8zM7 11l4-7c1.500 0 2.500 1 2.300 2.700L12.800 10H18a2 2 0 0 1 2 2.300l-1 5A2 2 0 0 1 17 19H7";
 const DOWN = "M7 13V5H4v8zM7 13l4 7c1.500 0 2.500-1 2.300-2.700L12.800 14H18a2 2 0 0 0 2-2.300l-1-5A2 2 0 0 0 17 5H7";
@@ -45,7 +45,7 @@ function restore() {
   grow();
   for (const turn of turns) {
     if (turn.role === "user") showQuestion(turn.content);
-    else dress(showAnswer(turn.model, make("p", { class: "text" }, turn.content || (turn.reason === "stopped" ? t("stopped") : "—"))), turn);
+    else dress(showAnswer(turn.model, written(turn)), turn);
   }
   $("welcome").hidden = turns.length > 0;
   $("export").disabled = !turns.length;
@@ -96,6 +96,7 @@ function grow() {
   field.style.height = `${Math.min(field.scrollHeight, 220)}px`;
 }
 field.addEventListener("input", grow);
+addEventListener("resize", grow); // a turned phone, larger letters
 field.addEventListener("keydown", (e) => {
   if (e.key === "Enter" && !e.shiftKey && !e.isComposing) {
     e.preventDefault();
@@ -117,13 +118,19 @@ document.addEventListener("keydown", (e) => {
 });
 
 function showQuestion(text) {
-  $("log").append(make("li", { class: "turn user" }, make("p", { class: "who hidden" }, t("you")), make("p", { class: "text" }, text)));
+  $("log").append(make("li", { class: "turn user" }, saying("p", { class: "who hidden" }, "you"), make("p", { class: "text" }, text)));
 }
 
 function showAnswer(model, body) {
   const item = make("li", { class: "turn answer" }, make("p", { class: "who hidden" }, model), body);
   $("log").append(item);
   return item;
+}
+
+/** An answer's words, or what stands where there are none. */
+function written(turn) {
+  if (!turn.content && turn.reason === "stopped") return saying("p", { class: "text" }, "stopped");
+  return make("p", { class: "text" }, turn.content || "—");
 }
 
 async function send(text) {
@@ -133,7 +140,7 @@ async function send(text) {
   turns.push({ role: "user", content: text });
   keep();
   showQuestion(text);
-  const body = make("p", { class: "text", "aria-busy": "true" }, make("span", { class: "dots" }, t(grounded() ? "thinking" : "writing")));
+  const body = make("p", { class: "text", "aria-busy": "true" }, saying("span", { class: "dots" }, grounded() ? "thinking" : "writing"));
   const item = showAnswer(model, body);
   $("said").textContent = t(grounded() ? "thinking" : "writing");
   document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight;
@@ -143,7 +150,6 @@ async function send(text) {
   let failure = null;
   try {
     await stream(turn, running.signal, () => follow(() => { body.textContent = turn.content; }));
-    if (!turn.content) body.textContent = "—";
   } catch (error) {
     failure = error;
   }
@@ -163,7 +169,7 @@ async function send(text) {
   busy(false);
   body.removeAttribute("aria-busy");
   if (!item.classList.contains("trouble")) {
-    if (turn.reason === "stopped" && !turn.content) body.textContent = t("stopped");
+    if (!turn.content) body.replaceWith(written(turn));
     turns.push(turn);
     $("export").disabled = false;
     keep();
@@ -201,6 +207,7 @@ async function stream(turn, signal, show) {
     held += value;
     const events = held.split("\n\n");
     held = events.pop();
+    const before = turn.content;
     for (const line of events) {
       const data = line.split("\n").filter((l) => l.startsWith("data: ")).map((l) => l.slice(6)).join("\n");
       if (!data || data === "[DONE]") continue;
@@ -212,8 +219,9 @@ async function stream(turn, signal, show) {
       turn.content += choice.delta.content ?? "";
       turn.extra = choice.delta.mirim ?? turn.extra;
       turn.reason = choice.finish_reason ?? turn.reason;
-      if (choice.delta.content) show();
     }
+    // Once for all that came together: each time the whole page is measured.
+    if (turn.content !== before) show();
   }
   if (!turn.reason) throw new Error(t("lost"));
 }
@@ -224,37 +232,37 @@ function dress(item, turn) {
   const extra = turn.extra;
   if (extra?.abstained) {
     item.classList.add("unknown");
-    item.prepend(make("p", { class: "badge" }, t("unknown")));
+    item.prepend(saying("p", { class: "badge" }, "unknown"));
   }
-  if (extra?.removed?.length) item.append(make("p", { class: "dim" }, t("removed", extra.removed.join(" "))));
-  if (turn.reason === "length") item.append(make("p", { class: "dim" }, t("cut")));
-  if (turn.reason === "stopped" && turn.content) item.append(make("p", { class: "dim" }, t("stopped")));
+  if (extra?.removed?.length) item.append(saying("p", { class: "dim" }, "removed", extra.removed.join(" ")));
+  if (turn.reason === "length") item.append(saying("p", { class: "dim" }, "cut"));
+  if (turn.reason === "stopped" && turn.content) item.append(saying("p", { class: "dim" }, "stopped"));
   if (extra?.citations?.length) item.append(citations(turn));
   if (!turn.content) return;
   const foot = make("div", { class: "foot" });
   if (extra?.citations?.length && !extra.abstained) {
     const share = new Intl.NumberFormat(tongue, { style: "percent" }).format(extra.confidence);
     const level = extra.confidence >= 0.8 ? "high" : extra.confidence >= 0.6 ? "middle" : "low";
-    foot.append(make("span", { class: `sure ${level}` }, make("span", { class: "dot", "aria-hidden": "true" }), t("sure", share)));
+    foot.append(make("span", { class: `sure ${level}` }, make("span", { class: "dot", "aria-hidden": "true" }), saying("span", {}, "sure", share)));
   }
   foot.append(opinions(item, turn));
   item.append(foot);
 }
 
 function citations(turn) {
-  const list = make("ol", { class: "sources", "aria-label": t("sources") });
+  const list = make("ol", { class: "sources", ...named("sources") });
   turn.extra.citations.forEach((c, n) => {
-    const where = [c.source, c.page && t("page", c.page)].filter(Boolean).join(", ");
+    const where = c.page ? [`${c.source}, `, saying("span", {}, "page", c.page)] : [c.source];
     const button = make("button", { type: "button", class: "cite" },
       make("span", { class: "mark" }, String(n + 1)),
-      make("span", { class: "from" }, make("b", {}, where), make("span", { class: "quote" }, c.text)));
-    button.addEventListener("click", () => open(turn.model, c, where));
+      make("span", { class: "from" }, make("b", {}, ...where), make("span", { class: "quote" }, c.text)));
+    button.addEventListener("click", () => open(turn.model, c));
     list.append(make("li", {}, button));
   });
   return list;
 }
 
-async function open(model, c, where) {
+async function open(model, c) {
   const url = `/mirim/sources/${encodeURIComponent(model)}/${encodeURIComponent(c.document)}?start=${c.start}&end=${c.end}`;
   $("source-title").textContent = c.source;
   $("source-where").textContent = [c.page && t("page", c.page), t("characters", number(c.start), number(c.end))].filter(Boolean).join(" · ");
@@ -269,7 +277,7 @@ async function open(model, c, where) {
     const mark = make("mark", {}, part(row.mark_start, row.mark_end));
     text.replaceChildren((row.before ? "… " : "") + part(0, row.mark_start), mark, part(row.mark_end, all.length) + (row.after ? " …" : ""));
     if (row.title) $("source-title").textContent = row.title;
-    if (row.title && row.title !== c.source) $("source-where").textContent = `${where} · ${t("characters", number(c.start), number(c.end))}`;
+    if (row.title && row.title !== c.source) $("source-where").prepend(`${c.source} · `);
     mark.scrollIntoView({ block: "center" });
     text.focus({ preventScroll: true });
   } catch (error) {
@@ -283,7 +291,7 @@ $("source").addEventListener("click", (e) => { if (e.target === $("source")) $("
 
 function opinions(item, turn) {
   const box = make("span", { class: "opinions" });
-  const copy = make("button", { type: "button", class: "quiet", "aria-label": t("copy"), title: t("copy") }, icon(COPY));
+  const copy = make("button", { type: "button", class: "quiet", ...named("copy"), title: t("copy") }, icon(COPY));
   copy.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(turn.content);
@@ -293,7 +301,7 @@ function opinions(item, turn) {
   });
   if (navigator.clipboard) box.append(copy); // only https and this machine's own pages have one
   for (const [rating, key, path] of [["up", "good", UP], ["down", "bad", DOWN]]) {
-    const button = make("button", { type: "button", class: "quiet", "aria-label": t(key), title: t(key), "aria-pressed": "false" }, icon(path));
+    const button = make("button", { type: "button", class: "quiet", ...named(key), title: t(key), "aria-pressed": "false" }, icon(path));
     button.addEventListener("click", () => {
       for (const b of box.querySelectorAll("[aria-pressed]")) b.setAttribute("aria-pressed", String(b === button));
       comment(item, turn, rating);
@@ -305,8 +313,8 @@ function opinions(item, turn) {
 
 function comment(item, turn, rating) {
   item.querySelector(".comment")?.remove();
-  const input = make("input", { type: "text", maxLength: 5000, placeholder: t("comment"), "aria-label": t("comment") });
-  const button = make("button", { type: "submit", class: "main" }, t("store"));
+  const input = make("input", { type: "text", maxLength: 5000, ...named("comment", true) });
+  const button = saying("button", { type: "submit", class: "main" }, "store");
   const form = make("form", { class: "comment" }, input, button);
   form.addEventListener("submit", async (e) => {
     e.preventDefault();
@@ -315,7 +323,7 @@ function comment(item, turn, rating) {
     if (input.value.trim()) row.comment = input.value.trim();
     if (turn.extra?.citations?.length) row.citations = turn.extra.citations;
     const said = await ask("/mirim/feedback", { method: "POST", body: JSON.stringify(row) })
-      .then(read).then(() => t("thanks"), (error) => error.message);
+      .then(read).then(() => saying("span", {}, "thanks"), (error) => error.message);
     form.replaceWith(make("p", { class: "dim comment", role: "status" }, said));
   });
   item.append(form);

@@ -3,7 +3,7 @@
 const WORDS = {
   en: {
     skip: "Skip to the question", model: "Model", tools: "Tools", fresh: "New conversation",
-    export: "Export the conversation", language: "Idioma: português", admin: "Live load", log: "Conversation",
+    export: "Export the conversation", language: "PT, idioma: português", admin: "Live load", log: "Conversation",
     welcome: "What would you like to know?",
     promise: "Answers come from your own documents, with the passage they rest on. What is not there is not made up.",
     bare: "This model answers freely, without your documents. Do not take its word for facts.",
@@ -20,8 +20,8 @@ const WORDS = {
     store: "Send", thanks: "Thank you. Your opinion is stored on this server.", copy: "Copy", copied: "Copied.",
     broken: "That did not work: {0}", offline: "The server cannot be reached.",
     lost: "The connection broke off before everything had arrived. Try again.",
-    characters: "characters {0} to {1}", assistants: "From your documents", bareModels: "Bare models",
-    back: "Back to the conversation", now: "Now", speed: "Tokens per second", running: "Being answered",
+    characters: "characters {0} to {1}", inTokens: "{0} tokens", inCharacters: "{0} characters", assistants: "From your documents", bareModels: "Bare models",
+    back: "mirim: back to the conversation", now: "Now", speed: "Tokens per second", running: "Being answered",
     first: "First token, median", memory: "Memory", latency: "Latency, last five minutes", what: "Time",
     queues: "Engines", places: "Running", queue: "Waiting", models: "Models", kind: "Kind", context: "Context",
     replies: "Replies by status", none: "No requests yet.", wait: "{0} waiting", p95: "95 % within {0}", up: "up for {0}",
@@ -30,7 +30,7 @@ const WORDS = {
     errors: {
       server_busy: "The server is busy. Try again in {0} s.",
       rate_limit_exceeded: "This key has asked too often. Try again in {0} s.",
-      context_length_exceeded: "The conversation has {0} tokens, and this model takes {1}. Shorten the question or begin a new conversation.",
+      context_length_exceeded: "The text has {0}, and this model takes {1}. Shorten the question or begin a new conversation.",
       deadline_exceeded: "The answer took longer than {0} seconds and was given up. Ask for something shorter.",
       request_timeout: "The question did not arrive in time. Try again.",
       request_too_large: "The conversation is too large to be sent. Begin a new one.",
@@ -49,7 +49,7 @@ const WORDS = {
   },
   pt: {
     skip: "Ir para a pergunta", model: "Modelo", tools: "Ferramentas", fresh: "Nova conversa",
-    export: "Exportar a conversa", language: "Language: English", admin: "Carga ao vivo", log: "Conversa",
+    export: "Exportar a conversa", language: "EN, language: English", admin: "Carga ao vivo", log: "Conversa",
     welcome: "O que você gostaria de saber?",
     promise: "As respostas vêm dos seus próprios documentos, com o trecho em que se apoiam. O que não está lá não é inventado.",
     bare: "Este modelo responde livremente, sem os seus documentos. Não confie nele para fatos.",
@@ -66,8 +66,8 @@ const WORDS = {
     store: "Enviar", thanks: "Obrigado. Sua opinião ficou guardada neste servidor.", copy: "Copiar", copied: "Copiado.",
     broken: "Não deu certo: {0}", offline: "O servidor não responde.",
     lost: "A conexão caiu antes de tudo chegar. Tente de novo.",
-    characters: "caracteres {0} a {1}", assistants: "Dos seus documentos", bareModels: "Modelos puros",
-    back: "Voltar à conversa", now: "Agora", speed: "Tokens por segundo", running: "Em resposta",
+    characters: "caracteres {0} a {1}", inTokens: "{0} tokens", inCharacters: "{0} caracteres", assistants: "Dos seus documentos", bareModels: "Modelos puros",
+    back: "mirim: voltar à conversa", now: "Agora", speed: "Tokens por segundo", running: "Em resposta",
     first: "Primeiro token, mediana", memory: "Memória", latency: "Latência, últimos cinco minutos", what: "Tempo",
     queues: "Motores", places: "Em curso", queue: "Na fila", models: "Modelos", kind: "Tipo", context: "Contexto",
     replies: "Respostas por código", none: "Nenhum pedido ainda.", wait: "{0} na fila", p95: "95 % em até {0}", up: "no ar há {0}",
@@ -76,7 +76,7 @@ const WORDS = {
     errors: {
       server_busy: "O servidor está ocupado. Tente de novo em {0} s.",
       rate_limit_exceeded: "Esta chave fez pedidos demais. Tente de novo em {0} s.",
-      context_length_exceeded: "A conversa tem {0} tokens, e este modelo aceita {1}. Encurte a pergunta ou comece uma nova conversa.",
+      context_length_exceeded: "O texto tem {0}, e este modelo aceita {1}. Encurte a pergunta ou comece uma nova conversa.",
       deadline_exceeded: "A resposta passou de {0} segundos e foi interrompida. Peça algo mais curto.",
       request_timeout: "A pergunta não chegou a tempo. Tente de novo.",
       request_too_large: "A conversa é grande demais para ser enviada. Comece uma nova.",
@@ -99,12 +99,21 @@ const WORDS = {
 const NUMBERS = {
   server_busy: (_, head) => [head.get("retry-after")],
   rate_limit_exceeded: (_, head) => [head.get("retry-after")],
-  context_length_exceeded: (message) => found(message, /\b(\d+) tokens\b.*\bcontext\b.*\b(\d+)/s),
+  context_length_exceeded: (message) => sizes(message),
   deadline_exceeded: (message) => found(message, /([\d.]+) seconds/),
   engine_failed: (_, head) => [head.get("x-request-id")],
   internal: (_, head) => [head.get("x-request-id")],
 };
 const found = (message, pattern) => (message.match(pattern) ?? [null, null]).slice(1).map((n) => n && number(Number(n)));
+
+/** How much there is and, said last, how much there may be. */
+function sizes(message) {
+  const all = [...message.matchAll(/\b(\d+)(?: (tokens|characters))?\b/g)];
+  const size = all.find((one) => one[2]);
+  const units = { tokens: "inTokens", characters: "inCharacters" };
+  const sized = ([, n, unit]) => (unit ? t(units[unit], number(Number(n))) : number(Number(n)));
+  return size ? [sized(size), sized(all.at(-1))] : [null];
+}
 
 export const $ = (id) => document.getElementById(id);
 export let tongue = stored("mirim.language") || (navigator.language || "en").slice(0, 2);
@@ -124,10 +133,10 @@ function stored(key) {
   try { return localStorage.getItem(key); } catch { return null; }
 }
 
-/** Write every fixed text of the page in the chosen language. */
+/** Write every text of the page that is its own in the chosen language, those of answers too. */
 export function speak() {
   document.documentElement.lang = tongue;
-  for (const e of document.querySelectorAll("[data-t]")) e.textContent = t(e.dataset.t);
+  for (const e of document.querySelectorAll("[data-t]")) e.textContent = t(e.dataset.t, ...JSON.parse(e.dataset.values ?? "[]"));
   for (const e of document.querySelectorAll("[data-place]")) e.placeholder = t(e.dataset.place);
   for (const e of document.querySelectorAll("[data-label]")) {
     e.setAttribute("aria-label", t(e.dataset.label));
@@ -157,6 +166,16 @@ export function make(tag, properties = {}, ...children) {
   }
   e.append(...children.filter((c) => c != null));
   return e;
+}
+
+/** An element that says something of the page's own, and goes on to do so when its language changes. */
+export function saying(tag, properties, key, ...values) {
+  return make(tag, { ...properties, "data-t": key, "data-values": JSON.stringify(values) }, t(key, ...values));
+}
+
+/** What names an element, as its label or in its place, likewise. */
+export function named(key, place = false) {
+  return { "data-label": key, "aria-label": t(key), ...(place ? { "data-place": key, placeholder: t(key) } : {}) };
 }
 
 export function icon(path) {
