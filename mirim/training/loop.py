@@ -151,7 +151,7 @@ def fit(
         narrow(model, device),
         bar as shown,
         _log(folder, step, rank) as log,
-        _stopping(label, size) as stopped,
+        _stopping(label) as stopped,
         contextlib.closing(ahead(batches, 2 if device.kind == "cuda" else 0)) as stream,
     ):
         shown.advance(step)
@@ -335,12 +335,12 @@ def _short(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _stopping(label: str, size: int) -> Iterator[Any]:
+def _stopping(label: str) -> Iterator[Any]:
     """A function that says whether Ctrl-C was pressed, or the process told to end (SIGTERM): the step ends first. Told
     twice, it ends at once.
 
-    size    processes that learn together. One of several is told to end when another has died, and the step that it
-            would end first waits for that one: there SIGTERM ends it as it always does
+    One of several processes is told to end too when another has died. The step that it would end first fails then, or
+    waits for that one until whatever launched them has no more patience: no more is lost than without waiting.
     """
     asked: list[int] = []
 
@@ -355,8 +355,7 @@ def _stopping(label: str, size: int) -> Iterator[Any]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: bool(asked)
         return
-    heard = (signal.SIGINT,) if size > 1 else (signal.SIGINT, signal.SIGTERM)
-    former = {number: signal.signal(number, handle) for number in heard}
+    former = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(asked)
     finally:

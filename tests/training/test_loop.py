@@ -242,7 +242,7 @@ def test_ctrl_c_while_a_line_is_written_ends_the_step(monkeypatch: pytest.Monkey
         raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
 
     monkeypatch.setattr(progress, "note", note)
-    with _stopping("train", 1) as stopped:
+    with _stopping("train") as stopped:
         os.kill(os.getpid(), signal.SIGINT)
         assert stopped()
 
@@ -346,17 +346,50 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path: Path) -> None:
     assert len((tmp_path / "killed" / "training.jsonl").read_text().splitlines()) == steps
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def _pair(folder: Path, steps: int) -> list[subprocess.Popen[str]]:
+    """Two processes that learn together."""
     import socket
-
-    import torch
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    one = _start(tmp_path / "one", 6, 0.0)
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    pair = [_start(tmp_path / "two", 6, 0.0, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in (0, 1)]
+    return [_start(folder, steps, 0.0, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in (0, 1)]
+
+
+def test_several_processes_told_to_end_keep_what_they_learned(tmp_path: Path) -> None:
+    pair, log = _pair(tmp_path / "two", 100_000), tmp_path / "two" / "training.jsonl"
+    try:
+        while all(p.poll() is None for p in pair) and (not log.exists() or len(log.read_text().splitlines()) < 3):
+            time.sleep(0.05)
+        for process in pair:
+            process.send_signal(signal.SIGTERM)
+        assert all(p.wait(timeout=60) != 0 for p in pair)
+    finally:
+        for process in pair:
+            process.kill()
+    (kept,) = (tmp_path / "two").glob("[0-9]*")
+    assert int(kept.name) == len(log.read_text().splitlines()) >= 3
+
+
+def test_one_process_told_to_end_when_the_other_has_died_ends(tmp_path: Path) -> None:
+    pair, log = _pair(tmp_path / "two", 100_000), tmp_path / "two" / "training.jsonl"
+    try:
+        while all(p.poll() is None for p in pair) and not log.exists():
+            time.sleep(0.05)
+        pair[1].kill()
+        pair[0].send_signal(signal.SIGTERM)
+        assert pair[0].wait(timeout=60) != 0
+    finally:
+        for process in pair:
+            process.kill()
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    import torch
+
+    one = _start(tmp_path / "one", 6, 0.0)
+    pair = _pair(tmp_path / "two", 6)
     assert [p.wait(timeout=200) for p in (one, *pair)] == [0, 0, 0]
     alone, both = _final(tmp_path / "one"), _final(tmp_path / "two")
     for name, value in alone.items():
