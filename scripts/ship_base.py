@@ -18,6 +18,8 @@ from pathlib import Path
 from mirim.core.files import sha256_file, write_text
 from mirim.models.export import export
 from mirim.models.pointing import FOLDER, learned
+from mirim.models.resolve import BUNDLED
+from mirim.training.card import PACKED, WHOLE
 
 HOME = Path(__file__).resolve().parents[1] / "mirim" / "models" / "base"
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md")
@@ -35,6 +37,9 @@ def main() -> None:
             shutil.rmtree(HOME / FOLDER / task, ignore_errors=True)
             shutil.copytree(folder, HOME / FOLDER / task)
         return seal(HOME)
+    if bundle.resolve().name != BUNDLED:
+        # Files in GGUF are named after the folder, and the name is what other programs show.
+        sys.exit(f"{bundle} would travel under that name; rename the folder to {BUNDLED}")
     print(export(model=str(bundle), quant=("q8_0",)).to_text())
     packed = bundle / "gguf" / "q8_0.gguf"
     if packed.stat().st_size > LARGEST:
@@ -52,6 +57,7 @@ def main() -> None:
             shutil.copyfile(bundle / name, working / name)
     # What the card says of a bundle's other files is not true here: they stay behind.
     card = (working / "README.md").read_text("utf-8").partition("Questions in evals/")[0]
+    card = card.replace(WHOLE, PACKED)
     write_text(working / "README.md", f"{card}Its figures stand in docs/base-model.md of mirim's source.\n")
     if (bundle / FOLDER).is_dir():
         shutil.copytree(bundle / FOLDER, working / FOLDER)

@@ -22,13 +22,15 @@ FAMILIES = "models.families"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything that a GGUF file is made of. `dtype` is the widest type that matrices are stored in."""
+    """Everything that a GGUF file is made of. `dtype` is the widest type that matrices are stored in, `licence` is what
+    the card beside them names."""
 
     name: str
     config: dict[str, Any]
     family: Any
     weights: Weights
     tokenizer: Path
+    licence: str = ""
 
     @property
     def dtype(self) -> str:
@@ -54,7 +56,9 @@ def read(folder: Path, base: Path | None = None) -> Checkpoint:
         weights = adapter.Merged(weights, folder)
     # An adapter's folder may bring its own tokenizer (with a chat template added to it).
     own = any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model"))
-    return Checkpoint(folder.name, config, family, weights, folder if own else home)
+    card = folder / "README.md"
+    licence = origin.licence_of(card.read_text("utf-8", "replace")) if card.is_file() else ""
+    return Checkpoint(folder.name, config, family, weights, folder if own else home, licence)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -122,7 +126,9 @@ def metadata(checkpoint: Checkpoint) -> dict[str, Any]:
         rows["pooling_type"] = pooling.NUMBERS[chosen]
     keys = {f"{family.ARCHITECTURE}.{k}": v for k, v in rows.items()}
     words = tokenizer.metadata(checkpoint.tokenizer, config, height)
-    return {"general.name": checkpoint.name, **keys, **words}
+    # A file travels without the card, and most licences want to be named.
+    licence = {"general.license": checkpoint.licence} if checkpoint.licence else {}
+    return {"general.name": checkpoint.name, **licence, **keys, **words}
 
 
 def tensors(checkpoint: Checkpoint) -> list[gguf_writer.Tensor]:

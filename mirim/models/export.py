@@ -207,10 +207,11 @@ class _Export:
         """The trained model itself: logits at the probes and greedy answers; None without torch."""
         try:
             from mirim.models.engines import hf
+            from mirim.models.unpack import unpacked
 
             trained = hf.open(
-                str(self.folder),
-                base=str(self.base or ""),
+                str(unpacked(self.folder)),
+                base=str(unpacked(self.base, tune=True)) if self.base else "",
                 threads=self.threads or engine.threads,
                 context=engine.context,
             )

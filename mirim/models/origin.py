@@ -7,6 +7,7 @@ opened, so the digest of a large file is kept, as long as the file system says t
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def stale(path: Path, folder: Path) -> bool:
     except UsageError:
         return False
     return bool(said) and said != (made_of(folder) or said)
+
+
+def licence_of(text: str) -> str:
+    """The licence that the front matter of a card names; '' where it names none."""
+    front = text.partition("---\n")[2].partition("\n---")[0] if text.startswith("---\n") else ""
+    named = dict(re.findall(r"^(license(?:_name)?):[ \t]*[\"']?([^\"'\n]*?)[\"']?[ \t]*$", front, re.MULTILINE))
+    return str(named.get("license_name" if named.get("license") == "other" else "license") or "")
 
 
 def _digest(path: Path) -> str:

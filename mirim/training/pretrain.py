@@ -47,7 +47,13 @@ def pretrain(
     if documents is None:
         return model, tokenizer, None
     rows, held = shards.Shard.split(work / "shard", plan.context)
-    wanted = plan.tokens or min(20 * sum(p.numel() for p in model.parameters()), PASSES * rows.weight)
+    most = PASSES * rows.weight
+    wanted = plan.tokens or min(20 * sum(p.numel() for p in model.parameters()), most)
+    if wanted > most:
+        note(
+            f"--tokens {wanted:,} is {wanted / rows.weight:,.0f} passes over the text, which has {rows.weight:,.0f} "
+            f"tokens; after {PASSES} more of them hardly help: --tokens {most:.0f}, or more text with --corpus"
+        )
     sequences = max(1, (plan.batch_tokens or batch_tokens(wanted)) // plan.context)
     batches = Batches(
         rows, plan.context, sequences, plan.seed, tokenizer.pad_token_id, weights=rows.weights, full=plan.compiled

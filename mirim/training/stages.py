@@ -243,13 +243,15 @@ def _save(
     )
     try:
         working.mkdir(parents=True)
+        if plan.method == "lora":
+            # A bundled base is learned on a copy in this machine's cache, a path that no other has.
+            model.active_peft_config.base_model_name_or_path = bundle.base
         with quiet():
             model.to("cpu").save_pretrained(
                 working, **({"save_embedding_layers": False} if plan.method == "lora" else {})
             )
             tokenizer.save_pretrained(working)
-        if plan.method == "pretrain":
-            _portable(working)
+        _portable(working)
         for task, folder in _points(plan, work, tasks).items():
             shutil.copytree(folder, working / FOLDER / task)
         for stage in results:
@@ -257,8 +259,9 @@ def _save(
             shutil.copyfile(work / stage / LOG, working / "reports" / f"training-{stage}.jsonl")
         rows = {k: _row(v) for k, v in results.items()}
         sources = attribution(plan.recipe, plan.corpus[0]) if plan.recipe else ""
-        former = base_card(plan.base, plan.project) if plan.recipe and plan.base else ""
-        write_text(working / "README.md", _spoken(card(bundle, rows, inputs, device.name, sources, former)))
+        former = base_card(plan.base, plan.project) if plan.base else ""
+        both = {"former" if plan.recipe else "based": former}
+        write_text(working / "README.md", _spoken(card(bundle, rows, inputs, device.name, sources, **both)))
         bundle.save()
         if "examples" in results and tokenizer.chat_template == CHATML:
             bundle.save(reading=_reading(working, plan.project))
@@ -306,13 +309,28 @@ def _licence(plan: Plan) -> str:
 
 
 def _portable(folder: Path) -> None:
-    """Name the tokenizer's class and marks as every version of transformers since 4 reads them."""
+    """What transformers wrote, as every version of it since 4 reads it, and to be read by whoever reads the rest."""
     row = read_json(folder / "tokenizer_config.json")
-    row["tokenizer_class"] = "PreTrainedTokenizerFast"
-    row["additional_special_tokens"] = row.pop("extra_special_tokens", row.get("additional_special_tokens", []))
+    if isinstance(row.get("extra_special_tokens"), list):
+        row["additional_special_tokens"] = row.pop("extra_special_tokens")
+    if row.get("tokenizer_class") == "TokenizersBackend":
+        row["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if row.get("tokenizer_class") == "PreTrainedTokenizerFast":
+        # By itself that class gives the kinds of tokens too, which no decoder takes.
+        row.setdefault("model_input_names", ["input_ids", "attention_mask"])
     for key in ("backend", "is_local", "local_files_only"):
         row.pop(key, None)
     write_json(folder / "tokenizer_config.json", row)
+    if (folder / "config.json").is_file():
+        config = read_json(folder / "config.json")
+        rope = config.get("rope_parameters") or {}
+        if "rope_theta" in rope:
+            # Version 4 looks for it here, and where it is not takes its own.
+            config["rope_theta"] = rope["rope_theta"]
+            config |= {} if rope.get("rope_type", "default") == "default" else {"rope_scaling": rope}
+            write_json(folder / "config.json", config)
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
 
 
 @contextlib.contextmanager

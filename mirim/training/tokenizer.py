@@ -58,4 +58,7 @@ def train(texts: Iterable[str], vocab_size: int) -> Any:
         chat_template=CHATML,
         clean_up_tokenization_spaces=False,
         model_max_length=1_000_000,
+        # An answer goes on where its prompt ends: of prompts side by side the short ones are filled up before.
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
     )

@@ -314,6 +314,50 @@ def test_bad_arguments(tmp_path, monkeypatch):
     assert (row["text"], row["finish_reason"]) == ("one", "length")
 
 
+@pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        ("license: cc-by-4.0\n", "cc-by-4.0"),
+        ('license: "MIT" \ntags: [x]\n', "MIT"),
+        ("license: other\nlicense_name: house-rules\n", "house-rules"),
+        ("tags: [license]\n", None),
+        (None, None),
+    ],
+)
+def test_a_file_names_the_licence_that_the_card_does(copy, tmp_path, front, said):
+    from mirim.models import convert, gguf_check
+
+    if front is not None:
+        (copy / "README.md").write_text(f"---\n{front}---\n# m\n\nlicense: none of this\n")
+    convert.write(convert.read(copy), tmp_path / "m.gguf", "q8_0")
+    assert gguf_check.check(tmp_path / "m.gguf").keys.get("general.license") == said
+
+
+def test_an_adapter_of_a_packed_base_is_compared_with_torch(trained, tmp_path, monkeypatch):
+    import shutil
+
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    from mirim.models import convert
+
+    monkeypatch.setenv("MIRIM_CACHE", str(tmp_path / "cache"))
+    packed, folder = tmp_path / "packed", tmp_path / "adapter"
+    convert.write(convert.read(trained), packed / "gguf" / "q8_0.gguf", "q8_0")
+    for path in trained.iterdir():
+        if path.suffix != ".safetensors":
+            shutil.copyfile(path, packed / path.name)
+    settings = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    tuned = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(trained), settings)
+    tuned.active_peft_config.base_model_name_or_path = str(packed)
+    tuned.save_pretrained(folder)
+    for path in trained.glob("*token*"):
+        shutil.copyfile(path, folder / path.name)
+    row = export(model=str(folder), quant=("f32",), text=trained.parent / "held.txt").to_json()["torch"]
+    assert "skipped" not in row, row
+    assert row["logits"]["cosine"] > 0.9999
+
+
 def test_the_bundled_base_is_not_written_into():
     from mirim.core.errors import UsageError
     from mirim.models.export import export

@@ -327,9 +327,63 @@ def test_a_base_is_adapted_and_loads_elsewhere(method: str, project: Make, base:
         assert not any("lm_head" in n or "embed" in n for n in changed)
     else:
         tuned = AutoModelForCausalLM.from_pretrained(made.model)
+    assert {p.stat().st_mode & 0o444 for p in made.model.glob("*.safetensors")} == {0o444}
+    said = json.loads((made.model / "tokenizer_config.json").read_text())
+    assert said["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert said["additional_special_tokens"] == ["<|im_start|>"]
+    assert set(tokenizer("bee")) == {"input_ids", "attention_mask"}
     assert (tuned(ids).logits - before).abs().max() > 1e-3
     assert report.to_json()["stages"]["examples"]["learned"] > 0
     assert tokenizer.chat_template
+
+
+@pytest.mark.slow
+def test_an_adapter_names_the_base_that_was_named(project: Make, base: Path, tmp_path: Path) -> None:
+    from mirim.models import convert
+    from mirim.models.unpack import unpacked
+
+    packed = tmp_path / "packed"
+    convert.write(convert.read(base), packed / "gguf" / "q8_0.gguf", "q8_0")
+    for path in base.iterdir():
+        if path.suffix != ".safetensors":
+            shutil.copyfile(path, packed / path.name)
+    made = project()
+    train(made, method="lora", base=str(packed), steps=1, context=128, threads=1, rank=4)
+    named = json.loads((made.model / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == str(packed) != str(unpacked(packed, tune=True))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_what_is_written_turns_as_far_in_former_transformers(llama: Make, tmp_path: Path, scaled: bool) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from mirim.training.stages import _portable
+
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 5e5}
+    if scaled:
+        rope = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}
+    model = llama(rope_parameters=rope).eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "Qwen2Tokenizer"}')
+    _portable(tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    assert said["rope_theta"] == 5e5
+    assert said.get("rope_scaling") == (said["rope_parameters"] if scaled else None)
+    ids = torch.arange(60)[None]
+    assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, model(ids).logits)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == {"tokenizer_class": "Qwen2Tokenizer"}
+
+
+@pytest.mark.slow
+def test_more_passes_than_help_are_told(tmp_path: Path, text: Path, notes: list[str]) -> None:
+    few = {**SMALL, "tokens": 3_000}
+    train(method="pretrain", corpus=(text,), out=tmp_path / "few", **few)
+    assert not any("passes" in line for line in notes)
+    rows = text.read_text().splitlines(keepends=True)
+    text.write_text("".join(rows[:12]))
+    train(method="pretrain", corpus=(text,), out=tmp_path / "many", **{**SMALL, "tokens": 30_000})
+    assert any(line.startswith("--tokens 30,000 is ") and "passes over the text" in line for line in notes)
 
 
 @pytest.mark.slow
