@@ -82,10 +82,10 @@ def passages(texts: Sequence[str]) -> list[Said]:
     return [Said(v, _unit((s - w["middle"]) @ w["said"].T)) for v, s in zip(made, found, strict=True)]
 
 
-def vectors(texts: Sequence[str]) -> Floats:
-    """(len(texts), H) of passages or parts of them, each of length 1, without their tokens."""
+def vectors(texts: Sequence[str], prefix: str = PASSAGE) -> Floats:
+    """(len(texts), H) of passages or parts of them, or with another `prefix` of questions; of length 1, no tokens."""
     encoder = _encoder()
-    return _unit(encoder.vectors([encoder.tokens(PASSAGE + _clean(text)) for text in texts]))
+    return _unit(encoder.vectors([encoder.tokens(prefix + _clean(text)) for text in texts]))
 
 
 def log_odds(asked: Asked, said: Said) -> float:
