@@ -27,6 +27,7 @@ VERBS = {
     "bench": "mirim.plan.bench",
     "build": "mirim.build",
     "chat": "mirim.assist.chat",
+    "classify": "mirim.assist.classify",
     "doctor": "mirim.plan.doctor",
     "evaluate": "mirim.evals.evaluate",
     "export": "mirim.models.export",

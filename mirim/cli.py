@@ -49,6 +49,7 @@ PAGES = (
     ("build", "Project", "All of the above; skips what is up to date, resumes what was interrupted."),
     ("ask", "Use", "Ask one question and get an answer with its sources."),
     ("chat", "Use", "Talk with the assistant of a project."),
+    ("classify", "Use", "Say which of some labels a text has."),
     ("generate", "Use", "Continue a text with any model."),
     ("serve", "Use", "OpenAI-compatible server with a web page."),
     ("bench", "Machine", "How fast a model runs here, beside what the machine could do."),

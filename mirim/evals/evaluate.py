@@ -24,6 +24,7 @@ def evaluate(
     pairs: Path | None = None,
     reading: Path | None = None,
     perplexity: Path | None = None,
+    labels: Path | None = None,
     engine: str = "",
     quant: str = "",
     seed: int = 0,
@@ -41,13 +42,15 @@ def evaluate(
         pairs: JSON lines with sentence_good and sentence_bad: which does the model find likelier?
         reading: Reading comprehension in SQuAD's JSON format; answers are generated.
         perplexity: JSON lines (.zst too) with text: bits per byte.
+        labels: JSON lines or a table (CSV) with text and label: how well are labels told by what the other texts teach,
+            and by their names alone? No model is asked.
         engine: Engine to run the model with; chosen by the model's format when empty.
         quant: With a FILE option, weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32.
         seed: Seed of the resampling.
     """
-    chosen = [f for f in (pairs, reading, perplexity) if f is not None]
+    chosen = [f for f in (pairs, reading, perplexity, labels) if f is not None]
     if len(chosen) > 1:
-        raise UsageError("one of --pairs, --reading, --perplexity at a time")
+        raise UsageError("one of --pairs, --reading, --perplexity, --labels at a time")
     if limit < 0:
         raise UsageError(f"--limit {limit} is negative; 0 asks everything")
     if seed < 0:
@@ -57,6 +60,12 @@ def evaluate(
             raise UsageError(f"{' and '.join(vain)} say nothing to a model by itself; leave them out")
         if not chosen[0].exists() or chosen[0].is_dir():
             raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
+        if labels:
+            from mirim.evals.labels import measure as measure_labels
+
+            if vain := said("evaluate", project, model=model, engine=engine, quant=quant):
+                raise UsageError(f"{' and '.join(vain)} say nothing to --labels, which asks no model; leave them out")
+            return measure_labels(labels, limit)
         from mirim.models.engine import open_engine
         from mirim.models.resolve import default
 
