@@ -2,8 +2,8 @@
 
     python bench/labels.py ../shared/data/banking77
 
-Of its training part 5, 10 and 30 texts of each label, three draws of each, and all; told are the texts of its test part,
-with the encoder and by words alone.
+Of its training part 5, 10 and 30 texts of each label, three draws of each, and all; told are the texts of its test
+part, with the encoder and by words alone.
 """
 
 from __future__ import annotations
