@@ -94,6 +94,8 @@ def read(path: Path) -> Labelled:
     for where, row in seeds.rows(path):
         known = {str(key).lower(): key for key in row}
         text, label = (next((known[n] for n in names if n in known), "") for names in (_TEXTS, _LABELS))
+        if label and type(row[label]) is int:  # many number their labels
+            row[label] = str(row[label])
         for key, name in ((text, "text"), (label, "label")):
             if not key or not isinstance(row[key], str) or not row[key].strip():
                 what = f'its "{key}" is {row[key]!r}' if key else f'it has no "{name}"'

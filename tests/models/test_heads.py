@@ -96,13 +96,18 @@ def test_tables_and_other_names_of_columns_are_read(tmp_path: Path) -> None:
     assert [dict(group) for group in found.groups] == [{"cidade": "Serra"}, {"cidade": "Lagoa"}]
 
 
+def test_labels_may_be_numbers(tmp_path: Path) -> None:
+    rows = [{"sentence": "good", "label": 1}, {"sentence": "bad", "label": 0}]
+    assert heads.read(_file(tmp_path / "a.jsonl", rows)).labels == ["1", "0"]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
         ({"label": "a"}, 'line 2: it has no "text"'),
         ({"text": "x"}, 'line 2: it has no "label"'),
         ({"text": " ", "label": "a"}, "line 2: its \"text\" is ' '"),
-        ({"text": "x", "label": 3}, 'line 2: its "label" is 3'),
+        ({"text": "x", "label": 0.5}, 'line 2: its "label" is 0.5'),
         ({"text": "x", "label": "a"}, "1 different labels"),
     ],
 )
