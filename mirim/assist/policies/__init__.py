@@ -33,13 +33,16 @@ class Draft:
 def cite(ranked: Sequence[Ranked], limit: int = 5) -> tuple[Citation, ...]:
     """Citations of the ranked sentences, best first, each with the question or label above it; neighbours make one.
 
-    A table's row that is the best of all stays by itself: among its neighbours another would be read as the answer.
+    A table's row that is the best of all opens the first: behind the row before it, that one would be read as the
+    answer.
     """
     spans: list[Citation] = []
-    own = bool(ranked) and bool(ranked[0].candidate.header)
+    opening = bool(ranked) and bool(ranked[0].candidate.header)
     for row in ranked:
         c = row.candidate
-        for i, span in enumerate(spans[own:], own):
+        for i, span in enumerate(spans):
+            if opening and i == 0 and c.opens < span.start:
+                continue
             if span.document == c.passage.document and _touch(span, c.opens, c.end, c.passage.start, c.passage.end):
                 start, end = min(span.start, c.opens), max(span.end, c.end)
                 spans[i] = _citation(row, start, end)
