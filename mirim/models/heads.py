@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-#: Parts that examples are divided into, each told by what the others teach.
-FOLDS = 5
+#: Parts that examples are divided into, each told by what the others teach; and of few examples, up to how many.
+FOLDS, _FEW, _FEWER = 5, 100, 20
 #: What words count beside the vector, how many weights they have at most, and from how many texts on they must be in
 #: two.
 _WORDS, _WEIGHTS, _MANY = 0.4, 4_000_000, 2000
@@ -39,7 +39,7 @@ _WORDS, _WEIGHTS, _MANY = 0.4, 4_000_000, 2000
 _FREE, _ROUNDS = 30.0, 100
 #: Texts that are read for their language, and texts whose vectors are made at once.
 _SAMPLE, _TOGETHER = 500, 256
-_VERSION = 1
+_VERSION = 2
 _TEXTS = ("text", "texto", "message", "mensagem", "sentence", "frase", "input")
 _LABELS = ("label", "rótulo", "rotulo", "category", "categoria", "class", "classe", "intent", "intenção", "output")
 
@@ -107,6 +107,10 @@ def read(path: Path) -> Labelled:
     found = Labelled(texts, labels, groups)
     if not 2 <= len(found.names) <= MOST:
         raise UsageError(f"{path} has {len(found.names)} different labels; give texts of 2 to {MOST}")
+    if sum(count > 1 for count in Counter(labels).values()) < 2:
+        raise UsageError(
+            f"{path} has two texts or more of less than two labels, so that nothing can be told from others"
+        )
     return found
 
 
@@ -154,8 +158,8 @@ def _crossed(some: Labelled, vectors: Array) -> Array:
 
     names = some.names
     made = np.full((len(some.texts), len(names)), -30.0)
-    parts = np.array([int(hashlib.sha256(text.strip().encode()).hexdigest()[:8], 16) % FOLDS for text in some.texts])
-    for part in track(range(FOLDS), "labels told by what other texts teach"):
+    parts = _parts(some.texts)
+    for part in track(range(parts.max() + 1), "labels told by what other texts teach"):
         learned, told = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
         others = some.some(learned)
         if len(told) and len(others.names) > 1:
@@ -169,14 +173,32 @@ def _crossed(some: Labelled, vectors: Array) -> Array:
     return made
 
 
+def _parts(texts: Sequence[str]) -> Array:
+    """The part (N,) of each text, in no order; those that say the same are in one."""
+    import numpy as np
+
+    said = [text.strip() for text in texts]
+    mixed = sorted(set(said), key=lambda text: hashlib.sha256(text.encode("utf-8", "replace")).digest())
+    count = FOLDS if len(mixed) >= _FEW else min(len(mixed), _FEWER)
+    place = {text: n % count for n, text in enumerate(mixed)}
+    return np.array([place[text] for text in said])
+
+
 def _heat(some: Labelled, logits: Array) -> float:
-    """What to divide logits by so that shares are true: that of the least cross-entropy."""
+    """What to divide logits by so that shares are true: that of the least cross-entropy, where what is right counts as
+    a little less than sure, the less the fewer texts there are of a label (Platt 1999)."""
     import numpy as np
 
     right = np.array([some.names.index(label) for label in some.labels])
-    heats = np.exp(np.linspace(-2, 3, 101))
-    lost = [-np.log(np.maximum(softmax(logits / heat)[np.arange(len(right)), right], 1e-9)).mean() for heat in heats]
-    return float(heats[int(np.argmin(lost))])
+    rest = 1 / (len(right) / len(some.names) + 2)
+
+    def lost(heat: float) -> float:
+        logs = np.log(np.maximum(softmax(logits / heat), 1e-12))
+        sure = logs[np.arange(len(right)), right]
+        others = (logs.sum(1) - sure) / (len(some.names) - 1)
+        return -float(((1 - rest) * sure + rest * others).mean())
+
+    return float(min(np.exp(np.linspace(-2, 3, 101)), key=lost))
 
 
 def _learned(some: Labelled, vectors: Array, heat: float) -> Head:

@@ -50,7 +50,7 @@ def test_figures_are_those_by_hand(path: Path) -> None:
         ("a", "2", "0.500", "0.500", "0.500"),
         ("b", "3", "0.667", "0.667", "0.667"),
     )
-    assert set(tables["Mistaken"]) == {("a", "b", "1"), ("b", "a", "1")}
+    assert set(tables["Most often mistaken"]) == {("a", "b", "1"), ("b", "a", "1")}
 
 
 def test_names_alone_stand_beside_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,15 +90,23 @@ def test_a_file_is_learned_once_and_again_when_it_changes(tmp_path: Path, monkey
 
 def test_tables_and_other_names_of_columns_are_read(tmp_path: Path) -> None:
     path = tmp_path / "chamados.csv"
-    path.write_text("Texto;Categoria;cidade\nA torneira pinga;água;Serra\nA porta não abre;porta;Lagoa\n", "utf-8")
+    rows = ["A torneira pinga;água;Serra", "A porta não abre;porta;Lagoa", "Vaza;água;Lagoa", "Chave presa;porta;Serra"]
+    path.write_text("\n".join(["Texto;Categoria;cidade", *rows]), "utf-8")
     found = heads.read(path)
-    assert (found.texts, found.labels) == (["A torneira pinga", "A porta não abre"], ["água", "porta"])
-    assert [dict(group) for group in found.groups] == [{"cidade": "Serra"}, {"cidade": "Lagoa"}]
+    assert (found.texts[1], found.labels[:2]) == ("A porta não abre", ["água", "porta"])
+    assert [dict(group) for group in found.groups[:2]] == [{"cidade": "Serra"}, {"cidade": "Lagoa"}]
 
 
 def test_labels_may_be_numbers(tmp_path: Path) -> None:
-    rows = [{"sentence": "good", "label": 1}, {"sentence": "bad", "label": 0}]
-    assert heads.read(_file(tmp_path / "a.jsonl", rows)).labels == ["1", "0"]
+    rows = [{"sentence": f"good {n}", "label": n % 2} for n in range(4)]
+    assert heads.read(_file(tmp_path / "a.jsonl", rows)).labels == ["0", "1", "0", "1"]
+
+
+def test_of_few_texts_it_is_not_sure(tmp_path: Path) -> None:
+    rows = [{"text": f"{'good' if n % 2 else 'bad'} {n}", "label": "ab"[n % 2]} for n in range(6)]
+    head = heads.learn(heads.read(_file(tmp_path / "a.jsonl", rows)))
+    (share,) = head.shares(["good"])[:, 1]
+    assert 0.6 < share < 0.9
 
 
 @pytest.mark.parametrize(
@@ -109,6 +117,7 @@ def test_labels_may_be_numbers(tmp_path: Path) -> None:
         ({"text": " ", "label": "a"}, "line 2: its \"text\" is ' '"),
         ({"text": "x", "label": 0.5}, 'line 2: its "label" is 0.5'),
         ({"text": "x", "label": "a"}, "1 different labels"),
+        ({"text": "y", "label": "b"}, "two texts or more of less than two labels"),
     ],
 )
 def test_rows_of_another_shape_are_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:
