@@ -117,7 +117,7 @@ def test_of_few_texts_it_is_not_sure(tmp_path: Path) -> None:
         ({"text": " ", "label": "a"}, "line 2: its \"text\" is ' '"),
         ({"text": "x", "label": 0.5}, 'line 2: its "label" is 0.5'),
         ({"text": "x", "label": "a"}, "1 different labels"),
-        ({"text": "y", "label": "b"}, "two texts or more of less than two labels"),
+        ({"text": "y", "label": "b"}, "more than one text of less than two of its labels"),
     ],
 )
 def test_rows_of_another_shape_are_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:
