@@ -109,8 +109,8 @@ def read(path: Path) -> Labelled:
         raise UsageError(f"{path} has {len(found.names)} different labels; give texts of 2 to {MOST}")
     if sum(count > 1 for count in Counter(labels).values()) < 2:
         raise UsageError(
-            f"{path} has more than one text of less than two of its labels, so that what it teaches cannot be tried; give "
-            "more texts of each"
+            f"{path} has more than one text of less than two of its labels, so that what it teaches cannot be tried; "
+            "give more texts of each"
         )
     return found
 
