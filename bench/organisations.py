@@ -51,6 +51,14 @@ def translated(path: Path) -> dict[str, list[tuple[int, str]]]:
     return put
 
 
+def asked(path: Path) -> dict[str, list[tuple[str, str, str]]]:
+    """More that was asked of organisations, by their slugs: (question, document, the words of it that answer)."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for row in read_jsonl(path):
+        found.setdefault(row["organisation"], []).append((row["question"], row["document"], row["sentence"]))
+    return found
+
+
 def read(path: Path) -> Organisation:
     """One file, see recipes/organisations/README.md."""
     name = language = ""
