@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from mirim.core.types import Engine
 from mirim.core.verbs import verb
 from mirim.examples.tasks import classify as task
 from mirim.models import heads, meaning
-from mirim.models.labels import checked, names
+from mirim.models.labels import checked, names, softmax
 
 #: Labels that are shown, the likeliest first, and texts that are labelled at once.
 _SHOWN, _TOGETHER = 5, 64
@@ -137,18 +136,14 @@ class _Written:
     kind: str
     model: Engine
 
-    def shares(self, texts: Sequence[str]) -> list[list[float]]:
-        bare = self._sums("")
-        return [_shares([a - b for a, b in zip(self._sums(text), bare, strict=True)]) for text in texts]
+    def shares(self, texts: Sequence[str]) -> Any:
+        import numpy as np
+
+        return softmax(np.array([self._sums(text) for text in texts]) - np.array(self._sums("")))
 
     def _sums(self, text: str) -> list[float]:
         prompt = task.messages(f"{self.kind}\n{text}".strip(), self.labels)
         return [sum(one) for one in self.model.score(prompt, self.labels)]
-
-
-def _shares(logs: Sequence[float]) -> list[float]:
-    every = [math.exp(log - max(logs)) for log in logs]
-    return [one / sum(every) for one in every]
 
 
 def _texts(path: Path) -> Iterator[tuple[str | int, str]]:

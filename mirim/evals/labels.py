@@ -22,8 +22,7 @@ def measure(path: Path, limit: int = 0) -> Report:
     if limit and limit < len(some.texts):
         some = some.some(n * len(some.texts) // limit for n in range(limit))
     names = some.names
-    logits, _ = heads.crossed(some)
-    told = [names[n] for n in logits.argmax(1)]
+    told = [names[n] for n in heads.crossed(some).argmax(1)]
     right = [one == other for one, other in zip(told, some.labels, strict=True)]
     by_names = _by_names(some) if meaning.available() else None
     each = {name: _of(name, told, some.labels) for name in names}

@@ -9,9 +9,11 @@ how sure it is is fitted on texts that it has not seen (temperature scaling, Guo
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mirim.audit import seeds
 from mirim.core.errors import UsageError
 from mirim.core.extras import need
-from mirim.core.files import sha256_file, sha256_json
+from mirim.core.files import sha256_file, sha256_json, writing
 from mirim.core.progress import track
 from mirim.documents.words import detect, stems
 from mirim.models import convert, meaning
@@ -39,7 +41,7 @@ _WORDS, _WEIGHTS, _MANY = 0.4, 4_000_000, 2000
 _FREE, _ROUNDS = 30.0, 100
 #: Texts that are read for their language, and texts whose vectors are made at once.
 _SAMPLE, _TOGETHER = 500, 256
-_VERSION = 2
+_VERSION = 3
 _TEXTS = ("text", "texto", "message", "mensagem", "sentence", "frase", "input")
 _LABELS = ("label", "rótulo", "rotulo", "category", "categoria", "class", "classe", "intent", "intenção", "output")
 
@@ -118,27 +120,36 @@ def read(path: Path) -> Labelled:
 def kept(path: Path) -> Head:
     """What a file of labelled texts teaches, learned once and kept beside converted models as long as the file, or what
     it is learned by, stays as it is."""
-    import numpy as np
-
     by = meaning.name() if meaning.available() else ""
     home = convert.cache() / "labels" / f"{sha256_json([_VERSION, sha256_file(path), by])[:32]}.npz"
-    if home.is_file():
-        with np.load(home, allow_pickle=False) as held:
+    head = _read(home)
+    if head is None:
+        head = learn(read(path))
+        _save(home, head)
+    return head
+
+
+def _read(path: Path) -> Head | None:
+    """What the file holds; None where it is missing or damaged: it can be learned again."""
+    import numpy as np
+
+    try:
+        with np.load(path) as held:
             row = {name: held[name] for name in held.files}
         words = {str(word): n for n, word in enumerate(row.pop("words"))}
-        return Head(
-            tuple(map(str, row["labels"])), row["weight"], row["bias"], words, row["rarity"], row["middle"],
-            str(row["language"]), float(row["heat"]),
-        )  # fmt: skip
-    head = learn(read(path))
-    home.parent.mkdir(parents=True, exist_ok=True)
-    working = home.with_name(f".tmp-{home.name}")
-    np.savez_compressed(
-        working, labels=np.array(head.labels), weight=head.weight, bias=head.bias, words=np.array(list(head.words)),
-        rarity=head.rarity, middle=head.middle, language=np.array(head.language), heat=np.array(head.heat),
-    )  # fmt: skip
-    working.rename(home)
-    return head
+        labels, language, heat = tuple(map(str, row.pop("labels"))), str(row.pop("language")), float(row.pop("heat"))
+        return Head(labels=labels, words=words, language=language, heat=heat, **row)
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _save(path: Path, head: Head) -> None:
+    import numpy as np
+
+    row = {field.name: getattr(head, field.name) for field in fields(head)}
+    with writing(path, "wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **row | {"words": np.array(list(head.words), str)})
+    path.chmod(0o600)  # it holds words of texts that may be nobody else's business
 
 
 def learn(some: Labelled) -> Head:
@@ -147,11 +158,10 @@ def learn(some: Labelled) -> Head:
     return _learned(some, vectors, _heat(some, _crossed(some, vectors)))
 
 
-def crossed(some: Labelled) -> tuple[Array, float]:
+def crossed(some: Labelled) -> Array:
     """Logits (N, K) of each text by what the others teach, those apart that say the same, in the order of
-    `some.names`; and by how much they are divided to be as sure as they are right."""
-    made = _crossed(some, _vectors(some.texts))
-    return made, _heat(some, made)
+    `some.names`."""
+    return _crossed(some, _vectors(some.texts))
 
 
 def _crossed(some: Labelled, vectors: Array) -> Array:

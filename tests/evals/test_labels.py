@@ -28,7 +28,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The first of each label is told as the other one."""
     monkeypatch.setattr(meaning, "available", lambda: False)
     logits = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    monkeypatch.setattr(heads, "crossed", lambda some: (logits[: len(some.texts)], 1.0))
+    monkeypatch.setattr(heads, "crossed", lambda some: logits[: len(some.texts)])
     found = tmp_path / "rows.jsonl"
     found.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return found

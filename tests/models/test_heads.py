@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mirim.core.errors import UsageError
-from mirim.models import heads, meaning
+from mirim.models import convert, heads, meaning
 
 pytest.importorskip("scipy")
 NAMES = {
@@ -70,7 +70,7 @@ def test_none_is_told_by_itself_or_by_the_like_of_it(tmp_path: Path) -> None:
     rng = random.Random(4)
     rows = [{"text": f"word{n} thing{n}", "label": rng.choice("ab")} for n in range(150)]
     some = heads.read(_file(tmp_path / "a.jsonl", rows * 2))
-    logits, _ = heads.crossed(some)
+    logits = heads.crossed(some)
     right = np.mean([some.names[n] == label for n, label in zip(logits.argmax(1), some.labels, strict=True)])
     assert 0.3 < right < 0.7
 
@@ -84,6 +84,10 @@ def test_a_file_is_learned_once_and_again_when_it_changes(tmp_path: Path, monkey
     texts = [row["text"] for row in _texts(20, seed=5)]
     assert again.labels == first.labels
     assert again.shares(texts) == pytest.approx(first.shares(texts))
+    (home,) = convert.cache().glob("labels/*.npz")
+    assert home.stat().st_mode & 0o777 == 0o600
+    home.write_bytes(home.read_bytes()[:500])
+    assert heads.kept(path).shares(texts) == pytest.approx(first.shares(texts))
     _file(path, [row | {"label": row["label"].upper()} for row in _texts(60)])
     assert heads.kept(path).labels == ("LOCK", "ROOF", "TAP")
 
