@@ -3,18 +3,19 @@
 A model that points at a function's name learned from functions of the same field that seldom stand beside each other:
 "Has order 7741 been delivered?" pointed at what cancels orders as much as at what looks them up. The encoder that finds
 passages (`mirim.models.meaning`) reads what each function does and what it takes. A function that changes something is
-not what a question asks for, in whatever words it is described: it lies on the side of `ACTS` and not on that of
-`ASKS`. Without the encoder nothing is told.
+not what a question asks for, in whatever words it is described: "Did Rex get his discharge?" is not for what discharges
+him. What acts is told by a linear layer on its vectors (`bench/fit_purposes.py`). Without the encoder nothing is told.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mirim.documents.words import parted
+from mirim.documents.words import fold, parted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,66 +23,18 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 #: Nats that the cosine of a request and a function adds, above the usual one, to the odds that the function serves it;
-#: what it counts for among several, where the request is the same; and what lying on the side of acts takes from both
-#: where the request asks, for each part of a cosine and at most. What looks orders up lies at -0.01, what cancels them
-#: at 0.05.
-NEAR, MIDDLE, AMONG, SIDE, MOST = 30.0, 0.81, 130.0, 1000.0, 9.0
-#: What functions are like that only tell something, and what those are like that change something, of the same things.
-ASKS = (
-    "Look up information.",
-    "Find out something.",
-    "Show the current state of something.",
-    "How much, how many, when, where.",
-    "Price, balance, status, list.",
-    "Status of a booking.",
-    "Details of a record.",
-    "Whether a product is in stock.",
-    "Free times for an appointment.",
-    "Find an entry.",
-    "State of an account.",
-    "Who works on a task.",
-    "Recent payments.",
-    "Consulta informações.",
-    "Mostra o estado de algo.",
-    "Situação de uma reserva.",
-    "Dados de um registro.",
-    "Quantidade de um produto.",
-    "Horários de uma visita.",
-    "Busca um item.",
-    "Vencimento de um contrato.",
-    "Pagamentos recentes.",
-)
-ACTS = (
-    "Create or book something.",
-    "Cancel or delete something.",
-    "Pay or send something.",
-    "Change something.",
-    "Cancel a booking.",
-    "Delete a record.",
-    "Order a product.",
-    "Book an appointment.",
-    "Create an entry.",
-    "Close an account.",
-    "Assign a task.",
-    "Transfer money.",
-    "Cria ou marca algo.",
-    "Cancela ou exclui algo.",
-    "Paga ou envia algo.",
-    "Altera algo.",
-    "Cancela uma reserva.",
-    "Exclui um registro.",
-    "Encomenda um produto.",
-    "Agenda uma visita.",
-    "Cria um item.",
-    "Encerra um contrato.",
-)
+#: what it counts for among several, where the request is the same; and what being likelier to act than not takes from
+#: both where the request asks, for each nat of these log-odds and at most: the surest pointing is at some 9.
+NEAR, MIDDLE, AMONG, ACTS, MOST = 30.0, 0.81, 130.0, 15.0, 15.0
 #: Characters of a description, and of the end of what is said, that are read; and functions' texts that are kept for
 #: when they are asked again.
 READ, KEPT = 400, 1024
+_WEIGHTS = "purposes.npz"
 #: Questions that ask for an act, and how questions begin whose mark was left out.
 _POLITE = re.compile(
     r"\W*(?:\w+\W+){0,2}?(?:(?:can|could|would|will) you|(?:(?:você|voce|vc|c[êe]) )?(?:pode|podes|poderia|consegue)"
-    r"|(?:d[áa]|tem como|seria poss[íi]vel)\b(?! (?:para|pra) saber)|can i ask you|may i ask you)\b",
+    r"|(?:d[áa]|dava|daria|tem como|seria poss[íi]vel)\b(?! (?:para|pra) saber)|can i ask you|may i ask you"
+    r"|would it be possible to)\b|\W*(?:shall (?:i|we)|que tal)\b",
     re.IGNORECASE,
 )
 _BEGINS = re.compile(
@@ -110,26 +63,43 @@ class Purpose(NamedTuple):
     acts: float = 0.0
 
 
-def purposes(request: str, functions: Sequence[Mapping[str, Any]], asked: bool) -> list[Purpose]:
-    """Those of each function for a request; `asked`: whether it is a question. Of nothing without the encoder."""
+def purposes(request: str, functions: Sequence[Mapping[str, Any]], words: str) -> list[Purpose]:
+    """Those of each function for a request; `words`: those of it that tell whether it is a question. Of nothing without
+    the encoder."""
     from mirim.models import meaning
 
     if not functions or not meaning.available():
         return [Purpose()] * len(functions)
-    import numpy as np
-
-    vector, side = meaning.query(request).vector, np.subtract(*(_vectors(some).mean(0) for some in (ACTS, ASKS)))
-    found = []
+    vector, question, found = meaning.query(request).vector, asks(words), []
     for function in functions:
         # What a function does by itself, and with what it takes: "to whom" and "on which day" tell apart, too.
-        does, whole = _vectors(_texts(function))
+        does, whole = _vectors(texts(function))
         near = float(vector @ (does + whole)) / 2 - MIDDLE
-        acts = min(max(SIDE * float(does @ side), 0.0), MOST) if asked else 0.0
+        barred = question and not _ordered(words, function)
+        acts = min(max(ACTS * acting(function), 0.0), MOST) if barred else 0.0
         found.append(Purpose(NEAR * near, AMONG * near, acts))
     return found
 
 
-def _texts(function: Mapping[str, Any]) -> tuple[str, str]:
+def _ordered(words: str, function: Mapping[str, Any]) -> bool:
+    """Whether what is said begins with the verb that the function's description begins with, as orders do and questions
+    whether something has happened do not: "Cancela o pedido pra mim?" of "Cancela um pedido.", or "Cancelar um pedido."
+    """
+    said = [one for one in _SENTENCE.findall(words[-READ:]) if not _THANKS.fullmatch(one.strip())]
+    first, does = (
+        fold(text).split()[:1] for text in (said[-1] if said else "", str(function.get("description") or ""))
+    )
+    return bool(first and does) and first[0] in (does[0], does[0].removesuffix("s"), does[0].removesuffix("r"))
+
+
+def acting(function: Mapping[str, Any]) -> float:
+    """Log-odds that a function changes something, and does not only tell something."""
+    weights = _weights()
+    return float(_vectors(texts(function)).ravel() @ weights[:-1] + weights[-1])
+
+
+def texts(function: Mapping[str, Any]) -> tuple[str, str]:
+    """What a function does; and that with what it is called and what it takes."""
     name, does = parted(str(function["name"])), str(function.get("description") or "").strip()[:READ]
     takes = (function.get("parameters") or {}).get("properties")
     takes = ", ".join(map(parted, takes)) if isinstance(takes, Mapping) else ""
@@ -141,3 +111,12 @@ def _vectors(texts: tuple[str, ...]) -> Floats:
     from mirim.models import meaning
 
     return meaning.vectors(texts)
+
+
+@cache
+def _weights() -> Floats:
+    """(2 H + 1,): of a function's two vectors, the bias last"""
+    import numpy as np
+
+    with resources.files("mirim.models").joinpath(_WEIGHTS).open("rb") as stream, np.load(stream) as held:
+        return np.asarray(held["acts"], np.float32)

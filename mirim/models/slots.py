@@ -25,7 +25,7 @@ from mirim.models import arguments, choices, denials
 from mirim.models.arguments import Request
 from mirim.models.parameters import Parameter, Path, named, narrowed, parameters
 from mirim.models.pointing import Pointed, Pointer
-from mirim.models.purposes import asks, purposes
+from mirim.models.purposes import purposes
 
 #: Log-odds of pointing at the request for a function's name, below which the function does not serve it, and from
 #: which on it does, whatever the model would say; and at anything for a parameter, below which one that may be is left
@@ -96,7 +96,7 @@ def likeliest(
     if not odds or len(odds) < len(functions):
         return None
     said = cache(lambda n: _said(pointer, request, functions[n]))
-    found = purposes(request, functions, asks(request if asked is None else asked))
+    found = purposes(request, functions, request if asked is None else asked)
     near = [one + purpose.near for one, purpose in zip(odds, found, strict=True)]
     best, worth = _best(near, {n for n, one in enumerate(near) if one >= SURE}, said)
     if len(functions) > 1 and any(map(any, found)):
