@@ -10,22 +10,16 @@ from functools import lru_cache
 
 from mirim.assist.candidates import Candidate
 from mirim.assist.rank import Ranked
+from mirim.documents.values import MONTHS
 from mirim.documents.words import STOPWORDS, fold, stem, tokens
 from mirim.examples.kinds import asked
 
 #: Sentences, the best first, that are compared; and the share of two's words that both have where they say the same.
 COMPARED, SAME = 20, 0.6
-#: Months by their first three letters, in English and Portuguese.
-_MONTHS = {
-    name: 1 + at % 12
-    for at, name in enumerate(
-        "jan feb mar apr may jun jul aug sep oct nov dec jan fev mar abr mai jun jul ago set out nov dez".split()
-    )
-}
-_MONTH = (
-    r"(?P<{0}>jan|feb|fev|mar|apr|abr|may|mai|jun|jul|aug|ago|sep|set|oct|out|nov|dec|dez)"
-    r"(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember|eiro|ereiro|co|o|ho|embro|ubro)?"
-)
+#: Months by their first three letters, and what follows these, in English and Portuguese: "sept" is short, too.
+_MONTHS = {fold(name)[:3]: at for names in MONTHS.values() for at, name in enumerate(names, 1)}
+_ENDS = {"t", *(fold(name)[3:] for names in MONTHS.values() for name in names)}
+_MONTH = rf"(?P<{{0}}>{'|'.join(_MONTHS)})(?:{'|'.join(sorted(_ENDS - {''}))})?"
 _YEAR = r"(?P<{0}>(?:19|20)\d\d)(?![\d%]|[.,]\d{{3}})"
 #: Days in whole and months with their year, in folded text: "2026-05-04", "4/5/2026", "4 May 2026", "May 4, 2026".
 _DATED = re.compile(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mirim.documents.words import STOPWORDS, tokens
+from mirim.documents.values import WEEKDAYS
+from mirim.documents.words import STOPWORDS, fold, tokens
 
 #: Folded words that ask whether somebody is open, of each language.
 _OPEN = {
@@ -14,16 +15,11 @@ _OPEN = {
 }
 #: Days as they are asked for, and how hours on them are asked for.
 _DAYS = {
-    "en": {day: f"on {day.title()}" for day in "monday tuesday wednesday thursday friday saturday sunday".split()}
+    "en": {day: f"on {day.title()}" for day in WEEKDAYS["en"]}
     | dict.fromkeys(("weekend", "weekends"), "on Saturday and Sunday"),
-    "pt": dict(
-        zip(
-            "segunda terca quarta quinta sexta".split(),
-            (f"na {day}-feira" for day in "segunda terça quarta quinta sexta".split()),
-            strict=True,
-        )
-    )
-    | {"sabado": "no sábado", "domingo": "no domingo", "fim": "no sábado e no domingo"},
+    "pt": {fold(day): f"na {day}-feira" for day in WEEKDAYS["pt"][:5]}
+    | {fold(day): f"no {day}" for day in WEEKDAYS["pt"][5:]}
+    | {"fim": "no sábado e no domingo"},
 }
 #: What may stand beside them: it names nothing that has hours of its own.
 _BESIDE = {

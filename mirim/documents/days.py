@@ -11,7 +11,7 @@ import functools
 import re
 from typing import NamedTuple
 
-from mirim.documents.values import LANGUAGES, MONTH, date, number, year
+from mirim.documents.values import LANGUAGES, MONTH, WEEKDAYS, date, number, year
 from mirim.documents.words import fold
 
 _NUMBER = r"(?P<{0}>\d{{1,3}}|[^\W\d_]+)"
@@ -33,10 +33,7 @@ _AGO = re.compile(
     rf"|h[áa] {_NUMBER.format('b')} (?P<bu>dias?|semanas?))\b",
     re.IGNORECASE,
 )
-_WEEKDAYS = {
-    **dict(zip("monday tuesday wednesday thursday friday saturday sunday".split(), range(7), strict=True)),
-    **dict(zip("segunda terca quarta quinta sexta sabado domingo".split(), range(7), strict=True)),
-}
+_WEEKDAYS = {fold(day): at for names in WEEKDAYS.values() for at, day in enumerate(names)}
 #: In Portuguese five of them are ordinal numbers too, so that something has to say that a day is meant.
 _WEEKDAY = re.compile(
     r"(?<![\w-])(?P<last>last )?(?:(?:this|next|coming|pr[óo]xim[ao]|nest[ae]|est[ae]|ess[ae]) )?"

@@ -12,6 +12,15 @@ from mirim.core.extras import need
 from mirim.documents.words import fold
 
 LANGUAGES = ("en", "pt")
+#: The days of a week and the months of a year, in their order.
+WEEKDAYS = {
+    "en": ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
+    "pt": ("segunda", "terça", "quarta", "quinta", "sexta", "sábado", "domingo"),
+}
+MONTHS = {
+    "en": tuple("january february march april may june july august september october november december".split()),
+    "pt": tuple("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro".split()),
+}
 #: Words of a date at most; digits of a number.
 LONGEST, DIGITS = 7, 100
 #: What a number is counted in: "22 mil", "two dozen". "10k" may be a name.

@@ -10,6 +10,7 @@ from mirim.assist.answer import Assistant
 from mirim.assist.newest import day_of
 from mirim.core.project import Project
 from mirim.documents.ingest import ingest
+from mirim.documents.values import MONTHS
 
 
 def answered(folder: Path, sources: dict[str, str], question: str) -> str:
@@ -115,6 +116,12 @@ def test_a_text_that_writes_months_first_is_read_so(tmp_path: Path) -> None:
     }
     answer = answered(tmp_path, sources, "How much is a locker in the boathouse?")
     assert -1 < answer.find("£21") < answer.find("£14")
+
+
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_every_month_is_read_whole_and_short(language: str) -> None:
+    for month, name in enumerate(MONTHS[language], 1):
+        assert day_of(f"{name.title()} 2026") == day_of(f"{name[:3]} 2026") == (2026, month, 0), name
 
 
 @pytest.mark.parametrize(
