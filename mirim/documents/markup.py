@@ -1,7 +1,6 @@
 """HTML elements to Markdown: headings, paragraphs, lists, definition lists, tables with spans, code, quotes.
 
-Works on lxml elements. What no reader of the page reads (scripts, menus, cookie banners) is left out
-before, by `furniture`.
+Works on lxml elements. What no reader of the page reads (menus, cookie banners) is taken out before, by `furniture`.
 """
 
 from __future__ import annotations
@@ -10,17 +9,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from mirim.documents.elements import BLOCKS, OPENING, SPACE, content, opens
 from mirim.documents.markdown import cell, headless
 
-_SPACE = re.compile(r"[ \t\r\n\f]+")
 _DROPPED = frozenset(
     "script style noscript template svg canvas iframe object embed applet audio video map head title meta link base "
     "select option datalist textarea input".split()
-)
-_BLOCKS = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer form frameset "
-    "h1 h2 h3 h4 h5 h6 header hgroup hr html li main menu ol p pre section summary table tbody td tfoot th thead tr ul "
-    "caption legend".split()
 )
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _CODE = frozenset("code kbd samp tt".split())
@@ -28,33 +22,6 @@ _CODE = frozenset("code kbd samp tt".split())
 _RAISES = re.compile(r"\d$|[^\W\d_]{3}$")
 #: Characters of a row's cell at most: in a table of one row, longer ones are texts side by side.
 CELL = 120
-_ROLES = frozenset("navigation search dialog alertdialog".split())
-#: What stands above a part that opens and closes.
-_OPENING = frozenset("h1 h2 h3 h4 h5 h6 dt summary".split())
-#: Class names and ids of what surrounds a page's content.
-_NAMES = frozenset(
-    "cookie cookies consent cookie-banner cookie-notice cookie-consent cookiebar cookie-bar gdpr lgpd breadcrumb "
-    "breadcrumbs navbar nav-bar navigation site-nav main-nav main-menu site-menu skip-link skiplink share "
-    "share-buttons sharing social social-links social-media newsletter popup modal advert advertisement ads "
-    "mw-jump-link".split()
-)
-#: Words in such names of what is a menu or a column beside the text if links are all that it holds: a restaurant's menu
-#: holds more.
-_AROUND = frozenset("menu menus nav navbar navigation navegacao sidebar footer rodape".split())
-#: What a page says of itself: whose it is, and that it uses cookies, if a click is asked for.
-_RIGHTS = re.compile(
-    r"(?:copyright )?(?:©|\(c\)) ?(?:19|20)\d\d\b.*"
-    r"|.{0,80}\b(?:todos os direitos reservados|all rights reserved)\b.{0,60}",
-    re.I,
-)
-_COOKIES = re.compile(
-    r"(?:(?:this|our) (?:web)?site|we|este site|nosso site|nós|utilizamos|usamos)\b.{0,40}\bcookies\b", re.I
-)
-_SAID = 300
-#: Of a text's characters, those of links and headings from which on it holds nothing else.
-_LINKED = 0.9
-#: What a link gives that is no page.
-_ASKED_FOR = re.compile(r"^(?:tel|mailto):|\.(?:pdf|docx?|xlsx?|od[tsp]|zip)(?:[?#]|$)", re.I)
 
 
 def convert(root: Any) -> str:
@@ -62,130 +29,9 @@ def convert(root: Any) -> str:
     return "\n\n".join(_Blocks().of(root))
 
 
-def furniture(root: Any) -> None:
-    """Take out menus, banners, cookie notices and the page's footer, unless that leaves next to nothing.
-
-    A footer goes when the page has content beside it; its contact lines stay when they are an <address>.
-    """
-    whole = len(_text(root))
-    shown = _shown(root)
-    doomed = [e for e in root.iter() if isinstance(e.tag, str) and _is_furniture(e, shown)]
-    known = set(doomed)
-    lost = sum(len(_text(e)) for e in doomed if known.isdisjoint(e.iterancestors()))
-    if whole - lost < 0.15 * whole:
-        return
-    for element in doomed:
-        parent = element.getparent()
-        if parent is not None:
-            kept = list(element.iter("address")) if element.tag == "footer" else []
-            _take_out(element)
-            for address in kept:
-                parent.append(address)
-
-
-def _shown(root: Any) -> set[str]:
-    """The ids of what a button or a link of the page opens and closes."""
-    found = set[str]()
-    for element in root.iter("button", "a", "summary", "div", "h2", "h3", "h4", "dt"):
-        for name in ("aria-controls", "data-target", "data-bs-target", *["href"] * (element.tag == "a")):
-            value = element.get(name) or ""
-            found.update(one.removeprefix("#") for one in value.split() if name == "aria-controls" or one[0] == "#")
-    return found
-
-
 def _dropped(element: Any, tag: str) -> bool:
     """Whether nothing of an element is text of the page."""
-    return not tag or tag in _DROPPED or (tag == "button" and not _opens(element))
-
-
-def _opened(element: Any, shown: set[str]) -> bool:
-    """Whether what is hidden at first is the answer below a question that opens it."""
-    before = element.getprevious()
-    if element.get("id") in shown or before is None:
-        return element.get("id") in shown
-    return before.tag in _OPENING or (before.tag == "button" and _opens(before))
-
-
-def _opens(button: Any) -> bool:
-    """Whether a button's words are a heading's or a question's: what it opens stands below it."""
-    if any(a.tag in _OPENING for a in button.iterancestors()):
-        return True
-    words = _text(button).split()
-    said = {"aria-expanded", "aria-controls", "data-target", "data-bs-target"} & set(button.keys())
-    return bool(words) and (words[-1].endswith("?") or (bool(said) and len(words) > 2))
-
-
-def _is_furniture(element: Any, shown: set[str]) -> bool:
-    tag = element.tag
-    if tag in ("html", "body", "main", "article"):
-        return False
-    if tag in ("nav", "dialog") or element.get("role", "").lower() in _ROLES:
-        return True
-    hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
-    if hidden or "display:none" in element.get("style", "").replace(" ", "").lower():
-        return not _opened(element, shown)
-    if tag in ("p", "div", "small", "span", "li") and _of_itself(element):
-        return True
-    if tag == "footer":
-        return not any(a.tag in ("article", "section", "blockquote") for a in element.iterancestors())
-    names = f"{element.get('id', '')} {element.get('class', '')}".lower().replace("_", "-").split()
-    around = tag in ("div", "section", "aside", "ul", "ol") and not _AROUND.isdisjoint("-".join(names).split("-"))
-    if around and _linked(element):
-        return True
-    if tag not in ("div", "section", "aside", "ul", "ol", "p", "form", "header", "a") or _NAMES.isdisjoint(names):
-        return False
-    # A banner asks for a click; a chapter on the same matter has a heading and text.
-    titled = next(element.iter("h1", "h2", "h3", "h4"), None) is not None
-    return not titled or next(element.iter("button", "input"), None) is not None
-
-
-def _of_itself(element: Any) -> bool:
-    """Whether an element without blocks in it is the page's line of copyright, or a notice of cookies beside its
-    button."""
-    said = _text(element).strip() if _plain(element) else ""
-    if not said or len(said) > _SAID or _RIGHTS.fullmatch(said):
-        return 0 < len(said) <= _SAID
-    beside = (element, *element.itersiblings(), *element.itersiblings(preceding=True))
-    return bool(_COOKIES.match(said)) and any(
-        next(one.iter("button", "input"), None) is not None for one in beside if _plain(one)
-    )
-
-
-def _plain(element: Any) -> bool:
-    """Whether an element has no blocks in it."""
-    return not any(child.tag in _BLOCKS for child in element)
-
-
-def _linked(element: Any) -> bool:
-    """Whether an element holds several links to pages and, but for headings, nothing else; whom to call, and which
-    forms there are, may be asked for."""
-    links = list(element.iter("a"))
-    if any(_ASKED_FOR.search(link.get("href", "")) for link in links):
-        return False
-    headings = [h for h in element.iter("h1", "h2", "h3", "h4", "h5", "h6") if next(h.iter("a"), None) is None]
-    told = sum(_letters(e) for e in (*links, *headings))
-    return len(links) > 1 and told >= _LINKED * _letters(element)
-
-
-def _letters(element: Any) -> int:
-    """How many characters an element shows, blanks left out."""
-    return len("".join(_text(element).split()))
-
-
-def _take_out(element: Any) -> None:
-    """Remove an element and keep the text after it."""
-    parent, tail = element.getparent(), element.tail
-    if tail:
-        before = element.getprevious()
-        if before is not None:
-            before.tail = (before.tail or "") + tail
-        else:
-            parent.text = (parent.text or "") + tail
-    parent.remove(element)
-
-
-def _text(element: Any) -> str:
-    return _SPACE.sub(" ", " ".join(element.itertext()))
+    return not tag or tag in _DROPPED or (tag == "button" and not opens(element))
 
 
 def raised(before: str, text: str, up: bool) -> str:
@@ -208,17 +54,17 @@ class _Blocks:
             if paragraph:
                 blocks.append(paragraph)
 
-        run.append(_SPACE.sub(" ", element.text or ""))
+        run.append(SPACE.sub(" ", element.text or ""))
         for child in element:
             tag = child.tag if isinstance(child.tag, str) else ""
             if _dropped(child, tag):
                 pass
-            elif tag in _BLOCKS or tag == "button" or _holds_blocks(child):
+            elif tag in BLOCKS or tag == "button" or _holds_blocks(child):
                 flush()
                 blocks.extend(self.block(child, tag))
             else:
                 run.append(raised("".join(run[-2:]), self.inline(child, tag), tag == "sup"))
-            run.append(_SPACE.sub(" ", child.tail or ""))
+            run.append(SPACE.sub(" ", child.tail or ""))
         flush()
         return blocks
 
@@ -242,7 +88,7 @@ class _Blocks:
             inner = "\n\n".join(self.of(element))
             return ["\n".join(f"> {line}".rstrip() for line in inner.split("\n"))] if inner else []
         if tag in ("summary", "legend") or (
-            tag == "button" and not any(a.tag in _OPENING for a in element.iterancestors())
+            tag == "button" and not any(a.tag in OPENING for a in element.iterancestors())
         ):
             words = " ".join(" ".join(self.of(element)).split())
             return [f"**{words}**" if not words.startswith(("#", "*")) else words] if words else []
@@ -264,12 +110,12 @@ class _Blocks:
             return f" {alt} " if alt and not re.fullmatch(r"\S+\.\w{3,4}", alt) else ""
         if tag == "wbr":
             return ""
-        inner = _SPACE.sub(" ", element.text or "")
+        inner = SPACE.sub(" ", element.text or "")
         for child in element:
             name = child.tag if isinstance(child.tag, str) else ""
             if not _dropped(child, name):
                 inner += raised(inner, self.inline(child, name), name == "sup")
-            inner += _SPACE.sub(" ", child.tail or "")
+            inner += SPACE.sub(" ", child.tail or "")
         if tag in _MARKS:
             return _around(inner, _MARKS[tag])
         if tag in _CODE:
@@ -419,13 +265,13 @@ def _arranges(rows: list[list[Any]]) -> bool:
         return True
     if any(c.tag == "th" for c in cells) or len(cells) > 12:
         return False
-    if len(rows) == 1 and any(_holds_blocks(c) or len(_text(c)) > CELL for c in cells):
+    if len(rows) == 1 and any(_holds_blocks(c) or len(content(c)) > CELL for c in cells):
         return True
     return sum(1 for c in cells if c.find(".//h1") is not None or c.find(".//h2") is not None) > 0 and len(cells) < 5
 
 
 def _holds_blocks(element: Any) -> bool:
-    return any(isinstance(e.tag, str) and e.tag in _BLOCKS for e in element.iterdescendants())
+    return any(isinstance(e.tag, str) and e.tag in BLOCKS for e in element.iterdescendants())
 
 
 def _is_list(block: str) -> bool:

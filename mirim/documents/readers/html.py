@@ -9,6 +9,7 @@ from typing import Any
 
 from mirim.core.extras import need
 from mirim.documents.draft import Draft, Refused
+from mirim.documents.furniture import furniture
 from mirim.documents.markdown import emboldened
 from mirim.documents.text import decode
 
@@ -70,7 +71,7 @@ def page(text: str) -> tuple[str, str, dict[str, str]]:
     body = root.find("body")
     if body is None:
         body = root
-    markup.furniture(body)
+    furniture(body)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20_000))
     try:
