@@ -31,9 +31,8 @@ def drawn(some: heads.Labelled, shots: int, seed: int) -> list[int]:
 def right(
     some: heads.Labelled, vectors: np.ndarray, places: list[int], test: heads.Labelled, told: np.ndarray
 ) -> float:
-    head = heads._learned(some.some(places), vectors[places], 1.0)
-    x = heads._features(test.texts, head.words, head.rarity, head.middle, head.language, told)
-    best = (x.times(head.weight) + head.bias).argmax(1)
+    head = heads.layer(some.some(places), vectors[places])
+    best = head.logits(test.texts, told).argmax(1)
     return float(np.mean([head.labels[n] == label for n, label in zip(best, test.labels, strict=True)]))
 
 
@@ -42,7 +41,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     some, test = (heads.read(given.folder / f"{part}.csv") for part in ("train", "test"))
-    vectors, told = heads._vectors(some.texts), heads._vectors(test.texts)
+    vectors, told = heads.vectors(some.texts), heads.vectors(test.texts)
     for name, of, at in (("encoder and words", vectors, told), ("words alone", vectors[:, :0], told[:, :0])):
         for shots in SHOTS:
             draws = [right(some, of, drawn(some, shots, seed), test, at) for seed in range(DRAWS)]

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +77,9 @@ class Head:
     language: str
     heat: float
 
-    def logits(self, texts: Sequence[str]) -> Array:
-        """(N, K)"""
-        found = _features(texts, self.words, self.rarity, self.middle, self.language)
+    def logits(self, texts: Sequence[str], said: Array | None = None) -> Array:
+        """(N, K); `said`: the texts' vectors, where these are known."""
+        found = _features(texts, self.words, self.rarity, self.middle, self.language, said)
         made: Array = found.times(self.weight) + self.bias
         return made
 
@@ -154,14 +154,14 @@ def _save(path: Path, head: Head) -> None:
 
 def learn(some: Labelled) -> Head:
     """What labelled texts teach, as sure as it is of texts that it has not seen."""
-    vectors = _vectors(some.texts)
-    return _learned(some, vectors, _heat(some, _crossed(some, vectors)))
+    said = vectors(some.texts)
+    return replace(layer(some, said), heat=_heat(some, _crossed(some, said)))
 
 
 def crossed(some: Labelled) -> Array:
     """Logits (N, K) of each text by what the others teach, those apart that say the same, in the order of
     `some.names`."""
-    return _crossed(some, _vectors(some.texts))
+    return _crossed(some, vectors(some.texts))
 
 
 def _crossed(some: Labelled, vectors: Array) -> Array:
@@ -174,13 +174,9 @@ def _crossed(some: Labelled, vectors: Array) -> Array:
         learned, told = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
         others = some.some(learned)
         if len(told) and len(others.names) > 1:
-            head = _learned(others, vectors[learned], 1.0)
-            x = _features(
-                [some.texts[int(n)] for n in told], head.words, head.rarity, head.middle, head.language, vectors[told]
-            )
-            made[told[:, None], np.array([names.index(label) for label in head.labels])] = (
-                x.times(head.weight) + head.bias
-            )
+            head = layer(others, vectors[learned])
+            found = head.logits([some.texts[int(n)] for n in told], vectors[told])
+            made[told[:, None], np.array([names.index(label) for label in head.labels])] = found
     return made
 
 
@@ -212,7 +208,8 @@ def _heat(some: Labelled, logits: Array) -> float:
     return float(min(np.exp(np.linspace(-2, 3, 101)), key=lost))
 
 
-def _learned(some: Labelled, vectors: Array, heat: float) -> Head:
+def layer(some: Labelled, vectors: Array) -> Head:
+    """What labelled texts with these vectors teach; how sure it is of others is not fitted."""
     import numpy as np
 
     minimize = need("scipy.optimize", "train").minimize
@@ -234,10 +231,10 @@ def _learned(some: Labelled, vectors: Array, heat: float) -> Head:
 
     found = minimize(lost, np.zeros((size + 1) * count), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}).x
     weight = found[: size * count].reshape(size, count).astype(np.float32)
-    return Head(tuple(names), weight, found[size * count :], words, rarity, middle, language, heat)
+    return Head(tuple(names), weight, found[size * count :], words, rarity, middle, language, 1.0)
 
 
-def _vectors(texts: Sequence[str]) -> Array:
+def vectors(texts: Sequence[str]) -> Array:
     """(N, H) of length 1, or (N, 0) without the encoder."""
     import numpy as np
 
@@ -291,12 +288,12 @@ def _features(
     rarity: Array,
     middle: Array,
     language: str,
-    vectors: Array | None = None,
+    said: Array | None = None,
 ) -> _Features:
     import numpy as np
 
     sparse = need("scipy.sparse", "train")
-    vectors = _vectors(texts) if vectors is None else vectors
+    said = vectors(texts) if said is None else said
     rows, columns, values = [], [], []
     for n, text in enumerate(texts):
         counted = Counter(words[word] for word in _words(text, language) if word in words)
@@ -306,5 +303,5 @@ def _features(
             rows += [n] * len(at)
             columns += at.tolist()
             values += (_WORDS * weighed / np.linalg.norm(weighed)).tolist()
-    said = sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=(len(texts), len(words)))
-    return _Features(vectors - middle, said)
+    held = sparse.csr_matrix((np.array(values, np.float32), (rows, columns)), shape=(len(texts), len(words)))
+    return _Features(said - middle, held)

@@ -141,3 +141,14 @@ def test_vectors_count_beside_words(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows = [{"text": f"w{n}{'!' * (n % 2)}", "label": "loud" if n % 2 else "calm"} for n in range(40)]
     head = heads.learn(heads.read(_file(tmp_path / "a.jsonl", rows)))
     assert [head.labels[n] for n in head.shares(["new!", "newer"]).argmax(1)] == ["loud", "calm"]
+
+
+def test_a_layer_tells_texts_by_vectors_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(texts: list[str]) -> np.ndarray:
+        raise AssertionError(f"{texts} have vectors already")
+
+    monkeypatch.setattr(heads, "vectors", made)
+    some = heads.Labelled([f"text {n}" for n in range(20)], ["left", "right"] * 10, [{}] * 20)
+    said = np.array([[1.0, 0.0], [0.0, 1.0]] * 10, np.float32)
+    head = heads.layer(some, said)
+    assert [head.labels[n] for n in head.logits(["one", "two"], said[:2]).argmax(1)] == ["left", "right"]
