@@ -12,7 +12,7 @@ from mirim.core.errors import UsageError
 from mirim.core.files import numbered_jsonl
 from mirim.core.project import Project
 from mirim.core.types import Engine
-from mirim.core.verbs import verb
+from mirim.core.verbs import explicit, verb
 from mirim.examples.tasks import classify as task
 from mirim.models import heads, meaning
 from mirim.models.labels import checked, names, softmax
@@ -86,6 +86,15 @@ def classify(
         model: A model by whose words labels are chosen, instead of the encoder of the extra `meaning`.
         engine: Engine to run that model with; chosen by its format when empty.
     """
+    typed = explicit()
+    # What is typed wins over what mirim.toml or the environment say of the other way.
+    if text.strip() and "file" not in typed:
+        file = None
+    if examples is not None and "examples" in typed:
+        labels, kind = (labels if "labels" in typed else ()), (kind if "kind" in typed else "")
+        model, engine = (model if "model" in typed else ""), (engine if "engine" in typed else "")
+    elif labels and not typed.isdisjoint(("labels", "kind", "model", "engine")):
+        examples = None
     if bool(text.strip()) == (file is not None):
         raise UsageError("give one text or --file texts.jsonl, not both and not neither")
     if bool(labels) == (examples is not None):
@@ -147,11 +156,14 @@ class _Written:
 
 
 def _texts(path: Path) -> Iterator[tuple[str | int, str]]:
-    """(id, text) of each line; its number where it has no id."""
+    """(id, text) of each line; its number where it has no id. UsageError names both lines of an id that comes twice."""
+    seen: dict[str, int] = {}
     for number, row in numbered_jsonl(path):
         said, key = row.get("text"), row.get("id", number)
         if not isinstance(said, str) or not said.strip():
             raise UsageError(f'{path} line {number}: "text" is {json.dumps(said)}; a line is {{"text", "id"?}}')
         if type(key) not in (str, int):
             raise UsageError(f'{path} line {number}: "id" is {json.dumps(key)}; write a text or a number')
+        if (first := seen.setdefault(str(key), number)) != number:
+            raise UsageError(f'{path} line {number}: the id "{key}" is that of line {first} too; give each its own')
         yield key, said

@@ -9,7 +9,7 @@ from typing import Literal
 from mirim.core.errors import UsageError
 from mirim.core.project import Project
 from mirim.core.report import Report
-from mirim.core.verbs import said, verb
+from mirim.core.verbs import explicit, said, verb
 
 
 @verb
@@ -48,24 +48,28 @@ def evaluate(
         quant: With a FILE option, weights of a folder or an adapter as q8_0, q4_0, bf16, f16 or f32.
         seed: Seed of the resampling.
     """
-    chosen = [f for f in (pairs, reading, perplexity, labels) if f is not None]
-    if len(chosen) > 1:
+    files = {"pairs": pairs, "reading": reading, "perplexity": perplexity, "labels": labels}
+    given = {name: file for name, file in files.items() if file is not None}
+    # What is typed wins over what mirim.toml or the environment say of every call.
+    given = {name: file for name, file in given.items() if name in explicit()} or given
+    if len(given) > 1:
         raise UsageError("one of --pairs, --reading, --perplexity, --labels at a time")
     if limit < 0:
         raise UsageError(f"--limit {limit} is negative; 0 asks everything")
     if seed < 0:
         raise UsageError(f"--seed {seed} is negative; a seed is a whole number from 0 on")
-    if chosen:
+    if given:
+        ((what, path),) = given.items()
         if vain := said("evaluate", project, base=base, policy=policy, questions=questions):
             raise UsageError(f"{' and '.join(vain)} say nothing to a model by itself; leave them out")
-        if not chosen[0].exists() or chosen[0].is_dir():
-            raise UsageError(f"{chosen[0]} does not exist" if not chosen[0].exists() else f"{chosen[0]} is a folder")
-        if labels:
+        if not path.exists() or path.is_dir():
+            raise UsageError(f"{path} does not exist" if not path.exists() else f"{path} is a folder")
+        if what == "labels":
             from mirim.evals.labels import measure as measure_labels
 
             if vain := said("evaluate", project, model=model, engine=engine, quant=quant):
                 raise UsageError(f"{' and '.join(vain)} say nothing to --labels, which asks no model; leave them out")
-            return measure_labels(labels, limit)
+            return measure_labels(path, limit)
         from mirim.models.engine import open_engine
         from mirim.models.resolve import default
 
@@ -77,17 +81,17 @@ def evaluate(
             model, project = default(project, "name one with --model REF")
         running = open_engine(model, engine=engine, project=project, quant=quant)
         try:
-            if pairs:
+            if what == "pairs":
                 from mirim.evals.pairs import measure as measure_pairs
 
-                return measure_pairs(running, pairs, model, limit)
-            if reading:
+                return measure_pairs(running, path, model, limit)
+            if what == "reading":
                 from mirim.evals.reading import measure as measure_reading
 
-                return measure_reading(running, reading, model, limit)
+                return measure_reading(running, path, model, limit)
             from mirim.evals.perplexity import measure as measure_perplexity
 
-            return measure_perplexity(running, chosen[0], model, limit)
+            return measure_perplexity(running, path, model, limit)
         finally:
             running.close()
     if quant:

@@ -13,6 +13,7 @@ import pytest
 from mirim.assist import classify as module
 from mirim.assist.classify import Choice, Choices, classify
 from mirim.core.errors import UsageError
+from mirim.core.project import Project
 from mirim.core.types import Message
 
 LABELS = ("plumber", "locksmith")
@@ -98,6 +99,59 @@ def test_a_file_is_labelled_line_by_line(tmp_path: Path) -> None:
     told = [(one.id, one.label) for one in found.to_lines()]
     assert told[:3] == [("a", "locksmith"), (2, "plumber"), (3, "locksmith")]
     assert len(told) == 102
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("scipy")
+    monkeypatch.setenv("MIRIM_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setattr("mirim.models.meaning.available", lambda: False)
+    path = tmp_path / "labelled.csv"
+    path.write_text("text,label\n" + "".join(f"leaf {n},garden\nsoup {n},kitchen\n" for n in range(20)), "utf-8")
+    return path
+
+
+def _configured(folder: Path, **options: Any) -> Project:
+    said = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+    (folder / "mirim.toml").write_text(f'[project]\nname = "shop"\n[classify]\n{said}', "utf-8")
+    return Project.open(folder)
+
+
+def test_examples_that_are_typed_win_over_configured_labels(tmp_path: Path, labelled: Path) -> None:
+    project = _configured(tmp_path, labels=list(LABELS), kind="trade", model="m")
+    assert set(_one(project=project, text="a leaf", examples=labelled).shares) == {"garden", "kitchen"}
+    with pytest.raises(UsageError, match="--kind, --model and --engine go with --labels"):
+        classify(project=project, text="a leaf", examples=labelled, kind="room")
+    with pytest.raises(UsageError, match="not both and not neither"):
+        classify(project=project, text="a leaf", examples=labelled, labels=LABELS)
+
+
+@pytest.mark.parametrize("given", [{"labels": LABELS}, {"model": "other"}])
+def test_labels_that_are_typed_win_over_configured_examples(
+    tmp_path: Path, labelled: Path, engine: _Engine, given: dict[str, Any]
+) -> None:
+    configured = {"examples": str(labelled), "model": "m"} | ({} if "labels" in given else {"labels": list(LABELS)})
+    assert set(_one(project=_configured(tmp_path, **configured), text="a leaf", **given).shares) == set(LABELS)
+    assert engine.closed == 1
+
+
+def test_what_is_configured_both_ways_is_refused_where_nothing_is_typed(tmp_path: Path, labelled: Path) -> None:
+    project = _configured(tmp_path, labels=list(LABELS), examples=str(labelled))
+    with pytest.raises(UsageError, match="not both and not neither"):
+        classify(project=project, text="a leaf")
+
+
+@pytest.mark.usefixtures("by_names")
+def test_a_text_that_is_typed_wins_over_a_configured_file(tmp_path: Path) -> None:
+    assert _one(project=_configured(tmp_path, file="texts.jsonl"), text="lll", labels=LABELS).label == "locksmith"
+
+
+@pytest.mark.usefixtures("by_names")
+def test_an_id_that_comes_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "l", "id": 2}\n{"text": "p"}\n', "utf-8")
+    with pytest.raises(UsageError, match=r'line 2: the id "2" is that of line 1 too; give each its own'):
+        classify(file=path, labels=LABELS)
 
 
 def test_labels_are_learned_from_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

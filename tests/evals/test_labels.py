@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mirim.core.errors import UsageError
+from mirim.core.project import Project
 from mirim.evals import evaluate as verb
 from mirim.evals import labels as module
 from mirim.models import heads, meaning
@@ -70,3 +71,8 @@ def test_the_verb_asks_no_model(path: Path) -> None:
         verb.evaluate(labels=path, model="mirim-base")
     with pytest.raises(UsageError, match="one of --pairs, --reading, --perplexity, --labels"):
         verb.evaluate(labels=path, pairs=path)
+
+
+def test_a_file_that_is_typed_wins_over_a_configured_one(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "shop"\n[evaluate]\npairs = "pairs.jsonl"\n', "utf-8")
+    assert verb.evaluate(project=Project.open(tmp_path), labels=path).data["texts"] == 5
