@@ -114,7 +114,7 @@ def main() -> None:
     if options.beside:
         beside(every, put, [float(value) for value in options.beside.split(",")])
         return
-    unseen = [one for number, one in enumerate(every) if kept_out(number)]
+    unseen = [one for number, one in enumerate(every) if kept_out(number) and one.slug in put]
     rng = random.Random(3)
     trials: list[tuple[list[Ranked], bool, float]] = []
     for one in unseen:
