@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
 
 from mirim.evals.interval import wilson
 from mirim.models import meaning, purposes, slots
@@ -193,12 +194,6 @@ def crossed(x: np.ndarray, acts: np.ndarray, counts: np.ndarray, kinds: Sequence
     return found
 
 
-def under_curve(odds: np.ndarray, acts: np.ndarray) -> float:
-    places = np.empty(len(odds))
-    places[odds.argsort()] = np.arange(len(odds))
-    return float((places[acts].mean() - (acts.sum() - 1) / 2) / (~acts).sum())
-
-
 def questions(some: Sequence[Row], acts: bool) -> list[tuple[str, dict[str, Any]]]:
     """Questions that a function which acts does not serve, or that one which tells does."""
     found = [
@@ -228,9 +223,8 @@ def main() -> None:
         ("the 72", verbs, also),
     ):
         right = ((odds > 0) == acts)[at].sum()
-        print(
-            f"{name}: {wilson(int(right), at.sum())} right, area under the curve {under_curve(odds[at], acts[at]):.3f}"
-        )
+        area = roc_auc_score(acts[at], odds[at])
+        print(f"{name}: {wilson(int(right), at.sum())} right, area under the curve {area:.3f}")
     told = {row.function["name"]: float(odds) for row, odds in zip(some, apart, strict=True)}
     engine = open_engine("mirim-base")
     pointer = engine.pointers["tools"]  # type: ignore[attr-defined]

@@ -38,9 +38,9 @@ PASSAGES, NEAREST, JUDGED = 10, 8, 6
 #: have; one that says the same in the question's own has them and stays before it (bench/organisations_across.py). By
 #: words alone nothing tells that it answers, and people ask in what they can read.
 FOREIGN, FOREIGN_WORDS = 2.0, -2.0
-#: Log-odds by which a question that names something has to be surer with the topic before it, for more words find more;
-#: without vectors.
-TOPIC = 1.0
+#: Log-odds by which a question that names something has to be surer with the topic before it; by words alone, more
+#: words find more.
+TOPIC, TOPIC_WORDS = 0.0, 1.0
 #: Log-odds by which a subject alone is surer than with a question that has left it; without vectors whatever has none
 #: of its words is as far from it as anything.
 LEFT, LEFT_WORDS = 0.5, -0.5
@@ -231,7 +231,7 @@ class Assistant:
             # The topic is meant, unless it gives no answer.
             surer = with_topic > by_itself or probability(with_topic) >= self.calibration.threshold
         else:
-            surer = with_topic > by_itself + (0.0 if self.nearness else TOPIC)
+            surer = with_topic > by_itself + (TOPIC if self.nearness else TOPIC_WORDS)
         if not surer or self._strays(question, carried[1], topic(question, history, language), language):
             return alone
         latest = latest_first(chain(question, history, language), carried[1])
