@@ -13,6 +13,7 @@ from typing import Any, cast
 from mirim.assist.bands import banded
 from mirim.assist.candidates import candidates
 from mirim.assist.courtesy import asks_who, courtesy, returned
+from mirim.assist.extremes import DOCUMENTS, LONGEST, Extreme, extreme, extreme_first
 from mirim.assist.features import Featurizer
 from mirim.assist.judge import judge
 from mirim.assist.nearness import Near, Nearness
@@ -24,6 +25,7 @@ from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
 from mirim.assist.rows import latest_first
 from mirim.assist.shorthand import written_out
 from mirim.assist.standalone import chain, goes_on, points, readings, topic
+from mirim.assist.superlatives import superlative
 from mirim.core import plugins
 from mirim.core.bundle import Bundle
 from mirim.core.errors import UsageError
@@ -287,6 +289,10 @@ class Assistant:
             self._counted = changes
         asked = self._featurizer.question(question, language)
         best = hits[0].score if hits else 0.0
+        most = self._extreme(question, language, hits)
+        if most:
+            known = {hit.passage.id for hit in hits}
+            hits = [*hits, *(Hit(p, 0.0) for p in most.passages if p.id not in known)]
         found = candidates(hits)
         near: Iterable[Near | None] = self.nearness.near(question, found) if self.nearness else repeat(None)
         given = FOREIGN if self.nearness else FOREIGN_WORDS
@@ -299,7 +305,17 @@ class Assistant:
             score, fit = ranker(values) + given * foreign, meant.fit if meant else 0.0
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
         rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
-        return newest_first(question, banded(question, rows))
+        rows = newest_first(question, banded(question, rows))
+        return extreme_first(most, rows) if most else rows
+
+    def _extreme(self, question: str, language: str, hits: Sequence[Hit]) -> Extreme | None:
+        """The rows with the most or the least of what is asked, of the tables in the documents that were hit."""
+        asked = superlative(question)
+        if asked is None or self._featurizer is None:
+            return None
+        documents = list(dict.fromkeys(hit.passage.document for hit in hits))[:DOCUMENTS]
+        held = [p for p in map(self.index.passages, documents) if len(p) <= LONGEST]
+        return extreme(asked, self._featurizer.question(asked.rest, language), [p for some in held for p in some])
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:
         """Calibrated log-odds that the best sentence answers the question."""

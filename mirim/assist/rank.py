@@ -40,7 +40,8 @@ class Ranked:
 
     `verdict` is the model's log-odds for it, 0 where the model was not asked; `fit` how far its passage's tokens
     answer, 0 without vectors; `foreign` whether it is in another language than the question; `older` whether a newer
-    sentence says the same (mirim.assist.newest).
+    sentence says the same (mirim.assist.newest); `told` the log-odds that it is right where amounts told that, and not
+    its features (mirim.assist.extremes).
     """
 
     candidate: Candidate
@@ -50,6 +51,7 @@ class Ranked:
     fit: float = 0.0
     foreign: bool = False
     older: bool = False
+    told: float = -math.inf
 
 
 @cache
@@ -85,8 +87,10 @@ def trust(ranked: Sequence[Ranked]) -> float:
     """Log-odds that the best sentence is right, before a project's own calibration."""
     kind = _kind(ranked[0].features)
     if kind == "meaning" and ranked[0].foreign:
-        return _linear(ACROSS, ACROSS_NAMES, across_features(ranked))
-    return _linear(weights()[kind]["trust"], TRUST_NAMES[kind], trust_features(ranked))
+        trusted = _linear(ACROSS, ACROSS_NAMES, across_features(ranked))
+    else:
+        trusted = _linear(weights()[kind]["trust"], TRUST_NAMES[kind], trust_features(ranked))
+    return max(trusted, ranked[0].told)
 
 
 def reach(ranked: Sequence[Ranked]) -> float:
