@@ -47,7 +47,8 @@ _UNITS: dict[str, dict[str, float]] = {
     },
     "percent": {r"%|per ?cent|por cento": 1},
     "temperature": {r"° ?c|º ?c|degrees?|graus?|°|º": 1},
-    "speed": {r"km/h|kph": 1, r"mph": 1.609, r"mbps|mb/s|megas?|mega": 1, r"gbps": 1000},
+    "speed": {r"km/h|kph": 1, r"mph": 1.609, r"m/s": 3.6, r"m/min": 0.06, r"mbps|mb/s|megas?|mega": 1, r"gbps": 1000},
+    "sound": {r"db(?: ?\(?a\)?)?|decibe(?:ls?|is)": 1},
     "memory": {r"kb": 0.001, r"mb": 1, r"gb": 1000, r"tb": 1_000_000},
 }
 _UNIT = {

@@ -315,7 +315,8 @@ class Assistant:
             return None
         documents = list(dict.fromkeys(hit.passage.document for hit in hits))[:DOCUMENTS]
         held = [p for p in map(self.index.passages, documents) if len(p) <= LONGEST]
-        return extreme(asked, self._featurizer.question(asked.rest, language), [p for some in held for p in some])
+        rest, whole = (self._featurizer.question(text, language) for text in (asked.rest, asked.whole))
+        return extreme(asked, rest, whole, [passage for some in held for passage in some])
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:
         """Calibrated log-odds that the best sentence answers the question."""

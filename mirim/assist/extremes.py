@@ -40,8 +40,12 @@ _CARRIES = frozenset(
     "cost costs costing pay pays paid price priced take takes taking have has offer offers sell sells sold get got"
     " there place one ones option options thing things all every much many long big far deep high old today custa"
     " custam pagar paga tem ter oferece vende existe leva demora fica ficar sai sair entre todos todas qual quanto"
-    " hoje".split()
+    " hoje what whats which who go goes going you voce voces space espaco model modelo type tipo kind".split()
 )
+
+
+_ITEM = re.compile(r"[ \t]*[-*+•][ \t]")
+_NAMED = re.compile(r"([^:–—]{2,60})(?::| [–—-])\s+(.{1,80})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ class Extreme:
 
 
 class _Column(NamedTuple):
-    """A table's column, how far its name says that it is asked about, and the amounts of some rows."""
+    """A table's column, how far its name says that it is asked about, and the amounts of a kind that some rows have."""
 
     at: int
     named: float
+    kind: str
     told: dict[int, Amount]
 
 
@@ -78,18 +83,19 @@ class _Table:
         return self.units[column - 1 if self.is_turned else row]
 
 
-def extreme(asked: Superlative, question: Question, passages: Sequence[Passage]) -> Extreme | None:
+def extreme(asked: Superlative, question: Question, whole: Question, passages: Sequence[Passage]) -> Extreme | None:
     """The rows of the table that is asked about with the most or the least of it; None where no table tells.
 
-    question    `asked.rest` as features see it
+    question    `asked.rest` as features see it, and `whole` all that is asked
     passages    all of some documents, each document's in their order
     """
     tables = _tables(passages)
     turned = [] if asked.adjective.bare else [table.turned() for table in tables]
-    for some in (tables, turned):
-        found = [one for table in some if (one := _of(table, asked, question))]
+    lists = _lists(passages) if asked.adjective.kinds else []
+    for some in (tables, turned, lists):
+        found = [one for table in some if (one := _of(table, asked, question, whole))]
         if found:
-            return max(found, key=lambda one: one[:2])[2]
+            return max(found, key=lambda one: one[0])[1]
     return None
 
 
@@ -113,43 +119,68 @@ def _tables(passages: Sequence[Passage]) -> list[_Table]:
     return [t for t in tables if len(t.values) >= ROWS and all(len(row) == len(t.header) for row in t.values)]
 
 
-def _of(table: _Table, asked: Superlative, question: Question) -> tuple[float, float, Extreme] | None:
-    """How well a table fits, its share of the question first, and the rows."""
+def _lists(passages: Sequence[Passage]) -> list[_Table]:
+    """Lists whose items name what they tell of ("- Sauna: R$ 40") as tables of two columns."""
+    held: dict[tuple[str, str], list[tuple[Unit, list[str]]]] = {}
+    for passage in passages:
+        for unit in units(passage):
+            if not unit.header and _ITEM.match(unit.raw) and (named := _NAMED.fullmatch(unit.text)):
+                held.setdefault((passage.document, unit.lead), []).append((unit, list(named.groups())))
+    return [
+        _Table(("", lead), [pair for _, pair in some], [unit for unit, _ in some])
+        for (_, lead), some in held.items()
+        if len(some) >= ROWS
+    ]
+
+
+def _of(
+    table: _Table, asked: Superlative, question: Question, whole: Question
+) -> tuple[tuple[float, float], Extreme] | None:
+    """How well a table fits, the share of what asks and of all that is said, then its column's name; and its rows."""
     passage = table.units[0].passage
     language = passage.language or question.language
     above = _bag(f"{passage.heading} {table.units[0].lead} {' '.join(table.header)}", language)
     rows = [_bag(" ".join(cell for cell in row if not amounts(cell)), language) for row in table.values]
     inside = frozenset().union(*rows)
-    share = total = 0.0
-    narrowing: list[str] = []
-    for one, others, weight in zip(question.stems, question.others, question.weights, strict=True):
-        if one in _carrying(question.language):
-            continue
-        over, within = _stands(one, others, above), _stands(one, others, inside)
-        total += weight
-        share += weight * (over or within)
-        if within and not over:
-            narrowing.append(one)
-    if not total or share < LEAST_NAMED * total:
+    texts = (above, inside)
+    share = _share(question, texts)
+    if share < LEAST_NAMED:
         return None
     # "The earliest age" is not told by hours.
     of = _meant(asked.beside, question.language)
     if any(word not in inside and not _stands(word, (), above | inside) for word in of):
         return None
     # Of the rows, those that have most of the words that only some have: "the cheapest black cartridge".
+    narrowing = [
+        one
+        for one, others in zip(question.stems, question.others, strict=True)
+        if one not in _carrying(question.language) and _stands(one, others, inside) and not _stands(one, others, above)
+    ]
     counted = [sum(_stands(one, (), row) for one in narrowing) for row in rows]
     kept = [at for at, count in enumerate(counted) if count == max(counted)]
     column = _column(table, kept, asked, question.stems, language)
-    if column is None or (column.named < NAMED and share < LEAST * total):
+    if column is None or (column.named < NAMED and share < LEAST):
         return None
     ends = {at: one.high if asked.edge > 0 else one.low for at, one in column.told.items()}
-    most = max(value * asked.adjective.sign for value in ends.values())
-    best = [at for at, value in ends.items() if value * asked.adjective.sign == most]
+    sign = -asked.adjective.sign if column.kind in asked.adjective.opposite else asked.adjective.sign
+    most = max(value * sign for value in ends.values())
+    best = [at for at, value in ends.items() if value * sign == most]
     if len(best) > TIES or len(best) == len(ends):
         return None
     found = [table.unit(at, column.at) for at in best]
     places = frozenset((unit.passage.document, unit.start) for unit in found)
-    return share / total, column.named, Extreme(places, tuple({u.passage.id: u.passage for u in found}.values()))
+    fit = (share + _share(whole, texts), column.named)
+    return fit, Extreme(places, tuple({u.passage.id: u.passage for u in found}.values()))
+
+
+def _share(question: Question, texts: Sequence[frozenset[str]]) -> float:
+    """How much of a question's weight stands in some texts."""
+    share = total = 0.0
+    for one, others, weight in zip(question.stems, question.others, question.weights, strict=True):
+        if one not in _carrying(question.language):
+            total += weight
+            share += weight * any(_stands(one, others, text) for text in texts)
+    return share / total if total else 0.0
 
 
 def _column(
@@ -157,6 +188,7 @@ def _column(
 ) -> _Column | None:
     """The column that is asked about, with the amounts that some rows have there."""
     adjective, of = asked.adjective, _meant(asked.beside, language)
+    specific = (*adjective.kinds, *adjective.opposite)
     best: _Column | None = None
     rival = False
     # The first says what a row is of.
@@ -164,20 +196,23 @@ def _column(
         called = _bag(name, language)
         named = sum(2.0 * (word in called) or 1.5 * any(kindred(word, one) for one in called) for word in words)
         named += 2.0 * any(word in called for word in of)
+        if adjective.bare and of and not of & called:
+            # "The most praised menu" is no menu for the most guests.
+            continue
         known = bool(adjective.names and re.search(rf"\b(?:{adjective.names})", fold(name)))
         named += known
         read = {row: amounts(table.values[row][at]) for row in kept}
         filled = sum(table.values[row][at].strip(" –—-") != "" for row in kept)
         # What a column's name says need not stand in each of its cells: "Price (£)".
-        for kind in (*(adjective.kinds or _kinds(read)), "number"):
+        for kind in (*(adjective.kinds or _kinds(read)), *adjective.opposite, "number"):
             told = {row: one for row, some in read.items() for one in some if one.kind == kind}
             # By the kind of its amounts alone no column of a turned table is meant, nor one of any kind.
-            sure = known or not adjective.names if table.is_turned else kind in adjective.kinds or named >= 1
+            sure = known or not adjective.names if table.is_turned else kind in specific or named >= 1
             fits = sure and len(told) >= 2 and len(told) >= READ * filled
             # "The most games" are rather counted than priced.
             here = named + (0.1 if kind == "number" and not adjective.kinds else 0.0)
             if fits and (best is None or here > best.named):
-                best, rival = _Column(at, here, told), False
+                best, rival = _Column(at, here, kind, told), False
             elif fits and best and here == best.named and at != best.at:
                 rival = True
     # Of prices the first is meant where nothing says which; of other amounts any may be.

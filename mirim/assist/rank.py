@@ -53,6 +53,11 @@ class Ranked:
     older: bool = False
     told: float = -math.inf
 
+    @property
+    def apart(self) -> bool:
+        """Whether it says nothing of its neighbours: a table's row, or the item of a list that was told by amounts."""
+        return bool(self.candidate.header) or self.told > -math.inf
+
 
 @cache
 def weights() -> dict[str, dict[str, Any]]:

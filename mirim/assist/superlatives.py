@@ -14,24 +14,27 @@ SHORT = 4
 
 class Adjective(NamedTuple):
     """What a word asks for: the most (1) or the least (-1) of amounts of these kinds, any where there are none, in a
-    column whose name may have one of the words of `names`; `bare` is what may ask for the most comfortable as well."""
+    column whose name may have one of the words of `names`; of amounts of the `opposite` kinds it asks for the
+    other end. `bare` is what may ask for the most comfortable as well."""
 
     sign: int
     kinds: tuple[str, ...]
     names: str
+    opposite: tuple[str, ...] = ()
     bare: bool = False
 
 
 _PRICE = "pric|fee|cost|rate|charge|rent|fare|tariff|preco|valor|taxa|tarifa|mensal|custo|alugue|diaria|anuidade|aula"
 _PAY = r"salar|wage|\bpay|paid|remunera|ganho|bolsa|\ban? hour|por hora"
 _TIME = "time|day|length|duration|ready|wait|how long|takes|prazo|tempo|duracao|dias|espera|demora|leva"
-_SIZE = "area|size|capacity|seats|places|sleeps|holds|lugares|tamanho|capacidade|pessoas|people"
+_SIZE = "area|size|capacity|seats|places|spaces|vagas|sleeps|holds|lugares|tamanho|capacidade|pessoas|people"
 _HEIGHT, _LENGTH, _DEPTH = "height|altura", "length|comprimento|distan|extensao", "depth|deep|profund"
 _WIDTH, _AGE, _WEIGHT = "width|wide|largura", r"\bage|idade|year|\bano|built|since|desde|fundad", "weight|peso"
 _CLOCK, _FAR = (
     "open|close|start|begin|leave|end|hour|abre|fecha|inicio|comeca|entrada|saida|horario|hora",
     "distan|km|mile",
 )
+_SPEED, _SOUND = ("speed",), r"noise|sound|\bdb|ruido|barulho|\bsom"
 _HEAT, _STRENGTH = "temperat", r"\babv|alcoh?ol|strength|\bteor"
 
 #: Superlatives by themselves, and what says as much, in both languages, folded.
@@ -45,8 +48,8 @@ _WHOLE: dict[str, Adjective] = {
     r"(?:worst|lowest)[- ]paid|pays? (?:the )?(?:worst|least)|pagam? (?:menos|pior)|ganham? menos": (
         Adjective(-1, ("money",), _PAY)
     ),
-    r"fastest|quickest|takes? (?:the )?(?:least|shortest)|demoram? menos": Adjective(-1, ("duration",), _TIME),
-    r"slowest|takes? (?:the )?(?:longest|most)|demoram? mais": Adjective(1, ("duration",), _TIME),
+    r"fastest|quickest|takes? (?:the )?(?:least|shortest)|demoram? menos": Adjective(-1, ("duration",), _TIME, _SPEED),
+    r"slowest|takes? (?:the )?(?:longest|most)|demoram? mais": Adjective(1, ("duration",), _TIME, _SPEED),
     r"longest|duram? mais": Adjective(1, ("duration", "length"), f"{_TIME}|{_LENGTH}"),
     r"shortest|duram? menos": Adjective(-1, ("duration", "length"), f"{_TIME}|{_LENGTH}"),
     r"heaviest": Adjective(1, ("weight",), _WEIGHT),
@@ -60,6 +63,8 @@ _WHOLE: dict[str, Adjective] = {
     r"furthest|farthest": Adjective(1, ("length",), _FAR),
     r"earliest": Adjective(-1, ("clock", "date"), _CLOCK),
     r"latest": Adjective(1, ("clock", "date"), _CLOCK),
+    r"quietest": Adjective(-1, ("sound",), _SOUND),
+    r"loudest|noisiest": Adjective(1, ("sound",), _SOUND),
     r"strongest": Adjective(1, ("percent",), _STRENGTH),
     r"weakest": Adjective(-1, ("percent",), _STRENGTH),
     r"hottest|warmest": Adjective(1, ("temperature",), _HEAT),
@@ -71,14 +76,14 @@ _WHOLE: dict[str, Adjective] = {
 _DEGREES: dict[str, Adjective] = {
     r"barat(?:inh)?[oa]s?|em conta|economic[oa]s?": Adjective(-1, ("money",), _PRICE),
     r"car(?:inh)?[oa]s?|salgad[oa]s?": Adjective(1, ("money",), _PRICE),
-    r"rapid[oa]s?|rapidamente": Adjective(-1, ("duration",), _TIME),
-    r"lent[oa]s?|demorad[oa]s?": Adjective(1, ("duration",), _TIME),
+    r"rapid[oa]s?|rapidamente|ligeir[oa]s?": Adjective(-1, ("duration",), _TIME, _SPEED),
+    r"lent[oa]s?|demorad[oa]s?": Adjective(1, ("duration",), _TIME, _SPEED),
     r"long[oa]s?|comprid[oa]s?": Adjective(1, ("duration", "length"), f"{_TIME}|{_LENGTH}"),
     r"curt[oa]s?|breves?": Adjective(-1, ("duration", "length"), f"{_TIME}|{_LENGTH}"),
     r"pesad[oa]s?": Adjective(1, ("weight",), _WEIGHT),
     r"leves?": Adjective(-1, ("weight",), _WEIGHT),
     r"alt[oa]s?": Adjective(1, (), _HEIGHT),
-    r"baix[oa]s?": Adjective(-1, (), _HEIGHT),
+    r"baix(?:inh)?[oa]s?": Adjective(-1, (), _HEIGHT),
     r"fund[oa]s?|profund[oa]s?": Adjective(1, ("length",), _DEPTH),
     r"ras[oa]s?": Adjective(-1, ("length",), _DEPTH),
     r"larg[oa]s?": Adjective(1, ("length",), _WIDTH),
@@ -87,6 +92,8 @@ _DEGREES: dict[str, Adjective] = {
     r"longe|distantes?": Adjective(1, ("length",), _FAR),
     r"ced[oa]": Adjective(-1, ("clock", "date"), _CLOCK),
     r"tarde": Adjective(1, ("clock", "date"), _CLOCK),
+    r"silencios[oa]s?": Adjective(-1, ("sound",), _SOUND),
+    r"barulhent[oa]s?": Adjective(1, ("sound",), _SOUND),
     r"fortes?": Adjective(1, ("percent",), _STRENGTH),
     r"frac[oa]s?": Adjective(-1, ("percent",), _STRENGTH),
     r"quentes?": Adjective(1, ("temperature",), _HEAT),
@@ -100,8 +107,9 @@ _DEGREES: dict[str, Adjective] = {
 _ANY: dict[str, Adjective] = {
     r"largest|biggest|greatest|maior(?:es)?": Adjective(1, (), _SIZE),
     r"smallest|menor(?:es)?": Adjective(-1, (), _SIZE),
-    r"highest": Adjective(1, (), ""),
-    r"lowest|fewest": Adjective(-1, (), ""),
+    r"highest": Adjective(1, (), _HEIGHT),
+    r"lowest": Adjective(-1, (), _HEIGHT),
+    r"fewest": Adjective(-1, (), ""),
     r"most|mais": Adjective(1, (), "", bare=True),
     r"least|menos": Adjective(-1, (), "", bare=True),
 }
@@ -138,7 +146,7 @@ class Superlative:
     """What is asked for the most or the least of.
 
     edge      1 for the ends of amounts that reach from one number to another, as hours do, -1 for their beginnings
-    rest      the folded question without it
+    rest      what asks, folded, without it; `whole` the whole question
     beside    the word behind it, or those before it, the nearest first: the first that says something is what it is
               the most of, and stands over the table or in it
     """
@@ -146,12 +154,14 @@ class Superlative:
     adjective: Adjective
     edge: int
     rest: str
+    whole: str
     beside: tuple[str, ...]
 
 
 def superlative(question: str) -> Superlative | None:
     """The superlative of a question; None where it has none, or several."""
-    text = _clause(_NOT.sub(" ", fold(question)))
+    whole = _NOT.sub(" ", fold(question))
+    text = _clause(whole)
     found: list[tuple[re.Match[str], Adjective]] = []
     for pattern, adjective in _PATTERNS:
         for m in pattern.finditer(text):
@@ -164,12 +174,13 @@ def superlative(question: str) -> Superlative | None:
     m, adjective = found[0]
     before = text[: m.start()].split()[::-1]
     # In Portuguese what is cheapest stands before it. Of what comes or ends earliest nothing need be said.
+    beside: list[str] = []
     if "less" in m.re.groupindex:
         beside = [] if _ADVERB.search(m.group()) else before
-    else:
-        beside = _BEHIND.findall(text, m.end())[:1] if not before or _DETERMINER.fullmatch(before[0]) else []
+    elif adjective.bare or not before or _DETERMINER.fullmatch(before[0]):
+        beside = _BEHIND.findall(text, m.end())[:1]
     edge = 1 if _CLOSES.search(text) else -1 if _OPENS.search(text) else adjective.sign
-    return Superlative(adjective, edge, f"{text[: m.start()]} {text[m.end() :]}", tuple(beside))
+    return Superlative(adjective, edge, f"{text[: m.start()]} {text[m.end() :]}", whole, tuple(beside))
 
 
 def _clause(text: str) -> str:

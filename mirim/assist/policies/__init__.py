@@ -33,11 +33,11 @@ class Draft:
 def cite(ranked: Sequence[Ranked], limit: int = 5) -> tuple[Citation, ...]:
     """Citations of the ranked sentences, best first, each with the question or label above it; neighbours make one.
 
-    A table's row that is the best of all opens the first: behind the row before it, that one would be read as the
+    What stands apart and is the best of all opens the first: behind what stands before it, that would be read as the
     answer.
     """
     spans: list[Citation] = []
-    opening = bool(ranked) and bool(ranked[0].candidate.header)
+    opening = bool(ranked) and ranked[0].apart
     for row in ranked:
         c = row.candidate
         for i, span in enumerate(spans):

@@ -62,11 +62,11 @@ def choose(ranked: Sequence[Ranked], words: int = WORDS) -> list[Ranked]:
 def _grow(row: Ranked, home: Sequence[Ranked], taken: Container[int], room: int) -> Sequence[Ranked]:
     """The stretch of `home` around a sentence that fits into `room` words; a table row stands for itself."""
     low = high = next(i for i, r in enumerate(home) if r is row)
-    if row.candidate.header:
+    if row.apart:
         return [row]
     room -= _size(row)
     while True:
-        beside = [i for i in (low - 1, high + 1) if 0 <= i < len(home) and not home[i].candidate.header]
+        beside = [i for i in (low - 1, high + 1) if 0 <= i < len(home) and not home[i].apart]
         beside = [i for i in beside if id(home[i]) not in taken and _size(home[i]) <= room]
         if not beside:
             return home[low : high + 1]
