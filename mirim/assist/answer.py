@@ -236,6 +236,8 @@ class Assistant:
             surer = with_topic > by_itself + (TOPIC if self.nearness else TOPIC_WORDS)
         if not surer or self._strays(question, carried[1], topic(question, history, language), language):
             return alone
+        if carried[1][0].told > -math.inf:
+            return carried
         latest = latest_first(chain(question, history, language), carried[1])
         # The topic may name another number than the question does.
         return carried[0], banded(question, latest)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from mirim.assist.courtesy import courtesy
 from mirim.assist.phrases import declined
 from mirim.assist.shorthand import written_out
+from mirim.assist.superlatives import said
 from mirim.core.types import Message
-from mirim.documents.words import STOPWORDS, stem, tokens
+from mirim.documents.words import STOPWORDS, fold, stem, tokens
 
 #: Words that point at what was named before.
 _POINTERS = frozenset(
@@ -86,7 +87,9 @@ def goes_on(question: str) -> bool:
 def _carried(question: str, topic: str, language: str) -> str:
     """The question with the topic's content words that it lacks."""
     have = {stem(w, language) for w in content(question, language)}
-    carried = [w for w in content(topic, language) if stem(w, language) not in have]
+    # "And the dearest?" leaves "the cheapest", not the rooms.
+    left = said(topic) if said(question) else frozenset()
+    carried = [w for w in content(topic, language) if stem(w, language) not in have and fold(w) not in left]
     return f"{question.rstrip(' ?')} ({' '.join(carried[:8])})?" if carried else question
 
 

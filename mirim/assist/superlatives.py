@@ -162,12 +162,7 @@ def superlative(question: str) -> Superlative | None:
     """The superlative of a question; None where it has none, or several."""
     whole = _NOT.sub(" ", fold(question))
     text = _clause(whole)
-    found: list[tuple[re.Match[str], Adjective]] = []
-    for pattern, adjective in _PATTERNS:
-        for m in pattern.finditer(text):
-            if not any(a.start() < m.end() and m.start() < a.end() for a, _ in found):
-                opposite = "less" in pattern.groupindex and m["less"]
-                found.append((m, adjective._replace(sign=-adjective.sign) if opposite else adjective))
+    found = _found(text)
     short = len(text.split()) <= SHORT
     if len(found) != 1 or not (short or _CHOOSES.search(text)):
         return None
@@ -181,6 +176,22 @@ def superlative(question: str) -> Superlative | None:
         beside = _BEHIND.findall(text, m.end())[:1]
     edge = 1 if _CLOSES.search(text) else -1 if _OPENS.search(text) else adjective.sign
     return Superlative(adjective, edge, f"{text[: m.start()]} {text[m.end() :]}", whole, tuple(beside))
+
+
+def said(question: str) -> frozenset[str]:
+    """The folded words of a question's superlatives."""
+    return frozenset(word for m, _ in _found(_NOT.sub(" ", fold(question))) for word in m.group().split())
+
+
+def _found(text: str) -> list[tuple[re.Match[str], Adjective]]:
+    """The superlatives of a folded text."""
+    found: list[tuple[re.Match[str], Adjective]] = []
+    for pattern, adjective in _PATTERNS:
+        for m in pattern.finditer(text):
+            if not any(a.start() < m.end() and m.start() < a.end() for a, _ in found):
+                opposite = "less" in pattern.groupindex and m["less"]
+                found.append((m, adjective._replace(sign=-adjective.sign) if opposite else adjective))
+    return found
 
 
 def _clause(text: str) -> str:

@@ -10,6 +10,7 @@ from mirim.assist.amounts import Amount, amounts
 from mirim.assist.answer import Assistant
 from mirim.assist.superlatives import superlative
 from mirim.core.project import Project
+from mirim.core.types import Message
 from mirim.documents.ingest import ingest
 
 LODGE = """# Pousada do Farol
@@ -203,3 +204,29 @@ def test_cells_are_read_as_amounts(cell: str, amount: Amount) -> None:
 
 def test_a_cell_without_a_number_is_none() -> None:
     assert amounts("–") == amounts("") == amounts("on request") == ()
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "turns"),
+    [
+        ("pt", LODGE, [("qual o quarto mais barato?", "Rede"), ("e o mais caro?", "Duna"), ("e o maior?", "Maré")]),
+        (
+            "en",
+            BOATS,
+            [
+                ("which repair work is the cheapest?", "Estimate"),
+                ("and the most expensive?", "Engine"),
+                ("and which one takes longest?", "Hull"),
+            ],
+        ),
+    ],
+)
+def test_a_superlative_takes_the_place_of_the_one_before(
+    tmp_path: Path, language: str, text: str, turns: list[tuple[str, str]]
+) -> None:
+    said: list[Message] = []
+    with Assistant.open(_project(tmp_path, language, text), model="none") as assistant:
+        for question, first in turns:
+            answer = assistant.answer(question, said).answer
+            assert answer.startswith(f"- {first}")
+            said += [Message("user", question), Message("assistant", answer)]
