@@ -84,10 +84,16 @@ class Amount(NamedTuple):
     high: float
 
 
+#: Characters of a cell that says an amount; a longer one is a text.
+LONGEST = 200
+
+
 @lru_cache(maxsize=16384)
 def amounts(cell: str) -> tuple[Amount, ...]:
     """What a cell may mean, a kind of value each, the likeliest first; empty where it says no number."""
-    text = fold(cell).replace(" ", " ")
+    if len(cell) > LONGEST:
+        return ()
+    text = fold(cell).replace("\u00a0", " ")
     found: dict[str, list[float]] = {}
     for kind, value in _values(text):
         found.setdefault(kind, []).append(value)

@@ -7,6 +7,7 @@ question's other words stand over it or in it.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from mirim.assist.amounts import Amount, amounts
 from mirim.assist.features import Question
+from mirim.assist.newest import Day, day_of
 from mirim.assist.rank import Ranked
 from mirim.assist.superlatives import Superlative
 from mirim.core.types import Passage
@@ -95,8 +97,17 @@ def extreme(asked: Superlative, question: Question, whole: Question, passages: S
     for some in (tables, turned, lists):
         found = [one for table in some if (one := _of(table, asked, question, whole))]
         if found:
-            return max(found, key=lambda one: one[0])[1]
+            # Of an old list and a new one that fit alike the new one tells.
+            return max(found, key=lambda one: (one[0], _day(one[1].passages[0])))[1]
     return None
+
+
+def _day(passage: Passage) -> Day:
+    """The day of a table by what stands over it, else by its file's name; before all others where it is to come."""
+    today = datetime.date.today()
+    name = passage.source.rpartition("/")[2]
+    day = day_of(passage.heading, alone=True) or day_of(name, alone=True) or (0, 0, 0)
+    return day if day <= (today.year, today.month, today.day) else (-1, 0, 0)
 
 
 def extreme_first(found: Extreme, ranked: Sequence[Ranked]) -> list[Ranked]:
@@ -169,7 +180,7 @@ def _of(
         return None
     found = [table.unit(at, column.at) for at in best]
     places = frozenset((unit.passage.document, unit.start) for unit in found)
-    fit = (share + _share(whole, texts), column.named)
+    fit = (round(share + _share(whole, texts), 6), column.named)
     return fit, Extreme(places, tuple({u.passage.id: u.passage for u in found}.values()))
 
 

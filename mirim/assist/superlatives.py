@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from mirim.documents.words import fold
 
-#: Words of a question that need not say that it chooses: "cheapest plan?".
-SHORT = 4
+#: Words of a question that need not say that it chooses: "cheapest plan?"; and characters of a question that is read.
+SHORT, LONGEST = 4, 2000
 
 
 class Adjective(NamedTuple):
@@ -124,7 +124,7 @@ _NOT = re.compile(
     r"|\b(?:latest|earliest)(?: date| time| day)? (?:i|we|you|they|people|someone|that)\b"
     r"|\ba mais\b(?! [a-z]{4}| em conta)|\bmais (?:ou menos|de|algum|alguma|um|uma|nada|tarde (?:do )?que)\b"
     r"|\b(?:muito|alg[a-z]+) mais\b|\bmaior parte\b|\b(?:maior|menor)(?:es)? (?:de|que|do que)\b"
-    r"|\bmost (?:of|people|days)\b|\bnao\b[^.?!]*\bmais\b(?! [a-z]{4})"
+    r"|\bmost (?:of|people|days)\b|\bnao\b[^.?!]{0,80}\bmais\b(?! [a-z]{4})"
 )
 _PARTS = re.compile(r"[.?!;:](?:\s|$)|, | [-–—] ")
 #: Without one of these "mais barato" is "cheaper" and no "cheapest".
@@ -159,8 +159,8 @@ class Superlative:
 
 
 def superlative(question: str) -> Superlative | None:
-    """The superlative of a question; None where it has none, or several."""
-    whole = _NOT.sub(" ", fold(question))
+    """The superlative of a question; None where it has none, or several, or is very long."""
+    whole = _asked(question)
     text = _clause(whole)
     found = _found(text)
     short = len(text.split()) <= SHORT
@@ -180,7 +180,12 @@ def superlative(question: str) -> Superlative | None:
 
 def said(question: str) -> frozenset[str]:
     """The folded words of a question's superlatives."""
-    return frozenset(word for m, _ in _found(_NOT.sub(" ", fold(question))) for word in m.group().split())
+    return frozenset(word for m, _ in _found(_asked(question)) for word in m.group().split())
+
+
+def _asked(question: str) -> str:
+    """A question, folded, without what is no superlative; '' for one that is very long."""
+    return _NOT.sub(" ", fold(question)) if len(question) <= LONGEST else ""
 
 
 def _found(text: str) -> list[tuple[re.Match[str], Adjective]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,28 @@ def test_a_superlative_takes_the_place_of_the_one_before(
             answer = assistant.answer(question, said).answer
             assert answer.startswith(f"- {first}")
             said += [Message("user", question), Message("assistant", answer)]
+
+
+def test_of_an_old_list_and_a_new_one_the_new_one_tells(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "mirim.toml").write_text('[project]\nname = "house"\nlanguage = "pt"\n', "utf-8")
+    for year, prices in (("2024", (80, 60, 95)), ("2019", (40, 70, 50)), ("2097", (10, 20, 5))):
+        rows = "\n".join(f"| {name} | R$ {n} |" for name, n in zip(("Bronze", "Prata", "Ouro"), prices, strict=True))
+        text = f"# Planos {year}\n\n| Plano | Mensalidade |\n| --- | --- |\n{rows}\n"
+        (tmp_path / "sources" / f"planos-{year}.md").write_text(text, "utf-8")
+    project = Project.open(tmp_path)
+    ingest(project)
+    with Assistant.open(project, model="none") as assistant:
+        for question, first in (
+            ("qual o plano mais barato?", "| Prata | R$ 60"),
+            ("qual o plano mais barato em 2019?", "| Bronze | R$ 40"),
+        ):
+            assert assistant.rank(question)[0].candidate.text.startswith(first)
+
+
+def test_what_is_very_long_is_read_at_once_or_not_at_all() -> None:
+    began = time.perf_counter()
+    for text in ("não " * 200_000, "mais " * 200_000, "the cheapest, " * 50_000):
+        assert superlative(text) is None
+    assert amounts("9h e " * 100_000) == amounts("12 a " * 100_000) == ()
+    assert time.perf_counter() - began < 10
