@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from mirim.documents.values import MONTHS
+from mirim.documents.values import MONTH_NUMBERS
 from mirim.documents.words import fold
 
 _NUMBER = r"(?<![\w.,])\d{1,3}(?:[.,  ]\d{3})+(?:[.,]\d{1,2})?(?!\d)|(?<![\w.,])\d+(?:[.,]\d+)?"
@@ -64,9 +64,8 @@ _CLOCK = re.compile(
     r"(?<![\w:.,])([01]?\d|2[0-4])(?::([0-5]\d)|h([0-5]\d)?|(?:[.:]([0-5]\d))? ?(?=[ap]\.?m\b))(?! ?min)"
 )
 _NOON = re.compile(r" ?(p)\.?m\b")
-_MONTH = {fold(name)[:3]: at for names in MONTHS.values() for at, name in enumerate(names, 1)}
 _DATE = re.compile(
-    rf"(?:\b(\d{{1,2}})(?:st|nd|rd|th|o)?(?: de| of)? )?\b({'|'.join(_MONTH)})[a-z]{{0,7}}\b"
+    rf"(?:\b(\d{{1,2}})(?:st|nd|rd|th|o)?(?: de| of)? )?\b({'|'.join(MONTH_NUMBERS)})[a-z]{{0,7}}\b"
     r"(?: (\d{1,2})\b)?(?: (?:de )?((?:19|20)\d\d))?"
 )
 _HALF = re.compile(r"\b(?:half an? |mei[oa] )(hora|hour|dia|day)\b")
@@ -114,7 +113,7 @@ def _values(text: str) -> Iterator[tuple[str, float]]:
     for m in _DATE.finditer(text):
         day = int(m[1] or m[3] or 0)
         if day <= 31:
-            yield "date", 372 * int(m[4] or 0) + 31 * _MONTH[m[2]] + day
+            yield "date", 372 * int(m[4] or 0) + 31 * MONTH_NUMBERS[m[2]] + day
             taken.append(m.span())
     for m in _HALF.finditer(text):
         yield "duration", 0.5 * (_HOUR if m[1][0] == "h" else _DAY)

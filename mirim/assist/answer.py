@@ -272,35 +272,32 @@ class Assistant:
         return sorted(judged, key=lambda r: -(r.score + self.calibration.judge * r.verdict)) + rows[JUDGED:]
 
     def find(self, question: str, without: Callable[[Passage], bool] | None = None) -> list[Hit]:
-        """Passages that may answer: by words, best first, then those nearest in meaning that words did not find."""
+        """Passages that may answer: by words, best first, then those nearest in meaning that words did not find, then
+        those of the row with the most or the least of what is asked."""
         hits = self.index.search(question, limit=PASSAGES * (1 if without is None else 2))
         if without is not None:
             hits = [h for h in hits if not without(h.passage)][:PASSAGES]
-        if self.nearness is None:
-            return hits
-        known = {h.passage.id for h in hits}
-        near = self.nearness.nearest(question, NEAREST, without)
-        return hits + [Hit(p, 0.0) for p in near if p.id not in known]
+        if self.nearness is not None:
+            known = {h.passage.id for h in hits}
+            near = self.nearness.nearest(question, NEAREST, without)
+            hits += [Hit(p, 0.0) for p in near if p.id not in known]
+        if most := self._extreme(question, self.language_of(question), hits):
+            known = {h.passage.id for h in hits}
+            told = (p for p in most.passages if p.id not in known and not (without and without(p)))
+            hits += [Hit(p, 0.0) for p in told]
+        return hits
 
     def order(self, question: str, language: str, hits: Sequence[Hit]) -> list[Ranked]:
         """The ranking before the model has its say."""
-        # An ingest beside this changes how many passages have a word.
-        changes = self.index.refresh()
-        if self._featurizer is None or self._counted != changes:
-            self._featurizer = Featurizer(self.index.frequency, self.index.count)
-            self._counted = changes
-        asked = self._featurizer.question(question, language)
+        featurizer = self._counting()
+        asked = featurizer.question(question, language)
         best = hits[0].score if hits else 0.0
-        most = self._extreme(question, language, hits)
-        if most:
-            known = {hit.passage.id for hit in hits}
-            hits = [*hits, *(Hit(p, 0.0) for p in most.passages if p.id not in known)]
         found = candidates(hits)
         near: Iterable[Near | None] = self.nearness.near(question, found) if self.nearness else repeat(None)
         given = FOREIGN if self.nearness else FOREIGN_WORDS
         rows = []
         for candidate, meant in zip(found, near, strict=False):
-            values = self._featurizer.features(asked, candidate, best)
+            values = featurizer.features(asked, candidate, best)
             if meant:
                 values += [meant.near, meant.match]
             foreign = candidate.passage.language not in ("", language)
@@ -308,16 +305,26 @@ class Assistant:
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
         rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
         rows = newest_first(question, banded(question, rows))
+        most = self._extreme(question, language, hits)
         return extreme_first(most, rows) if most else rows
+
+    def _counting(self) -> Featurizer:
+        # An ingest beside this changes how many passages have a word.
+        changes = self.index.refresh()
+        if self._featurizer is None or self._counted != changes:
+            self._featurizer = Featurizer(self.index.frequency, self.index.count)
+            self._counted = changes
+        return self._featurizer
 
     def _extreme(self, question: str, language: str, hits: Sequence[Hit]) -> Extreme | None:
         """The rows with the most or the least of what is asked, of the tables in the documents that were hit."""
         asked = superlative(question)
-        if asked is None or self._featurizer is None:
+        if asked is None:
             return None
+        featurizer = self._counting()
         documents = list(dict.fromkeys(hit.passage.document for hit in hits))[:DOCUMENTS]
         held = [p for p in map(self.index.passages, documents) if len(p) <= LONGEST]
-        rest, whole = (self._featurizer.question(text, language) for text in (asked.rest, asked.whole))
+        rest, whole = (featurizer.question(text, language) for text in (asked.rest, asked.whole))
         return extreme(asked, rest, whole, [passage for some in held for passage in some])
 
     def log_odds(self, ranked: Sequence[Ranked]) -> float:

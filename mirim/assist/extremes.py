@@ -111,10 +111,11 @@ def _day(passage: Passage) -> Day:
 
 
 def extreme_first(found: Extreme, ranked: Sequence[Ranked]) -> list[Ranked]:
-    """The sentences, best first, with the rows that were found before all others."""
+    """The sentences, best first, with the rows that were found before all others; one that was kept out of reach is not
+    there, and none takes its place."""
     rows = [r for r in ranked if (r.candidate.passage.document, r.candidate.start) in found.rows]
     others = [r for r in ranked if (r.candidate.passage.document, r.candidate.start) not in found.rows]
-    top = max(r.score for r in ranked)
+    top = max((r.score for r in ranked), default=0.0)
     return [*(replace(r, score=top, told=TOLD) for r in rows), *others]
 
 

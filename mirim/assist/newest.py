@@ -10,16 +10,15 @@ from functools import lru_cache
 
 from mirim.assist.candidates import Candidate
 from mirim.assist.rank import Ranked
-from mirim.documents.values import MONTHS
+from mirim.documents.values import MONTH_NUMBERS, MONTHS
 from mirim.documents.words import STOPWORDS, fold, stem, tokens
 from mirim.examples.kinds import asked
 
 #: Sentences, the best first, that are compared; and the share of two's words that both have where they say the same.
 COMPARED, SAME = 20, 0.6
-#: Months by their first three letters, and what follows these, in English and Portuguese: "sept" is short, too.
-_MONTHS = {fold(name)[:3]: at for names in MONTHS.values() for at, name in enumerate(names, 1)}
+#: What follows the first three letters of a month's name: "sept" is short, too.
 _ENDS = {"t", *(fold(name)[3:] for names in MONTHS.values() for name in names)}
-_MONTH = rf"(?P<{{0}}>{'|'.join(_MONTHS)})(?:{'|'.join(sorted(_ENDS - {''}))})?"
+_MONTH = rf"(?P<{{0}}>{'|'.join(MONTH_NUMBERS)})(?:{'|'.join(sorted(_ENDS - {''}))})?"
 _YEAR = r"(?P<{0}>(?:19|20)\d\d)(?![\d%]|[.,]\d{{3}})"
 #: Days in whole and months with their year, in folded text: "2026-05-04", "4/5/2026", "4 May 2026", "May 4, 2026".
 _DATED = re.compile(
@@ -122,7 +121,7 @@ def _months_first(text: str) -> bool:
 
 def _read(match: re.Match[str], first: bool) -> Day:
     year = int(match["y1"] or match["y2"] or match["y3"])
-    month = _MONTHS[match["m3"]] if match["m3"] else int(match["m1"] or match["m2"])
+    month = MONTH_NUMBERS[match["m3"]] if match["m3"] else int(match["m1"] or match["m2"])
     day = int(match["d1"] or match["d2"] or match["d3"] or match["d4"] or 0)
     # Numbers alone leave open which is the month.
     return (year, day, month) if month > 12 >= day > 0 or (first and match["d2"] and day <= 12) else (year, month, day)

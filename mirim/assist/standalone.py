@@ -10,7 +10,7 @@ from mirim.assist.phrases import declined
 from mirim.assist.shorthand import written_out
 from mirim.assist.superlatives import said
 from mirim.core.types import Message
-from mirim.documents.words import STOPWORDS, fold, stem, tokens
+from mirim.documents.words import STOPWORDS, stem, tokens
 
 #: Words that point at what was named before.
 _POINTERS = frozenset(
@@ -89,7 +89,7 @@ def _carried(question: str, topic: str, language: str) -> str:
     have = {stem(w, language) for w in content(question, language)}
     # "And the dearest?" leaves "the cheapest", not the rooms.
     left = said(topic) if said(question) else frozenset()
-    carried = [w for w in content(topic, language) if stem(w, language) not in have and fold(w) not in left]
+    carried = [w for w in content(topic, language) if stem(w, language) not in have and w not in left]
     return f"{question.rstrip(' ?')} ({' '.join(carried[:8])})?" if carried else question
 
 

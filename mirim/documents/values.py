@@ -21,6 +21,8 @@ MONTHS = {
     "en": tuple("january february march april may june july august september october november december".split()),
     "pt": tuple("janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro".split()),
 }
+#: The months' numbers by the first three letters of their names, folded, in both languages.
+MONTH_NUMBERS = {fold(name)[:3]: at for names in MONTHS.values() for at, name in enumerate(names, 1)}
 #: Words of a date at most; digits of a number.
 LONGEST, DIGITS = 7, 100
 #: What a number is counted in: "22 mil", "two dozen". "10k" may be a name.

@@ -256,3 +256,12 @@ def test_what_is_very_long_is_read_at_once_or_not_at_all() -> None:
         assert superlative(text) is None
     assert amounts("9h e " * 100_000) == amounts("12 a " * 100_000) == ()
     assert time.perf_counter() - began < 10
+
+
+def test_a_row_out_of_reach_is_not_told(tmp_path: Path) -> None:
+    with Assistant.open(_project(tmp_path, "pt", LODGE), model="none") as assistant:
+        question = "qual o quarto mais barato?"
+        assert assistant.order(question, "pt", assistant.find(question))[0].told > 0
+        gone = assistant.find(question, lambda passage: "Rede na varanda" in passage.text)
+        assert gone
+        assert all(row.told < 0 for row in assistant.order(question, "pt", gone))
