@@ -15,13 +15,15 @@ SHORT, LONGEST = 4, 2000
 class Adjective(NamedTuple):
     """What a word asks for: the most (1) or the least (-1) of amounts of these kinds, any where there are none, in a
     column whose name may have one of the words of `names`; of amounts of the `opposite` kinds it asks for the
-    other end. `bare` is what may ask for the most comfortable as well."""
+    other end. `bare` is what may ask for the most comfortable as well; `degree` what Portuguese says with "mais" or
+    "menos" before it, behind what it is the most of."""
 
     sign: int
     kinds: tuple[str, ...]
     names: str
     opposite: tuple[str, ...] = ()
     bare: bool = False
+    degree: bool = False
 
 
 _PRICE = "pric|fee|cost|rate|charge|rent|fare|tariff|preco|valor|taxa|tarifa|mensal|custo|alugue|diaria|anuidade|aula"
@@ -115,7 +117,10 @@ _ANY: dict[str, Adjective] = {
 }
 _PATTERNS = (
     *((re.compile(rf"\b(?:{names})\b"), adjective) for names, adjective in _WHOLE.items()),
-    *((re.compile(rf"\b(?:mais|(?P<less>menos)) (?:{names})\b"), adjective) for names, adjective in _DEGREES.items()),
+    *(
+        (re.compile(rf"\b(?:mais|menos) (?:{names})\b"), adjective._replace(degree=True))
+        for names, adjective in _DEGREES.items()
+    ),
     *((re.compile(rf"\b(?:{names})\b"), adjective) for names, adjective in _ANY.items()),
 )
 #: What has such words and asks for no most or least.
@@ -170,7 +175,7 @@ def superlative(question: str) -> Superlative | None:
     before = text[: m.start()].split()[::-1]
     # In Portuguese what is cheapest stands before it. Of what comes or ends earliest nothing need be said.
     beside: list[str] = []
-    if "less" in m.re.groupindex:
+    if adjective.degree:
         beside = [] if _ADVERB.search(m.group()) else before
     elif adjective.bare or not before or _DETERMINER.fullmatch(before[0]):
         beside = _BEHIND.findall(text, m.end())[:1]
@@ -194,7 +199,7 @@ def _found(text: str) -> list[tuple[re.Match[str], Adjective]]:
     for pattern, adjective in _PATTERNS:
         for m in pattern.finditer(text):
             if not any(a.start() < m.end() and m.start() < a.end() for a, _ in found):
-                opposite = "less" in pattern.groupindex and m["less"]
+                opposite = adjective.degree and m.group().startswith("menos")
                 found.append((m, adjective._replace(sign=-adjective.sign) if opposite else adjective))
     return found
 
