@@ -18,6 +18,8 @@ from mirim.models.purposes import Purpose
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "models")]
 pytest.importorskip("starlette")
 
+from browsing import browser, site  # noqa: E402, F401
+
 
 @pytest.fixture
 def client() -> Callable[..., Any]:

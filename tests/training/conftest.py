@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mirim.core import progress
+
 TEXT = [
     "The nurse opened the door and said good morning to everybody in the room at 10:30.",
     "O paciente deve ficar em jejum por oito horas antes do exame de sangue, não é?",
@@ -28,6 +30,23 @@ def _one_thread(request: pytest.FixtureRequest) -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def notes() -> Any:
+    """Every line that a person is told."""
+    lines: list[str] = []
+
+    class Sink:
+        def bar(self, label: str, total: float | None) -> Any:
+            return progress._Silent().bar(label, total)
+
+        def note(self, text: str) -> None:
+            lines.append(text)
+
+    restore = progress.install(Sink())
+    yield lines
+    restore()
 
 
 @pytest.fixture
