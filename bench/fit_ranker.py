@@ -2,10 +2,12 @@
 
     python bench/fit_ranker.py --shared ../shared --kind words
     python bench/fit_ranker.py --shared ../shared --kind meaning --limit 250 --passages 400 --cache DIR
+    python bench/fit_ranker.py --shared ../shared --kind read --cache DIR
 
 Weights for words alone are fitted on all of a set's documents, those beside what passages mean on as many as make about
 `--passages` passages, on questions that bench/fit_meaning.py did not see, and on the organisations that it kept out,
-whose customers ask in their own words: these weigh five times as much as a set.
+whose customers ask in their own words: these weigh five times as much as a set. What reading adds (`--kind read`, after
+`--kind meaning`) is fitted on these organisations alone, for bench/fit_reader.py saw the sets' questions.
 
 Data: reading sets with human questions and their source texts (QED, Pirá in both languages, FairytaleQA train, COVID-
 QA) and MedQuAD's training questions. Each set becomes an index of its own; a question is asked of the whole index,
@@ -34,16 +36,18 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from organisations import kept_out, organisations
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
-from mirim.assist import nearness
+from mirim.assist import answer, nearness
 from mirim.assist.answer import Assistant
 from mirim.assist.policies.quote import choose
 from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, trust_features
@@ -170,7 +174,20 @@ SIGNS = {
     **dict.fromkeys(("sentence", "lead", "passage", "soft_sentence", "soft_lead", "soft_passage", "pairs", "type"), 1),
     **dict.fromkeys(("kin_sentence", "kin_lead", "kin_passage"), 1),
     **dict.fromkeys(
-        ("search", "rank", "ranker", "margin", "search_score", "near", "nearest", "match", "best_match"), 1
+        (
+            "search",
+            "rank",
+            "ranker",
+            "margin",
+            "search_score",
+            "near",
+            "nearest",
+            "match",
+            "best_match",
+            "read",
+            "best_read",
+        ),
+        1,
     ),
     **dict.fromkeys(("missing", "unknown", "short"), -1),
 }
@@ -218,6 +235,18 @@ def listwise(
     return minimize(loss, np.zeros(len(names)), jac=True, method="L-BFGS-B", bounds=bounded(names)).x
 
 
+def added(known: np.ndarray, x: np.ndarray, y: np.ndarray, sizes: np.ndarray) -> float:
+    """The weight of one more feature x (sentences,) beside known scores, at least 0, by the same softmax."""
+    tried = np.arange(0, 8, 0.05)
+    ends = np.cumsum(sizes)[:-1]
+
+    def loss(w: float) -> float:
+        parts = zip(np.split(known + w * x, ends), np.split(y, ends), strict=True)
+        return sum(float(np.logaddexp.reduce(z) - np.logaddexp.reduce(z[right > 0])) for z, right in parts)
+
+    return float(min(tried, key=loss))
+
+
 def refusing(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
     """The score below which REFUSED of what would be wrong lies: a wrong answer is worse than none."""
     order = np.argsort(scores)
@@ -251,7 +280,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path, default=Path("mirim/assist/weights.json"))
     parser.add_argument("--limit", type=int, default=1000)
-    parser.add_argument("--kind", choices=("words", "meaning"), default="words")
+    parser.add_argument("--kind", choices=("words", "meaning", "read"), default="words")
     parser.add_argument("--passages", type=int, default=700)
     parser.add_argument("--organisations", type=Path, default=Path("recipes/organisations"))
     parser.add_argument("--cache", type=Path, help="where vectors are kept for another run")
@@ -266,8 +295,13 @@ def main() -> None:
     if options.kind == "meaning":
         sets = {name: some(*found, options.passages) for name, found in sets.items()}
         sets = {name: (documents, asks[SEEN : SEEN + options.limit]) for name, (documents, asks) in sets.items()}
+    elsewhere: list[str] = []
+    if options.kind == "read":
+        elsewhere = [ask.question for _, asks in sets.values() for ask in asks]
+        sets = {}
+    kind = "words" if options.kind == "words" else "meaning"
     corpora = [(name, name, documents, asks) for name, (documents, asks) in sets.items()]
-    if options.kind == "meaning":
+    if kind == "meaning":
         for number, one in enumerate(organisations(options.organisations)):
             if kept_out(number):
                 asks = [Ask(q.question, q.document, q.spans) for q in one.questions]
@@ -285,7 +319,9 @@ def main() -> None:
     rank_size: list[int] = []
     rank_set: list[tuple[str, bool]] = []
     trials: list[tuple[str, bool, list[Ranked], Ask | None]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    # What reading says is fitted afterwards.
+    reads = nullcontext() if options.kind == "read" else patch.object(answer, "read", lambda question, found: found)
+    with tempfile.TemporaryDirectory() as folder, reads:
         for name, slug, documents, asks in corpora:
             path = Path(folder) / f"{slug}.db"
             writer = Writer(path, "fit")
@@ -294,7 +330,7 @@ def main() -> None:
             writer.finish(tidy=True)
             writer.close()
             assistant = Assistant(Index.open(path), None, "none")
-            if options.kind == "meaning":
+            if kind == "meaning":
                 vectors = (options.cache or Path(folder)) / f"{slug}.npz"
                 nearness.update(vectors, assistant.index)
                 assistant.nearness = nearness.Nearness.open(vectors, assistant.index)
@@ -321,7 +357,7 @@ def main() -> None:
 
                 gone = assistant.find(question, holds)
                 trials.append((name, test, assistant.order(question, language, gone), None))
-            others = [a.question for other, _, _, more in corpora if other != name for a in more]
+            others = elsewhere + [a.question for other, _, _, more in corpora if other != name for a in more]
             outside = rng.sample(others, len(asks) // 4) + rng.sample(strange, len(asks) // 4)
             for number, plain in enumerate(outside):
                 question = tell(plain, number)
@@ -340,9 +376,15 @@ def main() -> None:
     names = np.array([name for name, _ in rank_set])
     share = {name: heavy[name] / max(1, int((names[fit] == name).sum())) for name in names_of}
     weight = np.array([share[n] for n in names[fit]]) * fit.sum() / sum(heavy.values())
-    rank_names, trust_names = RANK_NAMES[options.kind], TRUST_NAMES[options.kind]
-    model = listwise(x[inside], y[inside], sizes[fit], weight, rank_names)
-    bias = offset(x[inside] @ model, y[inside], np.repeat(weight / sizes[fit], sizes[fit]))
+    rank_names, trust_names = RANK_NAMES[kind], TRUST_NAMES[kind]
+    if options.kind == "read":
+        known = read_json(options.out)[kind]["ranker"]
+        model, bias = np.array([known[n] for n in rank_names]), known["bias"]
+        model[-1] = added(x[inside][:, :-1] @ model[:-1], x[inside][:, -1], y[inside], sizes[fit])
+    else:
+        x[:, -1] *= kind == "words"
+        model = listwise(x[inside], y[inside], sizes[fit], weight, rank_names)
+        bias = offset(x[inside] @ model, y[inside], np.repeat(weight / sizes[fit], sizes[fit]))
     ranker = {n: round(float(w), 5) for n, w in zip((*rank_names, "bias"), (*model, bias), strict=True)}
 
     features, labels, where = [], [], []
@@ -369,7 +411,7 @@ def main() -> None:
         "threshold": refusing(f[fit] @ trust[:-1] + trust[-1], t[fit], balance[fit]),
         "trust": {n: round(float(w), 5) for n, w in zip((*trust_names, "bias"), trust, strict=True)},
     }
-    write_json(options.out, (read_json(options.out) if options.out.is_file() else {}) | {options.kind: fitted})
+    write_json(options.out, (read_json(options.out) if options.out.is_file() else {}) | {kind: fitted})
     print("\n| set | questions | first sentence right | quoted | AUC of trust |\n| --- | --- | --- | --- | --- |")
     score = f @ trust[:-1] + trust[-1]
     for name in names_of:

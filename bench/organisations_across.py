@@ -5,7 +5,7 @@
 Asks questions of recipes/organisations that were put into the other language by hand (across.jsonl there;
 `number` counts the questions of the file from 0), each answerable one a second time with its passage taken away, and
 questions of other organisations in that language. Prints what mirim.assist.rank gives, and a new fit of its `ACROSS`:
-a logistic regression, its bias such that the threshold of people's questions refuses nine in ten of what is wrong.
+a logistic regression, its bias such that the threshold of people's questions refuses as much of what is wrong as there.
 
     python bench/organisations_across.py --beside 1,0,-1,-2
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from fit_ranker import MOST, described
+from fit_ranker import MOST, REFUSED, described
 from organisations import Asked, Organisation, kept_out, organisations, translated
 from scipy.optimize import minimize
 
@@ -155,7 +155,7 @@ def main() -> None:
     odds = x @ fitted
     wrong = np.flatnonzero(y == 0)[np.argsort(odds[y == 0])]
     share = np.cumsum(weight[wrong]) / weight[wrong].sum()
-    fitted[-1] += threshold - odds[wrong[np.searchsorted(share, 0.9)]]
+    fitted[-1] += threshold - odds[wrong[np.searchsorted(share, REFUSED)]]
     for name, values in (("as it is", given), ("fitted again", x @ fitted)):
         told = values > threshold
         parts = {"right": y == 1, "wrong": own & (y == 0), "of other organisations": ~own}

@@ -21,7 +21,8 @@ from mirim.assist.newest import newest_first
 from mirim.assist.opening import opening
 from mirim.assist.phrases import unknown
 from mirim.assist.policies import Draft, Task
-from mirim.assist.rank import Ranked, probability, ranker, reach, trust, weights
+from mirim.assist.rank import UNREAD, Ranked, probability, ranker, reach, trust, weights
+from mirim.assist.reading import place, read
 from mirim.assist.rows import latest_first
 from mirim.assist.shorthand import written_out
 from mirim.assist.standalone import chain, goes_on, points, readings, topic
@@ -39,7 +40,7 @@ PASSAGES, NEAREST, JUDGED = 10, 8, 6
 #: Log-odds that a sentence in another language than the question's is given for the question's words, which it cannot
 #: have; one that says the same in the question's own has them and stays before it (bench/organisations_across.py). By
 #: words alone nothing tells that it answers, and people ask in what they can read.
-FOREIGN, FOREIGN_WORDS = 2.0, -2.0
+FOREIGN, FOREIGN_WORDS = 1.0, -2.0
 #: Log-odds by which a question that names something has to be surer with the topic before it; by words alone, more
 #: words find more.
 TOPIC, TOPIC_WORDS = 0.0, 1.0
@@ -299,11 +300,11 @@ class Assistant:
         for candidate, meant in zip(found, near, strict=False):
             values = featurizer.features(asked, candidate, best)
             if meant:
-                values += [meant.near, meant.match]
+                values += [meant.near, meant.match, UNREAD]
             foreign = candidate.passage.language not in ("", language)
             score, fit = ranker(values) + given * foreign, meant.fit if meant else 0.0
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
-        rows.sort(key=lambda r: (-r.score, r.candidate.passage.document, r.candidate.start))
+        rows = read(question, sorted(rows, key=place)) if self.nearness else sorted(rows, key=place)
         rows = newest_first(question, banded(question, rows))
         most = self._extreme(question, language, hits)
         return extreme_first(most, rows) if most else rows

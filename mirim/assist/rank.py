@@ -2,7 +2,7 @@
 
 Their default weights were fitted on questions that people wrote (see docs/answering.md and
 bench/fit_ranker.py); a project's own calibration adjusts how far they, and its model's judgement, are trusted.
-There are two sets of weights: for words alone, and for words beside what passages mean, two features more.
+There are two sets of weights: for words alone, and for words beside what passages mean, three features more.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from typing import Any
 from mirim.assist.candidates import Candidate
 from mirim.assist.features import NAMES
 
-#: How near the sentence lies to the question, and how far its passage's tokens answer to it.
-MEANING = ("near", "match")
+#: How near the sentence lies to the question, how far its passage's tokens answer to it, and whether the sentence
+#: answers as it is read together with the question (mirim.assist.reading): -1 to 1, and `UNREAD` where it was not.
+MEANING = ("near", "match", "read")
+UNREAD = -1.0
 #: The features of a sentence, and of a whole result, by words alone and with what passages mean.
 RANK_NAMES = {"words": NAMES, "meaning": (*NAMES, *MEANING)}
 TRUST_NAMES = {
     "words": (*NAMES, "ranker", "margin", "search_score"),
     # Words say little of whether customers' questions are answered, and mislead: these ask in words of their own.
-    "meaning": ("nearest", "best_match", "margin"),
+    "meaning": ("nearest", "best_match", "best_read", "margin"),
 }
 #: Trust where what is found is in another language than the question. Its tokens all lie far, beyond the bounds of
 #: `match`, so how far a passage answers counts beyond them. Fitted by bench/organisations_across.py, for the same
-#: threshold: nine in ten of what would be wrong there are refused.
-ACROSS_NAMES = ("best_fit", "margin")
-ACROSS = {"best_fit": 0.681, "margin": 2.228, "bias": -0.317}
+#: threshold: as much of what would be wrong is refused there.
+ACROSS_NAMES = ("best_fit", "best_read", "margin")
+ACROSS = {"best_fit": 0.78, "best_read": 1.008, "margin": 1.74, "bias": -0.817}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def ranker(features: Sequence[float]) -> float:
 
 def trust_features(ranked: Sequence[Ranked]) -> list[float]:
     """Features of a whole result: those of the best sentence and how far it stands out; with what passages mean, how
-    near the nearest sentence is, how far the best passage answers, and how far the best sentence stands out."""
+    near the nearest sentence is, how far the best passage answers, whether any sentence does that was read, and how far
+    the best sentence stands out."""
     best, margin = ranked[0], _margin(ranked)
     if _kind(best.features) == "meaning":
         return [*(max(r.features[len(NAMES) + i] for r in ranked) for i in range(len(MEANING))), margin]
@@ -85,7 +88,7 @@ def trust_features(ranked: Sequence[Ranked]) -> list[float]:
 
 def across_features(ranked: Sequence[Ranked]) -> list[float]:
     """Features of a whole result in another language than the question's, see `ACROSS`."""
-    return [max(r.fit for r in ranked), _margin(ranked)]
+    return [max(r.fit for r in ranked), max(r.features[-1] for r in ranked), _margin(ranked)]
 
 
 def trust(ranked: Sequence[Ranked]) -> float:

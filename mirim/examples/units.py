@@ -49,6 +49,11 @@ class Unit:
     def span(self) -> Span:
         return Span(self.passage.document, self.start, self.end)
 
+    @property
+    def alone(self) -> str:
+        """What it says by itself: of a table's row the cells with the header's."""
+        return _row(cells(self.raw), self.header) if self.raw.lstrip().startswith("|") else self.text
+
 
 def units(passage: Passage) -> list[Unit]:
     """The units of a passage in order. Headings, questions, labels and table headers lead the next ones."""

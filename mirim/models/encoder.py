@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +51,15 @@ class _Tensor:
     data: np.ndarray[Any, np.dtype[np.uint8]]
     rows: int
     columns: int
+
+    def floats(self) -> Floats:
+        """(rows, columns)."""
+        if self.kind == _F32:
+            return self.data.view("<f4").reshape(self.rows, self.columns)
+        blocks = self.data.reshape(-1, _BLOCK)
+        whole = np.concatenate((blocks[:, 2:] & 15, blocks[:, 2:] >> 4), 1).astype(np.float32) - 8
+        made: Floats = whole * blocks[:, :2].copy().view("<f2").astype(np.float32)
+        return made.reshape(self.rows, self.columns)
 
 
 class _Reader:
@@ -143,7 +152,8 @@ class File:
 class Encoder:
     """`Encoder.open` reads the package's file."""
 
-    def __init__(self, file: File, kernels: str = "") -> None:
+    def __init__(self, file: File, kernels: str = "", changes: Mapping[str, Floats] | None = None) -> None:
+        """changes   what is added to matrices of the file, by their names there, in float32"""
         from tokenizers import Tokenizer, models
 
         from mirim import _core
@@ -158,21 +168,44 @@ class Encoder:
         try:
             self._core = _core.Encoder(file.config, kernels)
             for name, tensor in file.tensors.items():
-                self._add(name, tensor)
+                self._add(name, tensor, (changes or {}).get(name))
             self._core.finish()
         except (RuntimeError, ValueError) as error:
             raise UsageError(f"the encoder's weights do not fit together: {error}") from error
 
     @classmethod
-    def open(cls) -> Encoder:
-        """The installed package's model; UsageError where it is missing."""
+    def open(cls, changes: Mapping[str, Floats] | None = None) -> Encoder:
+        """The installed package's model, changed or as it is; UsageError where it is missing."""
         found = installed()
         if found is None:
             raise UsageError(f"the package {PACKAGE} is not installed; type: pip install 'mirim[meaning]'")
-        return cls(File(found))
+        return cls(File(found), changes=changes)
 
-    def _add(self, name: str, tensor: _Tensor) -> None:
+    @property
+    def start(self) -> int:
+        """The id that begins a text."""
+        return self._file.first
+
+    @property
+    def end(self) -> int:
+        """The id that ends a text, and parts what is read together."""
+        return self._file.last
+
+    @property
+    def layers(self) -> int:
+        return int(self._file.config["num_hidden_layers"])
+
+    @property
+    def window(self) -> int:
+        """Tokens that are read together at most, those that begin and end a text not counted."""
+        return self._window
+
+    def _add(self, name: str, tensor: _Tensor, change: Floats | None) -> None:
         data, rows = tensor.data, tensor.rows
+        if change is not None:
+            made = np.ascontiguousarray(tensor.floats() + change, np.float32).view(np.uint8).reshape(-1)
+            self._core.add(_called(name), _CORE[_F32], True, made, rows, tensor.columns)
+            return
         if name == "emb.type":
             # Texts have one type of tokens.
             data, rows = data[: tensor.columns * 4], 1

@@ -86,7 +86,7 @@ def passages(texts: Sequence[str]) -> list[Said]:
 def vectors(texts: Sequence[str], prefix: str = PASSAGE) -> Floats:
     """(len(texts), H) of passages or parts of them, or with another `prefix` of questions; of length 1, no tokens."""
     encoder = _encoder()
-    return _unit(encoder.vectors([encoder.tokens(prefix + _clean(text)) for text in texts]))
+    return _unit(encoder.vectors([encoder.tokens(prefix + clean(text)) for text in texts]))
 
 
 def log_odds(asked: Asked, said: Said) -> float:
@@ -112,7 +112,7 @@ def states(prefix: str, texts: Sequence[str], ends: int = 0) -> tuple[Floats, li
     ends   tokens to read of a text's start and of its end, the prefix counted; 0 reads all of it
     """
     encoder = _encoder()
-    read = [encoder.tokens(prefix + _clean(_ends(text, ends * _CHARACTERS))) for text in texts]
+    read = [encoder.tokens(prefix + clean(_ends(text, ends * _CHARACTERS))) for text in texts]
     made, found = encoder.states([_ends(ids, ends) for ids in read], LAYERS)
     skipped = len(encoder.tokens(prefix.strip()))
     return _unit(made), [s[skipped:].reshape(-1, len(LAYERS) * encoder.size) for s in found]
@@ -128,7 +128,7 @@ def _unit(x: Any) -> Floats:
     return made
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     # The package's tokenizer ends a text at its first zero byte; half a surrogate pair has no UTF-8.
     return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 

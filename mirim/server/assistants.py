@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mirim.core.errors import MirimError
 from mirim.core.types import Answer, Message, Policy
-from mirim.models import meaning
+from mirim.models import meaning, reader
 
 if TYPE_CHECKING:
     from mirim.assist.answer import Assistant
@@ -34,9 +34,10 @@ class Current:
         return self._now().answer(question, history, policy)
 
     def prepare(self) -> None:
-        """Read what the first question would wait for: the encoder that tells what it means, where that is asked."""
+        """Read what the first question would wait for, where that is asked: the encoders of meaning and of reading."""
         if self._assistant.nearness:
             meaning.query("?")
+            reader.read("?", [reader.Text("", [("", "!")])])
 
     @property
     def index(self) -> Any:

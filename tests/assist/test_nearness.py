@@ -18,11 +18,21 @@ from mirim.assist.ask import VECTORS
 from mirim.assist.calibrate import Held, fit
 from mirim.assist.candidates import candidates
 from mirim.assist.nearness import Nearness, embed
-from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, probability, ranker, trust, trust_features, weights
+from mirim.assist.rank import (
+    MEANING,
+    RANK_NAMES,
+    TRUST_NAMES,
+    Ranked,
+    probability,
+    ranker,
+    trust,
+    trust_features,
+    weights,
+)
 from mirim.core.bundle import Bundle
 from mirim.core.project import Project
 from mirim.documents.ingest import ingest
-from mirim.models import meaning
+from mirim.models import meaning, reader
 
 #: Words that mean the same to the model of these tests.
 _SAME = {"quit": "closes", "bring": "return", "back": "return", "fee": "costs"}
@@ -54,6 +64,14 @@ class Fake:
         self.made += texts
         return [meaning.Said(self._vector(t), self._tokens(t)) for t in texts]
 
+    def read(self, question: str, texts: list[reader.Text]) -> list[list[float]]:
+        """The part that has most of the question's words answers."""
+        asked = self._tokens(question)
+        return [
+            [float((asked @ self._tokens(said).T).max(axis=1).mean()) * 16 - 8 for _, said in text.parts]
+            for text in texts
+        ]
+
     def vectors(self, texts: list[str]) -> np.ndarray[Any, Any]:
         return np.array([self._vector(t) for t in texts], np.float32).reshape(len(texts), -1)
 
@@ -65,6 +83,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(meaning, "query", one.query)
     monkeypatch.setattr(meaning, "passages", one.passages)
     monkeypatch.setattr(meaning, "vectors", one.vectors)
+    monkeypatch.setattr(reader, "read", one.read)
     return one
 
 
@@ -229,11 +248,13 @@ def test_ranking_and_trust_use_the_weights_of_what_they_see(near: Assistant, own
     rows = near.rank("how long do I have to return a lamp")
     assert len(rows[0].features) == len(RANK_NAMES["meaning"])
     assert len(trust_features(rows)) == len(TRUST_NAMES["meaning"])
-    bare = [Ranked(r.candidate, r.features[:-2], r.score) for r in rows]
+    bare = [Ranked(r.candidate, r.features[: -len(MEANING)], r.score) for r in rows]
     assert len(trust_features(bare)) == len(TRUST_NAMES["words"])
     assert trust(rows) != trust(bare)
     assert weights()["meaning"]["ranker"]["near"] > 0
     assert weights()["meaning"]["ranker"]["match"] > 0
+    assert weights()["meaning"]["ranker"]["read"] > 0
+    assert weights()["meaning"]["trust"]["best_read"] > 0
     closer = (*rows[0].features[:-1], rows[0].features[-1] + 0.5)
     assert ranker(closer) > ranker(rows[0].features)
 

@@ -65,7 +65,7 @@ def one() -> encoder.Encoder:
 
 @package
 def test_tokens_are_those_of_the_package(one, theirs) -> None:
-    for text in map(meaning._clean, _texts(100, 100, 2000)):
+    for text in map(meaning.clean, _texts(100, 100, 2000)):
         assert len(one.tokens("query: " + text)) + 2 == theirs.token_count(text, is_query=True)
     # A character that no piece has is one token.
     assert one.tokens("\U0001f999\U0001f999 a").count(one._file.unknown) == 2
@@ -78,7 +78,7 @@ def test_vectors_are_those_of_the_package(theirs, texts) -> None:
     assert made.shape == (len(texts), 384)
     assert made.dtype == np.float32
     np.testing.assert_allclose((made * made).sum(1), 1, atol=1e-5)
-    expected = np.array([theirs.passage(meaning._clean(text)) for text in texts])
+    expected = np.array([theirs.passage(meaning.clean(text)) for text in texts])
     assert (made * expected).sum(1).min() > 0.999
     assert meaning.query(texts[6]).vector @ theirs.query(texts[6]) > 0.999
     assert meaning.passages([]) == []

@@ -1,0 +1,424 @@
+"""Fit what reads a question and a passage together (mirim/models/reader.py): low-rank changes of the encoder that
+search uses, and a head that points at the first and at the last token of an answer, or at nothing.
+
+    python bench/fit_reader.py --shared ../shared --minutes 60
+
+It learns from recipes/reading and from people's questions (FairytaleQA train, QED, COVID-QA, Pirá), each with a stretch
+of the passage that it is asked of, of a length drawn anew: the whole stretch, the stretch without the sentence that
+answers, a stretch elsewhere in the passage, now and then another passage. One passage in forty is kept out. It learns
+from organisations' customers too (recipes/organisations, but those that bench/fit_meaning.py keeps out): each question,
+answered or not, in both languages, with the passages whose tokens answer best to it.
+
+The shipped one learned in three parts: 2.4 million tokens of reading alone, 3.0 million beside 40 organisations' first
+questions, and
+
+    python bench/fit_reader.py --shared ../shared --start FORMER.npz --readings 900 --minutes 46 --rate 7e-4
+
+which was 4.9 million, three in five of what there was to learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import tempfile
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from fit_ranker import described, rows
+from organisations import Asked, kept_out, organisations, translated
+from organisations import asked as more_asked
+from torch import nn
+
+from mirim.core.types import Document, Passage
+from mirim.documents.indexing import Writer
+from mirim.documents.indexing import rows as index_rows
+from mirim.documents.passages import MOST
+from mirim.documents.search import Index
+from mirim.documents.sentences import sentences
+from mirim.examples.units import units
+from mirim.models import meaning, reader
+from mirim.models.encoder import Encoder, File, installed
+from mirim.models.meaning import clean
+from mirim.models.reader import QUESTION, TITLE
+
+#: The public sets whose questions are learned, and characters of a text, of an answer at most.
+SETS, TEXT, ANSWER = ("fairytale_train", "qed", "covidqa", "pira"), 12_000, 200
+#: Tokens of a stretch, of which one is drawn; shares of stretches around an answer, of these without it, of others.
+ROOMS, AROUND, WITHOUT, OTHER = (60, 120, 180, 300), 0.85, 0.33, 0.04
+#: Share of examples that come with their title.
+TITLED = 0.8
+#: Passages that each question of a customer is read with: those whose tokens answer best, of the nearest by vectors.
+LOOKED_AT, NEAREST = 3, 40
+STEMS = ("q", "k", "v", "ao", "fi", "fo")
+CONTEXT = 512
+#: A change of rank 16 cut out of one of 32 by singular values is as small, and tells less; eight bits tell no more.
+LARGEST = 15
+
+
+@dataclass
+class Reading:
+    """Sentences, what leads to each as tokens, themselves as tokens; of each question tokens, the sentences that
+    answer, and the answer, or nothing where that is all of one."""
+
+    language: str
+    title: list[int]
+    sentences: list[tuple[str, list[int], list[int]]]
+    asked: list[tuple[list[int], list[int], str]]
+
+
+@dataclass
+class Example:
+    """`ids`, where nothing stands, which places an answer may have, and where the answer begins and ends."""
+
+    ids: list[int]
+    none: int
+    first: int
+    begin: int
+    end: int
+
+
+def passages(encoder: Encoder, shared: Path, recipes: Path) -> Iterator[tuple[bool, Reading]]:
+    """(kept out, passage)"""
+    for language, title, text, asked in texts(shared, recipes):
+        spans = sentences(text, language)
+        found = []
+        for question, said in asked:
+            homes = [i for i, (a, b) in enumerate(spans) if said and said in text[a:b]]
+            if homes or not said:
+                found.append((encoder.tokens(clean(question)), homes, said))
+        if found and spans:
+            parts = [(text[a:b], [], encoder.tokens(clean(text[a:b]))) for a, b in spans]
+            named = encoder.tokens(clean(title)) if title else []
+            yield zlib.crc32(text.encode()) % 40 == 0, Reading(language, named, parts, found)
+
+
+def customers(encoder: Encoder, recipes: Path) -> Iterator[Reading]:
+    """What organisations are asked, each with a few passages that speak of it; only some of them answer."""
+    more, put = more_asked(recipes / "asked.jsonl"), translated(recipes / "across.jsonl")
+    for number, organisation in enumerate(organisations(recipes)):
+        if kept_out(number):
+            continue
+        held = [p for d in organisation.documents for p in indexed(d)]
+        said = meaning.passages([f"{p.heading}\n{p.text}" for p in held])
+        vectors = np.array([one.vector for one in said])
+        read = [parts(encoder, p) for p in held]
+        asked = list(organisation.questions)
+        texts = {d.id: d.text for d in organisation.documents}
+        for text, document, sentence in more.get(organisation.slug, ()):
+            start = texts[document].index(sentence)
+            asked.append(Asked(text, "answered", document, [(start, start + len(sentence))]))
+        asked += [replace(asked[at], question=text) for at, text in put.get(organisation.slug, ())]
+        for one in asked:
+            query = meaning.query(one.question)
+            near = np.argsort(-(vectors @ query.vector), kind="stable")[:NEAREST]
+            fit = {int(at): meaning.log_odds(query, said[at]) for at in near}
+            chosen = sorted(fit, key=lambda at: -fit[at])[:LOOKED_AT]
+            right = [at for at, p in enumerate(held) if homes(one, p)]
+            if right and not set(right) & set(chosen):
+                chosen[-1] = max(right, key=lambda at: fit.get(at, -np.inf))
+            question = encoder.tokens(clean(one.question))
+            for at in chosen:
+                if read[at]:
+                    title = encoder.tokens(clean(held[at].heading))
+                    yield Reading(organisation.language, title, read[at], [(question, homes(one, held[at]), "")])
+
+
+def parts(encoder: Encoder, passage: Passage) -> list[tuple[str, list[int], list[int]]]:
+    """A passage as `Reading.sentences` has it."""
+    return [
+        (said, encoder.tokens(clean(lead)) if lead else [], encoder.tokens(clean(said)))
+        for lead, said in reader.text(passage).parts
+    ]
+
+
+def homes(asked: Asked, passage: Passage) -> list[int]:
+    """Which sentences of a passage answer a question."""
+    if asked.document != passage.document:
+        return []
+    own = units(passage)
+    return [n for n, u in enumerate(own) if any(u.start < end and start < u.end for start, end in asked.spans)]
+
+
+def indexed(document: Document) -> list[Passage]:
+    """A document's passages as search has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        writer = Writer(Path(folder) / "index.db", "fit")
+        writer.begin()
+        writer.put([(described(document), index_rows(document, MOST))])
+        writer.finish(tidy=True)
+        writer.close()
+        with Index.open(Path(folder) / "index.db") as index:
+            return index.passages(document.id)
+
+
+def texts(shared: Path, recipes: Path) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:
+    """(language, title, text, [(question, answer or nothing)])"""
+    for path in sorted(recipes.glob("*.jsonl")):
+        for row in map(json.loads, path.open(encoding="utf-8")):
+            asked = [(q, " ".join(a.split())) for q, a in row["asked"]]
+            yield row["lang"], row.get("title", ""), " ".join(row["context"].split()), asked
+    for name in SETS:
+        held: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
+        for row in rows(shared / "instruct" / f"{name}.jsonl.zst"):
+            if row["task"] != "read":
+                continue
+            text, said = " ".join(row["context"].split()), " ".join(str(row["output"]).split())
+            if said and said in text and len(said) < ANSWER and len(text) < TEXT:
+                held[row["lang"], row.get("title", "").replace("-", " "), text].append((row["input"], said))
+        for (language, title, text), asked in held.items():
+            yield language, title, text, asked
+
+
+def build(
+    encoder: Encoder, question: list[int], passage: Reading, kept: Sequence[int], answer: tuple[int, str], titled: bool
+) -> Example:
+    """A question with some of a passage, as `mirim.models.reader` shows it; `answer` is (sentence, text)."""
+    ids = [encoder.start, *question[:QUESTION], encoder.end]
+    none = len(ids) - 1
+    ids += [encoder.end, *(passage.title[:TITLE] if titled else ()), encoder.end]
+    first = len(ids)
+    begin = end = none
+    for number in kept:
+        text, led, own = passage.sentences[number]
+        ids += led
+        if number == answer[0]:
+            low, high = where(encoder, text, answer[1], len(own)) if answer[1] else (0, len(own) - 1)
+            begin, end = len(ids) + low, len(ids) + high
+        ids += own
+    ids = ids[: CONTEXT - 1]
+    if end >= len(ids):
+        begin = end = none
+    return Example([*ids, encoder.end], none, first, begin, end)
+
+
+def where(encoder: Encoder, text: str, said: str, count: int) -> tuple[int, int]:
+    """The first and the last token of a sentence that hold what was said."""
+    at = text.index(said)
+    before = text[:at].rstrip()
+    low = len(encoder.tokens(clean(before))) if before else 0
+    high = len(encoder.tokens(clean(text[: at + len(said)]))) - 1
+    return min(low, count - 1), min(max(low, high), count - 1)
+
+
+def drawn(encoder: Encoder, passage: Reading, number: int, rng: random.Random) -> Example | None:
+    """One of a passage's questions with a stretch of the passage; None where its answer stands twice there."""
+    question, homes, said = passage.asked[number]
+    sizes = [len(led) + len(ids) for _, led, ids in passage.sentences]
+    # What search brings is read whole.
+    room = rng.choice(ROOMS) if said else ROOMS[-1]
+    low = high = rng.choice(homes) if homes and rng.random() < AROUND else rng.randrange(len(sizes))
+    while True:
+        left = room - sum(sizes[low : high + 1])
+        beside = [n for n in (low - 1, high + 1) if 0 <= n < len(sizes) and sizes[n] <= left]
+        if not beside:
+            break
+        grown = rng.choice(beside)
+        low, high = min(low, grown), max(high, grown)
+    kept = list(range(low, high + 1))
+    if homes and rng.random() < WITHOUT and not set(kept) <= set(homes):
+        kept = [n for n in kept if n not in homes]
+    held = [n for n in kept if n in homes]
+    if len(held) > 1 and said:
+        return None
+    return build(encoder, question, passage, kept, (held[0], said) if held else (-1, ""), rng.random() < TITLED)
+
+
+def batches(encoder: Encoder, held: Sequence[Reading], most: int, rng: random.Random) -> Iterator[list[Example]]:
+    """Examples of about the same length, at most `most` tokens together, for ever."""
+    every = [(passage, number) for passage in held for number in range(len(passage.asked))]
+    while True:
+        rng.shuffle(every)
+        for at in range(0, len(every), 2048):
+            made = []
+            for passage, number in every[at : at + 2048]:
+                other = rng.choice(held)
+                if rng.random() >= OTHER:
+                    one = drawn(encoder, passage, number, rng)
+                elif other.language == passage.language and other is not passage:
+                    one = build(
+                        encoder, passage.asked[number][0], other, range(min(6, len(other.sentences))), (-1, ""), True
+                    )
+                else:
+                    one = None
+                if one:
+                    made.append(one)
+            made.sort(key=lambda e: len(e.ids))
+            groups: list[list[Example]] = [[]]
+            for one in made:
+                if groups[-1] and len(one.ids) * (len(groups[-1]) + 1) > most:
+                    groups.append([])
+                groups[-1].append(one)
+            rng.shuffle(groups)
+            yield from groups
+
+
+class Changed(nn.Module):
+    """A matrix (out, in) that stays, and what is learned to be added to it."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.bfloat16())
+        self.register_buffer("bias", bias.reshape(-1).bfloat16())
+        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) / math.sqrt(weight.shape[1]))
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        changed = functional.linear(functional.linear(x, self.down.bfloat16()), self.up.bfloat16())
+        return functional.linear(x, self.weight, self.bias) + changed
+
+
+class Layer(nn.Module):
+    """A layer of BERT, norms behind."""
+
+    def __init__(self, weights: dict[str, torch.Tensor], at: str, config: dict[str, Any], rank: int) -> None:
+        super().__init__()
+        self.heads, self.epsilon = config["num_attention_heads"], config["layer_norm_eps"]
+        for stem in STEMS:
+            setattr(self, stem, Changed(weights[f"{at}.{stem}.w"], weights[f"{at}.{stem}.b"], rank))
+        for name in ("aln.w", "aln.b", "oln.w", "oln.b"):
+            self.register_buffer(name.replace(".", ""), weights[f"{at}.{name}"].reshape(-1))
+
+    def forward(self, x: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        B, T, H = x.shape
+        q, k, v = (m(x).view(B, T, self.heads, -1).transpose(1, 2) for m in (self.q, self.k, self.v))
+        # Fused attention learns at half the speed here.
+        scores = torch.matmul(q * (H // self.heads) ** -0.5, k.transpose(2, 3)) + hidden
+        mixed = torch.matmul(torch.softmax(scores, -1), v).transpose(1, 2).reshape(B, T, H)
+        x = functional.layer_norm((x + self.ao(mixed)).float(), (H,), self.alnw, self.alnb, self.epsilon).bfloat16()
+        made = self.fo(functional.gelu(self.fi(x)))
+        return functional.layer_norm((x + made).float(), (H,), self.olnw, self.olnb, self.epsilon).bfloat16()
+
+
+class Reader(nn.Module):
+    """Tokens (B, T) and which of them are there (B, T) to where answers begin and end (B, T, 2)."""
+
+    def __init__(self, file: File, rank: int) -> None:
+        super().__init__()
+        w = {name: torch.from_numpy(np.array(tensor.floats())) for name, tensor in file.tensors.items()}
+        self.size, self.epsilon = file.config["hidden_size"], file.config["layer_norm_eps"]
+        self.register_buffer("words", w["emb.word"].bfloat16())
+        self.register_buffer("places", w["emb.pos"] + w["emb.type"].reshape(-1, self.size)[0])
+        self.register_buffer("weight", w["emb.ln.w"].reshape(-1))
+        self.register_buffer("bias", w["emb.ln.b"].reshape(-1))
+        self.layers = nn.ModuleList(
+            Layer(w, f"l{n}", file.config, rank) for n in range(file.config["num_hidden_layers"])
+        )
+        self.head = nn.Linear(self.size, 2)
+
+    def forward(self, ids: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        x = self.words[ids].float() + self.places[: ids.shape[1]]
+        x = functional.layer_norm(x, (self.size,), self.weight, self.bias, self.epsilon).bfloat16()
+        hidden = torch.zeros(there.shape, dtype=torch.bfloat16).masked_fill(~there, -1e4)[:, None, None]
+        for layer in self.layers:
+            x = layer(x, hidden)
+        return self.head(x.float())
+
+
+def loss_of(model: nn.Module, group: Sequence[Example]) -> torch.Tensor:
+    """Of the places where answers begin and end, in nats, both together."""
+    longest = (max(len(e.ids) for e in group) + 15) // 16 * 16
+    ids = torch.zeros(len(group), longest, dtype=torch.long)
+    there, open_ = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
+    for row, one in enumerate(group):
+        ids[row, : len(one.ids)] = torch.tensor(one.ids)
+        there[row, : len(one.ids)] = True
+        open_[row, one.none] = True
+        open_[row, one.first : len(one.ids) - 1] = True
+    scores = model(ids, there).masked_fill(~open_[..., None], -1e4)
+    right = torch.tensor([[e.begin, e.end] for e in group])
+    return sum(functional.cross_entropy(scores[..., n], right[:, n]) for n in range(2))
+
+
+def save(model: Reader, path: Path) -> None:
+    """In whole numbers of five bits, each row with a step of its own; the head as it is."""
+    held: dict[str, np.ndarray] = {"head": model.head.weight.detach().numpy(), "bias": model.head.bias.detach().numpy()}
+    for number, layer in enumerate(model.layers):
+        for stem in STEMS:
+            for half in ("down", "up"):
+                x = getattr(getattr(layer, stem), half).detach().float().numpy()
+                step = np.maximum(np.abs(x).max(axis=1), 1e-8) / LARGEST
+                name = f"l{number}.{stem}.w.{half}"
+                held[name], held[f"{name}.step"] = np.rint(x / step[:, None]).astype(np.int8), step.astype(np.float32)
+    np.savez_compressed(path, **held)
+
+
+def load(model: Reader, path: Path) -> None:
+    """What `save` wrote, as near as whole numbers have it."""
+    with np.load(path) as held, torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(held["head"]))
+        model.head.bias.copy_(torch.from_numpy(held["bias"]))
+        for number, layer in enumerate(model.layers):
+            for stem in STEMS:
+                for half in ("down", "up"):
+                    name = f"l{number}.{stem}.w.{half}"
+                    wide = held[name].astype(np.float32) * held[f"{name}.step"][:, None]
+                    getattr(getattr(layer, stem), half).copy_(torch.from_numpy(wide))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--recipes", type=Path, default=Path("recipes"))
+    parser.add_argument("--start", type=Path, help="go on from these weights")
+    parser.add_argument("--out", type=Path, default=Path("mirim/models/reader.npz"))
+    parser.add_argument("--readings", type=int, default=20_000, help="passages with reading questions at most")
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    rng = random.Random(0)
+    encoder = Encoder.open()
+    learned: list[Reading] = []
+    others: list[Reading] = []
+    for out, passage in passages(encoder, options.shared, options.recipes / "reading"):
+        (others if out else learned).append(passage)
+    print(f"{len(learned)} passages, {sum(len(p.asked) for p in learned)} questions; {len(others)} passages kept out")
+    asked = list(customers(encoder, options.recipes / "organisations"))
+    answered = sum(bool(homes) for p in asked for _, homes, _ in p.asked)
+    print(f"{len(asked)} passages beside customers' questions, {answered} of which answer")
+    learned = rng.sample(learned, min(options.readings, len(learned))) + asked
+    model = Reader(File(installed() or Path()), options.rank)
+    if options.start:
+        load(model, options.start)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    began, tokens, losses = time.time(), 0, []
+    for group in batches(encoder, learned, options.batch_tokens, rng):
+        part = (time.time() - began) / 60 / options.minutes
+        if part >= 1:
+            break
+        for some in optimizer.param_groups:
+            some["lr"] = options.rate * min(1, (len(losses) + 1) / 60, (1 - part) / 0.8)
+        loss = loss_of(model, group)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += sum(len(e.ids) for e in group)
+        losses.append(float(loss.detach()))
+        if len(losses) % 50 == 0:
+            print(f"{len(losses)} steps, {tokens} tokens, loss {np.mean(losses[-50:]):.3f}", flush=True)
+        if len(losses) % 300 == 0:
+            save(model, options.out)
+    save(model, options.out)
+    with torch.no_grad():
+        fixed = [one for p in others for n in range(len(p.asked)) if (one := drawn(encoder, p, n, random.Random(n)))]
+        found = [float(loss_of(model, fixed[at : at + 16])) for at in range(0, len(fixed), 16)]
+    print(f"kept out: loss {np.mean(found):.3f} over {len(fixed)} questions")
+
+
+if __name__ == "__main__":
+    main()
