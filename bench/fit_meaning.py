@@ -12,7 +12,7 @@ that nothing is learned from what a question sounds like; questions of other org
 answers should find nothing either.
 Reported on the organisations kept out, and on what they are asked in the other language than their documents'
 (recipes/organisations/across.jsonl).
-About twelve minutes on one core, which is no slower than two.
+About a quarter of an hour on one core, which is no slower than two.
 """
 
 from __future__ import annotations
@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument("--gone", type=float, default=0.7)
     parser.add_argument("--foreign", type=float, default=0.3)
     parser.add_argument("--empty", type=float, default=0.7)
-    parser.add_argument("--heavy", type=float, default=0.0, help="what a question in the other language weighs")
+    parser.add_argument("--heavy", type=float, default=1.0, help="what a question in the other language weighs")
     parser.add_argument("--passages", type=int, default=300)
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)

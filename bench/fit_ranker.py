@@ -320,7 +320,11 @@ def main() -> None:
     rank_set: list[tuple[str, bool]] = []
     trials: list[tuple[str, bool, list[Ranked], Ask | None]] = []
     # What reading says is fitted afterwards.
-    reads = nullcontext() if options.kind == "read" else patch.object(answer, "read", lambda question, found: found)
+    reads = (
+        nullcontext()
+        if options.kind == "read"
+        else patch.object(answer, "read", lambda question, language, found: found)
+    )
     with tempfile.TemporaryDirectory() as folder, reads:
         for name, slug, documents, asks in corpora:
             path = Path(folder) / f"{slug}.db"

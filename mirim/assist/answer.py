@@ -304,7 +304,7 @@ class Assistant:
             foreign = candidate.passage.language not in ("", language)
             score, fit = ranker(values) + given * foreign, meant.fit if meant else 0.0
             rows.append(Ranked(candidate, tuple(values), score, fit=fit, foreign=foreign))
-        rows = read(question, sorted(rows, key=place)) if self.nearness else sorted(rows, key=place)
+        rows = read(question, language, sorted(rows, key=place)) if self.nearness else sorted(rows, key=place)
         rows = newest_first(question, banded(question, rows))
         most = self._extreme(question, language, hits)
         return extreme_first(most, rows) if most else rows

@@ -12,24 +12,45 @@ from itertools import islice
 
 from mirim.assist.rank import UNREAD, Ranked, ranker
 from mirim.core.types import Passage
+from mirim.documents.sentences import sentences
 from mirim.examples.units import units
 from mirim.models import reader
 
 #: Passages that are read, those of the best sentences, and how many are remembered: a question is ranked more than
 #: once where it follows another or calibration asks it.
 MOST, _KEPT = 4, 1024
+#: Log-odds up to which nothing that was read seems to answer. Then a story may hide what is asked.
+NOTHING = -3.0
 
 
-def read(question: str, ranked: Sequence[Ranked]) -> list[Ranked]:
-    """The same sentences, best first, now that those of the best passages were read; see `Ranked.features`."""
-    passages = dict.fromkeys(row.candidate.passage for row in ranked)
+def read(question: str, language: str, ranked: Sequence[Ranked]) -> list[Ranked]:
+    """The same sentences, best first, now that those of the best passages were read; see `Ranked.features`.
+
+    A story is read with what it tells; where nothing answers so, what asks is read without it.
+    """
+    passages = list(islice(dict.fromkeys(row.candidate.passage for row in ranked), MOST))
+    odds = _read(question, passages)
+    alone = _asks(question, language)
+    if alone != question and max(odds.values(), default=0.0) <= NOTHING / reader.LIMIT:
+        odds = _read(alone, passages)
+    return sorted((_with(row, odds) for row in ranked), key=place)
+
+
+def _read(question: str, passages: Sequence[Passage]) -> dict[tuple[str, int], float]:
+    """By document and start: sentences' log-odds, -1 to 1."""
     odds: dict[tuple[str, int], float] = {}
-    for passage in islice(passages, MOST):
+    for passage in passages:
         for start, one in _odds(question, passage):
             # Passages overlap: what is read twice counts where it is surest.
             key = passage.document, start
             odds[key] = max(one / reader.LIMIT, odds.get(key, UNREAD))
-    return sorted((_with(row, odds) for row in ranked), key=place)
+    return odds
+
+
+def _asks(question: str, language: str) -> str:
+    """The sentences of a question that end in its mark, or the last one."""
+    parts = [question[start:end] for start, end in sentences(question, language)]
+    return " ".join([part for part in parts if part.rstrip().endswith("?")] or parts[-1:]) or question
 
 
 def place(row: Ranked) -> tuple[float, str, int]:

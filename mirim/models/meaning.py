@@ -31,7 +31,7 @@ MIDDLE = 0.86
 #: Tokens of a question's start and of its end that are read; each costs about two milliseconds.
 ENDS = 256
 #: Characters that a token has at most, but for rare ones.
-_CHARACTERS = 16
+CHARACTERS = 16
 _WEIGHTS = "meaning.npz"
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -112,13 +112,13 @@ def states(prefix: str, texts: Sequence[str], ends: int = 0) -> tuple[Floats, li
     ends   tokens to read of a text's start and of its end, the prefix counted; 0 reads all of it
     """
     encoder = _encoder()
-    read = [encoder.tokens(prefix + clean(_ends(text, ends * _CHARACTERS))) for text in texts]
-    made, found = encoder.states([_ends(ids, ends) for ids in read], LAYERS)
+    read = [encoder.tokens(prefix + clean(both_ends(text, ends * CHARACTERS))) for text in texts]
+    made, found = encoder.states([both_ends(ids, ends) for ids in read], LAYERS)
     skipped = len(encoder.tokens(prefix.strip()))
     return _unit(made), [s[skipped:].reshape(-1, len(LAYERS) * encoder.size) for s in found]
 
 
-def _ends(whole: S, most: int) -> S:
+def both_ends(whole: S, most: int) -> S:
     """The first and the last `most` of a text or its tokens."""
     return whole[:most] + whole[-most:] if 0 < 2 * most < len(whole) else whole
 

@@ -18,9 +18,9 @@ import numpy as np
 from mirim.core.types import Passage
 from mirim.examples.units import units
 from mirim.models.encoder import Encoder
-from mirim.models.meaning import available, clean
+from mirim.models.meaning import CHARACTERS, available, both_ends, clean
 
-#: Tokens of a question and of a title that are read, and those that an answer has at most.
+#: Tokens of a question (its start and its end) and of a title that are read, and those that an answer has at most.
 QUESTION, TITLE, LONGEST = 64, 24, 40
 #: Beyond this a log-odds says no more than "sure".
 LIMIT = 8.0
@@ -87,7 +87,8 @@ def _inside(begins: Floats, ends: Floats) -> float:
 
 def _windows(encoder: Encoder, question: str, text: Text) -> Iterator[_Window]:
     """A question, a mark that also stands for no answer, a title, and as many parts as there is room for, in turn."""
-    asked = _tokens(encoder, question)[:QUESTION]
+    half = QUESTION // 2
+    asked = both_ends(_tokens(encoder, both_ends(question, half * CHARACTERS)), half)
     head = [*asked, encoder.end, encoder.end, *_tokens(encoder, text.title)[:TITLE], encoder.end]
     room = encoder.window - len(head)
     ids, places = list(head), list[tuple[int, int, int]]()
