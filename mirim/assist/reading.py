@@ -30,9 +30,10 @@ def read(question: str, language: str, ranked: Sequence[Ranked]) -> list[Ranked]
     """
     passages = list(islice(dict.fromkeys(row.candidate.passage for row in ranked), MOST))
     odds = _read(question, passages)
-    alone = _asks(question, language)
-    if alone != question and max(odds.values(), default=0.0) <= NOTHING / reader.LIMIT:
-        odds = _read(alone, passages)
+    if max(odds.values(), default=0.0) <= NOTHING / reader.LIMIT:
+        alone = _asks(question, language)
+        if alone != question.strip():
+            odds = _read(alone, passages)
     return sorted((_with(row, odds) for row in ranked), key=place)
 
 

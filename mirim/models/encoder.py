@@ -39,6 +39,8 @@ _STEMS = {
 }
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+#: A change of a matrix (out, in): the product of (out, rank) and (rank, in), in float32.
+LowRank = tuple[Floats, Floats]
 
 
 class _Damaged(Exception):
@@ -152,8 +154,8 @@ class File:
 class Encoder:
     """`Encoder.open` reads the package's file."""
 
-    def __init__(self, file: File, kernels: str = "", changes: Mapping[str, Floats] | None = None) -> None:
-        """changes   what is added to matrices of the file, by their names there, in float32"""
+    def __init__(self, file: File, kernels: str = "", changes: Mapping[str, LowRank] | None = None) -> None:
+        """changes   what is added to matrices of the file, by their names there"""
         from tokenizers import Tokenizer, models
 
         from mirim import _core
@@ -174,7 +176,7 @@ class Encoder:
             raise UsageError(f"the encoder's weights do not fit together: {error}") from error
 
     @classmethod
-    def open(cls, changes: Mapping[str, Floats] | None = None) -> Encoder:
+    def open(cls, changes: Mapping[str, LowRank] | None = None) -> Encoder:
         """The installed package's model, changed or as it is; UsageError where it is missing."""
         found = installed()
         if found is None:
@@ -200,10 +202,11 @@ class Encoder:
         """Tokens that are read together at most, those that begin and end a text not counted."""
         return self._window
 
-    def _add(self, name: str, tensor: _Tensor, change: Floats | None) -> None:
+    def _add(self, name: str, tensor: _Tensor, change: LowRank | None) -> None:
         data, rows = tensor.data, tensor.rows
         if change is not None:
-            made = np.ascontiguousarray(tensor.floats() + change, np.float32).view(np.uint8).reshape(-1)
+            up, down = change
+            made = np.ascontiguousarray(tensor.floats() + up @ down, np.float32).view(np.uint8).reshape(-1)
             self._core.add(_called(name), _CORE[_F32], True, made, rows, tensor.columns)
             return
         if name == "emb.type":

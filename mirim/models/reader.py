@@ -62,7 +62,7 @@ def read(question: str, texts: Sequence[Text]) -> list[list[float]]:
     Each within ±LIMIT. A text longer than the encoder's context is read in windows of whole parts; of one part that is
     longer by itself, the rest is not read.
     """
-    encoder, (weight, bias) = _encoder(), _head()
+    encoder, weight, bias = _opened()
     windows = [(number, w) for number, text in enumerate(texts) for w in _windows(encoder, question, text)]
     found = [[-LIMIT] * len(text.parts) for text in texts]
     if not windows:
@@ -110,23 +110,15 @@ def _tokens(encoder: Encoder, text: str) -> list[int]:
 
 
 @cache
-def _weights() -> dict[str, Floats]:
-    """`head` (2, H) and `bias` (2,); of each changed matrix `NAME.down` (rank, in) and `NAME.up` (out, rank)."""
+def _opened() -> tuple[Encoder, Floats, Floats]:
+    """The changed encoder, and the head's weights (2, H) and bias (2,)."""
     with resources.files("mirim.models").joinpath(_WEIGHTS).open("rb") as stream, np.load(stream) as held:
         whole = {name: held[name].astype(np.float32) for name in held.files}
-    # In whole numbers, each row with a step of its own.
-    return {n: v * whole[f"{n}.step"][:, None] if f"{n}.step" in whole else v for n, v in whole.items()}
-
-
-def _head() -> tuple[Floats, Floats]:
-    return _weights()["head"], _weights()["bias"]
-
-
-@cache
-def _encoder() -> Encoder:
-    held = _weights()
-    names = [name.removesuffix(".up") for name in held if name.endswith(".up")]
-    return Encoder.open({name: held[f"{name}.up"] @ held[f"{name}.down"] for name in names})
+    # In whole numbers, each row with a step of its own; of each matrix NAME.down (rank, in) and NAME.up (out, rank).
+    wide = {n: v * whole[f"{n}.step"][:, None] if f"{n}.step" in whole else v for n, v in whole.items()}
+    names = [name.removesuffix(".up") for name in wide if name.endswith(".up")]
+    changes = {name: (wide[f"{name}.up"], wide[f"{name}.down"]) for name in names}
+    return Encoder.open(changes), wide["head"], wide["bias"]
 
 
 __all__ = ("LIMIT", "Text", "available", "read", "text")

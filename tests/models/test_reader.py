@@ -94,9 +94,9 @@ def test_what_changes_a_matrix_is_added_to_it() -> None:
     tensor = file.tensors["l0.q.w"]
     plain = encoder.Encoder(file)
     ids = [plain.tokens("a nurse opens the door"), plain.tokens("porta")]
-    nothing = np.zeros((tensor.rows, tensor.columns), np.float32)
-    same = encoder.Encoder(file, changes={"l0.q.w": nothing})
-    other = encoder.Encoder(file, changes={"l0.q.w": -tensor.floats()})
+    one = np.eye(tensor.columns, dtype=np.float32)
+    same = encoder.Encoder(file, changes={"l0.q.w": (0 * tensor.floats(), one)})
+    other = encoder.Encoder(file, changes={"l0.q.w": (-tensor.floats(), one)})
     cosine = [
         float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
         for a, b in zip(plain.vectors(ids), same.vectors(ids), strict=True)
