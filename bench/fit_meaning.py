@@ -28,16 +28,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from fit_ranker import described, medquad, reading, some
-from organisations import asked, kept_out, organisations, translated
+from fit_ranker import medquad, reading, some
+from organisations import asked, indexed, kept_out, organisations, translated
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from mirim.core.types import Document, Passage
-from mirim.documents.indexing import Writer
-from mirim.documents.indexing import rows as index_rows
-from mirim.documents.passages import MOST
-from mirim.documents.search import Index
 from mirim.models import meaning
 
 KINDS = ("gone", "near", "topic", "outside")
@@ -94,15 +90,8 @@ def corpus(
     own: int,
 ) -> Corpus:
     """Of documents and (question, kind, document, spans), the first `own` of them in the documents' language."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.db"
-        writer = Writer(path, "fit")
-        writer.begin()
-        writer.put((described(d), index_rows(d, MOST)) for d in documents)
-        writer.finish(tidy=True)
-        writer.close()
-        with Index.open(path) as index:
-            passages: list[Passage] = [p for d in documents for p in index.passages(d.id)]
+    with tempfile.TemporaryDirectory() as folder, indexed(Path(folder) / "index.db", documents) as index:
+        passages: list[Passage] = [p for d in documents for p in index.passages(d.id)]
     right = [
         [i for i, p in enumerate(passages) if p.document == home and any(p.start < e and s < p.end for s, e in spans)]
         for _, _, home, spans in asked

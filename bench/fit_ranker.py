@@ -43,7 +43,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from organisations import kept_out, organisations
+from organisations import indexed, kept_out, organisations
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
@@ -53,10 +53,6 @@ from mirim.assist.policies.quote import choose
 from mirim.assist.rank import RANK_NAMES, TRUST_NAMES, Ranked, trust_features
 from mirim.core.files import read_json, write_json
 from mirim.core.types import Document, Passage
-from mirim.documents.indexing import Writer
-from mirim.documents.indexing import rows as index_rows
-from mirim.documents.passages import MOST
-from mirim.documents.search import Index
 from mirim.documents.words import detect
 
 #: Characters of a passage, about.
@@ -266,10 +262,6 @@ def offset(scores: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
     return float(minimize(loss, np.zeros(1), jac=True, method="L-BFGS-B").x[0])
 
 
-def described(d: Document) -> dict[str, str]:
-    return {"id": d.id, "digest": "", "source": d.source, "title": d.title, "language": d.language}
-
-
 def right(row: Ranked, ask: Ask) -> bool:
     c = row.candidate
     return c.passage.document == ask.document and any(c.start < end and start < c.end for start, end in ask.spans)
@@ -327,13 +319,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder, reads:
         for name, slug, documents, asks in corpora:
-            path = Path(folder) / f"{slug}.db"
-            writer = Writer(path, "fit")
-            writer.begin()
-            writer.put((described(d), index_rows(d, MOST)) for d in documents)
-            writer.finish(tidy=True)
-            writer.close()
-            assistant = Assistant(Index.open(path), None, "none")
+            assistant = Assistant(indexed(Path(folder) / f"{slug}.db", documents), None, "none")
             if kind == "meaning":
                 vectors = (options.cache or Path(folder)) / f"{slug}.npz"
                 nearness.update(vectors, assistant.index)

@@ -35,27 +35,26 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from fit_ranker import described, rows
-from organisations import Asked, kept_out, organisations, translated
+from fit_ranker import rows, stories
+from organisations import Asked, indexed, kept_out, organisations, translated
 from organisations import asked as more_asked
 from torch import nn
 
-from mirim.core.types import Document, Passage
-from mirim.documents.indexing import Writer
-from mirim.documents.indexing import rows as index_rows
-from mirim.documents.passages import MOST
-from mirim.documents.search import Index
+from mirim.core.types import Passage
 from mirim.documents.sentences import sentences
 from mirim.examples.units import units
 from mirim.models import meaning, reader
 from mirim.models.encoder import Encoder, File, installed
-from mirim.models.meaning import clean
+from mirim.models.meaning import both_ends, clean
 from mirim.models.reader import QUESTION, TITLE
 
 #: The public sets whose questions are learned, and characters of a text, of an answer at most.
 SETS, TEXT, ANSWER = ("fairytale_train", "qed", "covidqa", "pira"), 12_000, 200
 #: Tokens of a stretch, of which one is drawn; shares of stretches around an answer, of these without it, of others.
 ROOMS, AROUND, WITHOUT, OTHER = (60, 120, 180, 300), 0.85, 0.33, 0.04
+#: Of passages beside a customer's question the share that is read with what somebody asks of something else instead,
+#: and of questions the share that comes behind a sentence that has nothing to do with it.
+STRAY, TOLD = 0.04, 0.08
 #: Share of examples that come with their title.
 TITLED = 0.8
 #: Passages that each question of a customer is read with: those whose tokens answer best, of the nearest by vectors.
@@ -88,6 +87,14 @@ class Example:
     end: int
 
 
+@dataclass
+class Beside:
+    """language → tokens of what customers do not ask, and of what they might tell before they ask."""
+
+    strays: dict[str, list[list[int]]]
+    stories: dict[str, list[list[int]]]
+
+
 def passages(encoder: Encoder, shared: Path, recipes: Path) -> Iterator[tuple[bool, Reading]]:
     """(kept out, passage)"""
     for language, title, text, asked in texts(shared, recipes):
@@ -109,12 +116,14 @@ def customers(encoder: Encoder, recipes: Path) -> Iterator[Reading]:
     for number, organisation in enumerate(organisations(recipes)):
         if kept_out(number):
             continue
-        held = [p for d in organisation.documents for p in indexed(d)]
+        documents = organisation.documents
+        with tempfile.TemporaryDirectory() as folder, indexed(Path(folder) / "index.db", documents) as index:
+            held = [p for d in documents for p in index.passages(d.id)]
         said = meaning.passages([f"{p.heading}\n{p.text}" for p in held])
         vectors = np.array([one.vector for one in said])
         read = [parts(encoder, p) for p in held]
         asked = list(organisation.questions)
-        texts = {d.id: d.text for d in organisation.documents}
+        texts = {d.id: d.text for d in documents}
         for text, document, sentence in more.get(organisation.slug, ()):
             start = texts[document].index(sentence)
             asked.append(Asked(text, "answered", document, [(start, start + len(sentence))]))
@@ -150,16 +159,20 @@ def homes(asked: Asked, passage: Passage) -> list[int]:
     return [n for n, u in enumerate(own) if any(u.start < end and start < u.end for start, end in asked.spans)]
 
 
-def indexed(document: Document) -> list[Passage]:
-    """A document's passages as search has them."""
-    with tempfile.TemporaryDirectory() as folder:
-        writer = Writer(Path(folder) / "index.db", "fit")
-        writer.begin()
-        writer.put([(described(document), index_rows(document, MOST))])
-        writer.finish(tidy=True)
-        writer.close()
-        with Index.open(Path(folder) / "index.db") as index:
-            return index.passages(document.id)
+def strays(shared: Path, recipes: Path) -> dict[str, list[str]]:
+    """language → short questions and orders about anything but an organisation."""
+    found: dict[str, list[str]] = {"en": [], "pt": []}
+    for row in rows(shared / "instruct" / "chatterbot.jsonl.zst"):
+        found[row["lang"]].append(row["messages"][0]["content"])
+    for name in ("hwu64", "home_intents"):
+        for number, row in enumerate(rows(shared / "instruct" / f"{name}.jsonl.zst")):
+            # There are ten times as many of the former.
+            if name != "hwu64" or number % 10 == 0:
+                found[row["lang"]].append(row["input"])
+    for path in sorted(recipes.glob("calls-*.jsonl")):
+        for row in map(json.loads, path.open(encoding="utf-8")):
+            found[row["lang"]] += [said for said, *_ in row["calls"]]
+    return {language: sorted(set(texts)) for language, texts in found.items()}
 
 
 def texts(shared: Path, recipes: Path) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:
@@ -184,7 +197,7 @@ def build(
     encoder: Encoder, question: list[int], passage: Reading, kept: Sequence[int], answer: tuple[int, str], titled: bool
 ) -> Example:
     """A question with some of a passage, as `mirim.models.reader` shows it; `answer` is (sentence, text)."""
-    ids = [encoder.start, *question[:QUESTION], encoder.end]
+    ids = [encoder.start, *both_ends(question, QUESTION // 2), encoder.end]
     none = len(ids) - 1
     ids += [encoder.end, *(passage.title[:TITLE] if titled else ()), encoder.end]
     first = len(ids)
@@ -234,7 +247,23 @@ def drawn(encoder: Encoder, passage: Reading, number: int, rng: random.Random) -
     return build(encoder, question, passage, kept, (held[0], said) if held else (-1, ""), rng.random() < TITLED)
 
 
-def batches(encoder: Encoder, held: Sequence[Reading], most: int, rng: random.Random) -> Iterator[list[Example]]:
+def varied(passage: Reading, number: int, beside: Beside, rng: random.Random) -> Reading:
+    """A customer's question now and then behind a story, or another in its place that the passage does not answer."""
+    question, homes, said = passage.asked[number]
+    if said:
+        return passage
+    if rng.random() < STRAY:
+        question, homes = rng.choice(beside.strays[passage.language]), []
+    elif rng.random() < TOLD:
+        question = [*rng.choice(beside.stories[passage.language]), *question]
+    asked = list(passage.asked)
+    asked[number] = question, homes, said
+    return replace(passage, asked=asked)
+
+
+def batches(
+    encoder: Encoder, held: Sequence[Reading], beside: Beside, most: int, rng: random.Random
+) -> Iterator[list[Example]]:
     """Examples of about the same length, at most `most` tokens together, for ever."""
     every = [(passage, number) for passage in held for number in range(len(passage.asked))]
     while True:
@@ -244,7 +273,7 @@ def batches(encoder: Encoder, held: Sequence[Reading], most: int, rng: random.Ra
             for passage, number in every[at : at + 2048]:
                 other = rng.choice(held)
                 if rng.random() >= OTHER:
-                    one = drawn(encoder, passage, number, rng)
+                    one = drawn(encoder, varied(passage, number, beside, rng), number, rng)
                 elif other.language == passage.language and other is not passage:
                     one = build(
                         encoder, passage.asked[number][0], other, range(min(6, len(other.sentences))), (-1, ""), True
@@ -390,13 +419,19 @@ def main() -> None:
     answered = sum(bool(homes) for p in asked for _, homes, _ in p.asked)
     print(f"{len(asked)} passages beside customers' questions, {answered} of which answer")
     learned = rng.sample(learned, min(options.readings, len(learned))) + asked
+    beside = Beside(
+        *(
+            {language: [encoder.tokens(clean(text)) for text in texts] for language, texts in said.items()}
+            for said in (strays(options.shared, options.recipes / "requests"), stories(options.shared))
+        )
+    )
     model = Reader(File(installed() or Path()), options.rank)
     if options.start:
         load(model, options.start)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     began, tokens, losses = time.time(), 0, []
-    for group in batches(encoder, learned, options.batch_tokens, rng):
+    for group in batches(encoder, learned, beside, options.batch_tokens, rng):
         part = (time.time() - began) / 60 / options.minutes
         if part >= 1:
             break

@@ -1,14 +1,19 @@
-"""Reads recipes/organisations: fictional organisations, what their customers ask, and what no document answers."""
+"""Reads recipes/organisations: fictional organisations, what their customers ask, and what no document answers.
+
+What every bench needs that asks something of documents stands here, too: their index."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mirim.core.files import read_jsonl
 from mirim.core.types import Document
+from mirim.documents.indexing import Writer, rows
+from mirim.documents.passages import MOST
+from mirim.documents.search import Index
 
 
 @dataclass
@@ -57,6 +62,20 @@ def asked(path: Path) -> dict[str, list[tuple[str, str, str]]]:
     for row in read_jsonl(path):
         found.setdefault(row["organisation"], []).append((row["question"], row["document"], row["sentence"]))
     return found
+
+
+def indexed(path: Path, documents: Iterable[Document]) -> Index:
+    """An index of documents, made at `path` as ingest makes one, without vectors."""
+    writer = Writer(path, "bench")
+    writer.begin()
+    writer.put((_described(d), rows(d, MOST)) for d in documents)
+    writer.finish(tidy=True)
+    writer.close()
+    return Index.open(path)
+
+
+def _described(d: Document) -> dict[str, str]:
+    return {"id": d.id, "digest": "", "source": d.source, "title": d.title, "language": d.language}
 
 
 def read(path: Path) -> Organisation:

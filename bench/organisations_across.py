@@ -23,8 +23,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from fit_ranker import MOST, REFUSED, described
-from organisations import Asked, Organisation, kept_out, organisations, translated
+from fit_ranker import REFUSED
+from organisations import Asked, Organisation, indexed, kept_out, organisations, translated
 from scipy.optimize import minimize
 
 from mirim.assist import answer, nearness
@@ -32,9 +32,6 @@ from mirim.assist.answer import Assistant
 from mirim.assist.policies.quote import choose
 from mirim.assist.rank import ACROSS_NAMES, Ranked, across_features, trust, weights
 from mirim.core.types import Passage
-from mirim.documents.indexing import Writer
-from mirim.documents.indexing import rows as index_rows
-from mirim.documents.search import Index
 
 #: Questions of other organisations that each is asked, and what all of them weigh beside its own: as in fit_ranker.
 OTHERS, WEIGH = 40, 4.5
@@ -54,12 +51,7 @@ BESIDE = {
 def opened(folder: Path, one: Organisation) -> Assistant:
     """An assistant of an organisation's documents, with vectors and without a model."""
     path = folder / f"{one.slug}.db"
-    writer = Writer(path, "fit")
-    writer.begin()
-    writer.put((described(d), index_rows(d, MOST)) for d in one.documents)
-    writer.finish(tidy=True)
-    writer.close()
-    index = Index.open(path)
+    index = indexed(path, one.documents)
     nearness.update(path.with_suffix(".npz"), index)
     return Assistant(index, None, "none", nearness=nearness.Nearness.open(path.with_suffix(".npz"), index))
 
