@@ -94,6 +94,7 @@ def build(project: Project, *, base: str = "") -> Report:
                 project.examples,
                 project.vectors,
                 _rows(project),
+                _learned(),
                 asked,
             ),
             (model / "knowledge.db",),
@@ -109,6 +110,7 @@ def build(project: Project, *, base: str = "") -> Report:
                 gguf,
                 project.evals,
                 _rows(project),
+                _learned(),
                 _answering(model),
                 asked,
             ),
@@ -252,6 +254,12 @@ def _weights(model: Path) -> list[Any]:
     names = ("config.json", "adapter_config.json", "tokenizer.json", "chat_template.jinja")
     files = [model / n for n in names] + sorted(model.glob("*.safetensors"))
     return [f.name for f in files] + [f for f in files]
+
+
+def _learned() -> list[Path]:
+    """What mirim itself learned and answers come from: another release brings other numbers, and other answers."""
+    own = Path(__file__).parent
+    return [own / "assist" / "weights.json", own / "models" / "answers.json", *sorted((own / "models").glob("*.npz"))]
 
 
 def _rows(project: Project) -> str:

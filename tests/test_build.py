@@ -156,7 +156,7 @@ def test_errors_of_an_audit_that_is_up_to_date_are_said_again(library: SimpleNam
 
 
 def test_what_is_up_to_date_was_made_with_the_settings_of_today(
-    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    library: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = library.root
     examples = Project.open(root).examples / "judge.jsonl"
@@ -182,6 +182,12 @@ def test_what_is_up_to_date_was_made_with_the_settings_of_today(
     assert states()["export"] == "done"
     (Project.open(root).model / "gguf" / "q8_0.gguf").write_text("other weights")
     assert states()["export"] == "done"
+    # Another release of mirim reads with other weights.
+    assert states()["calibrate"] == "up to date"
+    (other := tmp_path / "reader.npz").write_bytes(b"other weights")
+    monkeypatch.setattr("mirim.build._learned", lambda: [other])
+    after = states()
+    assert (after["calibrate"], after["export"]) == ("done", "up to date")
 
 
 def test_what_a_gate_refused_is_refused_again_without_the_work(library: SimpleNamespace) -> None:
