@@ -1,11 +1,12 @@
 """What the bundled base can do: grammar, reading, refusing, function calls, follow-up questions.
 
-    python bench/base_model.py ../shared/data --model mirim-base --out DIR [--limit N]
+    python bench/base_model.py ../shared/data --model mirim-base --out DIR [--limit N] [--alone]
 
 Writes the sets into DIR (minimal pairs made from the templates in `pairs`, FairytaleQA's validation questions and the
 Portuguese SQuAD sample in SQuAD's shape, passages without their answer's sentence, BFCL) and prints one JSON object.
 Questions that follow a conversation are those of `follow_ups.jsonl`, written for this and never learned.
-Pairs, reading and perplexity go through `mirim evaluate`, as anybody's files do.
+Pairs, reading and perplexity go through `mirim evaluate`, as anybody's files do. With `--alone` search's encoder reads
+no passage beside the model (`mirim.models.read`), as where it is not installed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from mirim.core.files import read_jsonl, write_json, write_jsonl
 from mirim.core.types import Message, Sampling
@@ -29,6 +31,7 @@ from mirim.evals.evaluate import evaluate
 from mirim.evals.interval import bootstrap
 from mirim.evals.metrics import exact_match, token_f1
 from mirim.examples.tasks import rewrite, tools
+from mirim.models import reader
 from mirim.models.engine import open_engine
 from mirim.server.pieces import Order
 from mirim.server.produce import produce
@@ -228,7 +231,10 @@ def main() -> None:
     parser.add_argument("--model", default="mirim-base")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=0)
+    parser.add_argument("--alone", action="store_true")
     given = parser.parse_args()
+    if given.alone:
+        patch.object(reader, "available", lambda: False).start()
     given.out.mkdir(parents=True, exist_ok=True)
     english = list(fairytales(given.data / "fairytaleqa"))
     brazilian = list(portuguese(given.data / "squad_v11_pt_sample/sample-v1.1-pt.json"))

@@ -12,6 +12,9 @@ What it answers is chosen among many: some answers are drawn from each of the li
 and `answers` says which of them is given. The one likeliest answer of so small a model is right less often. A model
 that learned to point at answers (`pointing`) points at them in the same texts: some more answers begin with the word
 that is pointed at, and what is pointed at speaks for those that say the like.
+
+Whether a Portuguese passage answers is asked of search's encoder too where that is installed (`reader`), which was made
+of far more Portuguese than the bundled model; in English the model knows better alone.
 """
 
 from __future__ import annotations
@@ -52,6 +55,9 @@ BEGUN = 3
 #: Log-odds of a passage that it answers at all, below which it is refused: one in twenty to one in twelve that do. A
 #: model that was tuned has a bound of its own (`refusing`).
 ANSWERS = 0.3
+#: Language → what the encoder's log-odds that a passage answers count for beside those of a model without such a bound
+#: of its own; and below which sum it is refused. Fitted on questions that the published figures do not hold.
+SEEN, SEEN_ANSWERS = {"pt": 0.8}, -0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +120,23 @@ def reads_sentences(engine: Engine) -> bool:
 
 
 def read(
-    engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
+    engine: Engine,
+    question: str,
+    passages: Sequence[Passage],
+    language: str = "en",
+    *,
+    answered: bool = False,
+    judged: bool = False,
 ) -> Reading | None:
     """The best of what `consider` finds; '' where each passage is refused. None where not one sentence fits the model's
     context with the question.
 
     answered    the passages are known to answer, so nothing is refused
+    judged      search found them, so that its encoder has said already how likely they answer
 
     UsageError when the engine gives no probabilities.
     """
-    found = consider(engine, question, passages, language, answered=answered)
+    found = consider(engine, question, passages, language, answered=answered, judged=judged)
     if found is None:
         return None
     text, window = "", found.first
@@ -144,7 +157,13 @@ def _place(told: Mapping[Window, float]) -> Window:
 
 
 def consider(
-    engine: Engine, question: str, passages: Sequence[Passage], language: str = "en", *, answered: bool = False
+    engine: Engine,
+    question: str,
+    passages: Sequence[Passage],
+    language: str = "en",
+    *,
+    answered: bool = False,
+    judged: bool = False,
 ) -> Considered | None:
     """What the likeliest sentences of `passages`, and the passage of the first, answer; see `read`."""
 
@@ -162,8 +181,18 @@ def consider(
         return None
     told = odds(engine, [prompt for _, prompt in kept], language)
     wholes = {n: prompt for n, prompt in enumerate(prompts(passages)) if fits(prompt)}
-    answering = {} if answered else dict(zip(wholes, odds(engine, list(wholes.values()), language), strict=True))
-    bound: float = getattr(engine, "answers_from", ANSWERS)
+    own: float | None = getattr(engine, "answers_from", None)
+    bound = ANSWERS if own is None else own
+    # How far each passage is above what is refused.
+    above: dict[int, float] = {}
+    if not answered:
+        found = odds(engine, list(wholes.values()), language)
+        above = {number: one - bound for number, one in zip(wholes, found, strict=True)}
+        if own is None and not judged and (seen := _seen(question, [passages[number] for number in wholes], language)):
+            above = {
+                number: one + SEEN[language] * more - SEEN_ANSWERS
+                for number, one, more in zip(wholes, found, seen, strict=True)
+            }
 
     def likely(i: int) -> float:
         window = kept[i][0]
@@ -172,7 +201,7 @@ def consider(
 
     def answers(i: int) -> bool:
         # Of a passage that is too long each sentence speaks for itself.
-        return answered or answering.get(kept[i][0].number, told[i]) >= bound
+        return answered or above.get(kept[i][0].number, told[i] - bound) >= 0
 
     chances = [likely(i) for i in range(len(kept))]
     ranked = sorted(range(len(kept)), key=chances.__getitem__, reverse=True)
@@ -189,6 +218,20 @@ def consider(
     if whole and all(whole != one.prompt for one in heard):
         heard.append(_Heard(first._replace(start=0, end=len(first.passage.text)), whole, WHOLE))
     return Considered(_given(engine, heard, _begun(heard, spans)), first, fitted, spans)
+
+
+def _seen(question: str, passages: Sequence[Passage], language: str) -> list[float]:
+    """Of each passage the encoder's log-odds that one of its sentences answers; none where it is not asked."""
+    from mirim.models import reader
+
+    if language not in SEEN or not reader.available():
+        return []
+    spans = [sentences(p.text, language) for p in passages]
+    texts = [
+        reader.Text(p.heading, [("", p.text[start:end]) for start, end in own])
+        for p, own in zip(passages, spans, strict=True)
+    ]
+    return [max(one, default=0.0) for one in reader.read(question, texts)]
 
 
 def _spans(pointer: Pointer | None, question: str, passage: Passage, heard: Sequence[_Heard]) -> dict[str, float]:

@@ -11,8 +11,9 @@ import pytest
 from mirim.core.types import Delta, Message, Passage, Sampling
 from mirim.examples.tasks.answer import REFUSAL, declined
 from mirim.examples.template import CHATML
+from mirim.models import reader
 from mirim.models.pointing import Pointed
-from mirim.models.read import PAIRED, SCORED, WORDS, consider, read, reads_sentences
+from mirim.models.read import ANSWERS, PAIRED, SCORED, WORDS, consider, read, reads_sentences
 
 TEXT = "The mill was built in 1904. Ana Prado bought it. She sold it in 1931. It burnt down later."
 
@@ -41,6 +42,12 @@ class Reader:
         self.read.append(prompt[-1].content)
         yield Delta(self.says)
         yield Delta("", finish_reason="stop")
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the encoder, which is asked beside the model."""
+    monkeypatch.setattr(reader, "available", lambda: False)
 
 
 def _passage(text: str = TEXT) -> Passage:
@@ -353,3 +360,27 @@ def test_only_models_of_its_own_making_read_so() -> None:
     engine.template = "{{ messages }}"
     assert not reads_sentences(engine)  # type: ignore[arg-type]
     assert not reads_sentences(object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("language", "sees", "wanted"), [("pt", -6.0, ""), ("pt", 6.0, "1931"), ("en", -6.0, "1931")])
+def test_the_encoder_is_asked_whether_a_portuguese_passage_answers(
+    monkeypatch: pytest.MonkeyPatch, language: str, sees: float, wanted: str
+) -> None:
+    monkeypatch.setattr(reader, "available", lambda: True)
+    monkeypatch.setattr(reader, "read", lambda _, texts: [[-8.0, *(sees for _ in text.parts[1:])] for text in texts])
+    engine = Reader({"sold": -1.0})
+    assert math.log(math.expm1(1.0)) > ANSWERS
+    found = read(engine, "When did she sell it?", [_passage()], language)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.text == wanted
+    # What is promised is given, and what search found was read; a model with a bound of its own is not asked about.
+    given = read(engine, "When did she sell it?", [_passage()], language, answered=True)  # type: ignore[arg-type]
+    assert given is not None
+    assert given.text == "1931"
+    searched = read(engine, "When did she sell it?", [_passage()], language, judged=True)  # type: ignore[arg-type]
+    assert searched is not None
+    assert searched.text == "1931"
+    engine.answers_from = ANSWERS  # type: ignore[attr-defined]
+    alone = read(engine, "When did she sell it?", [_passage()], language)  # type: ignore[arg-type]
+    assert alone is not None
+    assert alone.text == "1931"

@@ -41,7 +41,7 @@ def _read(task: Task, engine: Engine) -> tuple[str, Sequence[Ranked]]:
     """The answer from the one of the best sentences that answers most likely."""
     head = task.ranked[:SENTENCES]
     texts = [replace(r.candidate.passage, heading=r.candidate.lead, text=plain(r.candidate.text)) for r in head]
-    found = read(engine, task.question, texts, task.language)
+    found = read(engine, task.question, texts, task.language, judged=True)
     if found is None:
         return "", ()
     return found.text, [row for row, text in zip(head, texts, strict=True) if text is found.passage]
