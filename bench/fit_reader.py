@@ -7,14 +7,16 @@ It learns from recipes/reading and from people's questions (FairytaleQA train, Q
 of the passage that it is asked of, of a length drawn anew: the whole stretch, the stretch without the sentence that
 answers, a stretch elsewhere in the passage, now and then another passage. One passage in forty is kept out. It learns
 from organisations' customers too (recipes/organisations, but those that bench/fit_meaning.py keeps out): each question,
-answered or not, in both languages, with the passages whose tokens answer best to it.
+answered or not, in both languages, with the passages whose tokens answer best to it; now and then behind a sentence
+that has nothing to do with it (instruct's stories), or a short question about something else in its place.
 
 The shipped one learned in three parts: 2.4 million tokens of reading alone, 3.0 million beside 40 organisations' first
 questions, and
 
     python bench/fit_reader.py --shared ../shared --start FORMER.npz --readings 900 --minutes 46 --rate 7e-4
 
-which was 4.9 million, three in five of what there was to learn.
+which was 4.9 million, three in five of what there was to learn; stories and short questions about something else came
+later, and a question of more than 64 tokens kept its beginning alone.
 """
 
 from __future__ import annotations
