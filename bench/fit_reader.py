@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import tempfile
 import time
@@ -32,7 +31,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +38,7 @@ import torch.nn.functional as functional
 from fit_ranker import rows, stories
 from organisations import Asked, indexed, kept_out, organisations, translated
 from organisations import asked as more_asked
+from reader_model import Reader, load, save
 from torch import nn
 
 from mirim.core.types import Passage
@@ -49,6 +48,7 @@ from mirim.models import meaning, reader
 from mirim.models.encoder import Encoder, File, installed
 from mirim.models.meaning import both_ends, clean
 from mirim.models.reader import QUESTION, TITLE
+from mirim.training.device import detect
 
 #: The public sets whose questions are learned, and characters of a text, of an answer at most.
 SETS, TEXT, ANSWER = ("fairytale_train", "qed", "covidqa", "pira"), 12_000, 200
@@ -61,10 +61,7 @@ STRAY, TOLD = 0.04, 0.08
 TITLED = 0.8
 #: Passages that each question of a customer is read with: those whose tokens answer best, of the nearest by vectors.
 LOOKED_AT, NEAREST = 3, 40
-STEMS = ("q", "k", "v", "ao", "fi", "fo")
 CONTEXT = 512
-#: A change of rank 16 cut out of one of 32 by singular values is as small, and tells less; eight bits tell no more.
-LARGEST = 15
 
 
 @dataclass
@@ -294,68 +291,6 @@ def batches(
             yield from groups
 
 
-class Changed(nn.Module):
-    """A matrix (out, in) that stays, and what is learned to be added to it."""
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, rank: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.bfloat16())
-        self.register_buffer("bias", bias.reshape(-1).bfloat16())
-        self.down = nn.Parameter(torch.randn(rank, weight.shape[1]) / math.sqrt(weight.shape[1]))
-        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        changed = functional.linear(functional.linear(x, self.down.bfloat16()), self.up.bfloat16())
-        return functional.linear(x, self.weight, self.bias) + changed
-
-
-class Layer(nn.Module):
-    """A layer of BERT, norms behind."""
-
-    def __init__(self, weights: dict[str, torch.Tensor], at: str, config: dict[str, Any], rank: int) -> None:
-        super().__init__()
-        self.heads, self.epsilon = config["num_attention_heads"], config["layer_norm_eps"]
-        for stem in STEMS:
-            setattr(self, stem, Changed(weights[f"{at}.{stem}.w"], weights[f"{at}.{stem}.b"], rank))
-        for name in ("aln.w", "aln.b", "oln.w", "oln.b"):
-            self.register_buffer(name.replace(".", ""), weights[f"{at}.{name}"].reshape(-1))
-
-    def forward(self, x: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        B, T, H = x.shape
-        q, k, v = (m(x).view(B, T, self.heads, -1).transpose(1, 2) for m in (self.q, self.k, self.v))
-        # Fused attention learns at half the speed here.
-        scores = torch.matmul(q * (H // self.heads) ** -0.5, k.transpose(2, 3)) + hidden
-        mixed = torch.matmul(torch.softmax(scores, -1), v).transpose(1, 2).reshape(B, T, H)
-        x = functional.layer_norm((x + self.ao(mixed)).float(), (H,), self.alnw, self.alnb, self.epsilon).bfloat16()
-        made = self.fo(functional.gelu(self.fi(x)))
-        return functional.layer_norm((x + made).float(), (H,), self.olnw, self.olnb, self.epsilon).bfloat16()
-
-
-class Reader(nn.Module):
-    """Tokens (B, T) and which of them are there (B, T) to where answers begin and end (B, T, 2)."""
-
-    def __init__(self, file: File, rank: int) -> None:
-        super().__init__()
-        w = {name: torch.from_numpy(np.array(tensor.floats())) for name, tensor in file.tensors.items()}
-        self.size, self.epsilon = file.config["hidden_size"], file.config["layer_norm_eps"]
-        self.register_buffer("words", w["emb.word"].bfloat16())
-        self.register_buffer("places", w["emb.pos"] + w["emb.type"].reshape(-1, self.size)[0])
-        self.register_buffer("weight", w["emb.ln.w"].reshape(-1))
-        self.register_buffer("bias", w["emb.ln.b"].reshape(-1))
-        self.layers = nn.ModuleList(
-            Layer(w, f"l{n}", file.config, rank) for n in range(file.config["num_hidden_layers"])
-        )
-        self.head = nn.Linear(self.size, 2)
-
-    def forward(self, ids: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-        x = self.words[ids].float() + self.places[: ids.shape[1]]
-        x = functional.layer_norm(x, (self.size,), self.weight, self.bias, self.epsilon).bfloat16()
-        hidden = torch.zeros(there.shape, dtype=torch.bfloat16).masked_fill(~there, -1e4)[:, None, None]
-        for layer in self.layers:
-            x = layer(x, hidden)
-        return self.head(x.float())
-
-
 def loss_of(model: nn.Module, group: Sequence[Example]) -> torch.Tensor:
     """Of the places where answers begin and end, in nats, both together."""
     longest = (max(len(e.ids) for e in group) + 15) // 16 * 16
@@ -369,32 +304,6 @@ def loss_of(model: nn.Module, group: Sequence[Example]) -> torch.Tensor:
     scores = model(ids, there).masked_fill(~open_[..., None], -1e4)
     right = torch.tensor([[e.begin, e.end] for e in group])
     return sum(functional.cross_entropy(scores[..., n], right[:, n]) for n in range(2))
-
-
-def save(model: Reader, path: Path) -> None:
-    """In whole numbers of five bits, each row with a step of its own; the head as it is."""
-    held: dict[str, np.ndarray] = {"head": model.head.weight.detach().numpy(), "bias": model.head.bias.detach().numpy()}
-    for number, layer in enumerate(model.layers):
-        for stem in STEMS:
-            for half in ("down", "up"):
-                x = getattr(getattr(layer, stem), half).detach().float().numpy()
-                step = np.maximum(np.abs(x).max(axis=1), 1e-8) / LARGEST
-                name = f"l{number}.{stem}.w.{half}"
-                held[name], held[f"{name}.step"] = np.rint(x / step[:, None]).astype(np.int8), step.astype(np.float32)
-    np.savez_compressed(path, **held)
-
-
-def load(model: Reader, path: Path) -> None:
-    """What `save` wrote, as near as whole numbers have it."""
-    with np.load(path) as held, torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(held["head"]))
-        model.head.bias.copy_(torch.from_numpy(held["bias"]))
-        for number, layer in enumerate(model.layers):
-            for stem in STEMS:
-                for half in ("down", "up"):
-                    name = f"l{number}.{stem}.w.{half}"
-                    wide = held[name].astype(np.float32) * held[f"{name}.step"][:, None]
-                    getattr(getattr(layer, stem), half).copy_(torch.from_numpy(wide))
 
 
 def main() -> None:
@@ -427,7 +336,9 @@ def main() -> None:
             for said in (strays(options.shared, options.recipes / "requests"), stories(options.shared))
         )
     )
-    model = Reader(File(installed() or Path()), options.rank)
+    # A processor without bfloat16 takes four times as long with it.
+    kind = torch.bfloat16 if detect().bf16 else torch.float32
+    model = Reader(File(installed() or Path()), options.rank, kind)
     if options.start:
         load(model, options.start)
     weights = [p for p in model.parameters() if p.requires_grad]
