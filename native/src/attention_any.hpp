@@ -105,10 +105,10 @@ void times(int n, Work work) {
 }
 
 // Bytes of a page attended next that are asked for while scores are made; the rest is while values are. Memory is busy more
-// evenly with half of them (Zen 3 and the AVX2 kernels: writes 135 M after 1,900 tokens 7 to 10 % faster, with all of them
-// no faster than with none). Not measured with other instruction sets, nor needed for attention in floats.
+// evenly with half of them (AVX2 on Zen 3: writes 135 M after 1,900 tokens 5 to 10 % faster, with all of them no faster
+// than with none). Not measured with other instruction sets, AVX-VNNI among them, nor needed for attention in floats.
 inline size_t early(const Cell& cell) {
-#if defined(VEC_AVX2)
+#if defined(VEC_AVX2) && !defined(VEC_AVXVNNI)
     const size_t turns = size_t(cell.columns() / GROUP) * 2 * LINE;
     return cell.narrow ? cell.bytes() / 2 / turns * turns : 0;
 #else
